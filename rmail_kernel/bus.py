@@ -1,0 +1,194 @@
+"""The hook bus: calls event hooks one implementation at a time, awaiting each, in the mode its
+specification names.
+
+pluggy finds and orders the implementations (tryfirst, trylast, last registered first); its own
+call does not understand
+coroutines. A plugin that raises, stalls past the deadline or returns rubbish never reaches
+further than its hook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import pluggy
+import structlog
+
+from rmail_kernel import hookspecs
+from rmail_kernel.errors import PluginError, RmailError, Temporary
+from rmail_kernel.hookspecs import PROJECT, Mode
+from rmail_kernel.model import Defer, Delivery, Discard, Principal, Reject, Submission
+from rmail_kernel.observe.metrics import HOOK_ERRORS, HOOK_SECONDS
+
+T = TypeVar("T")
+_log = structlog.get_logger("rmail.bus")
+
+# What an answer may be, besides None; anything else is rubbish and counts as an error of the
+# plugin.
+_ANSWERS: dict[str, tuple[type, ...]] = {
+    "on_auth": (Principal, Reject),
+    "on_connect": (Reject, Defer),
+    "on_mail_from": (Reject, Defer),
+    "on_rcpt": (Reject, Defer),
+    "on_message": (Submission, Reject, Defer, Discard),
+    "on_deliver": (Delivery, Reject, Defer, Discard),
+    "on_resolve": (list, tuple, set, frozenset),
+    "on_outbound": (bool,),
+    "on_outbound_check": (bool,),
+}
+
+
+class Bus:
+    """The registry of plugins and the four ways to call a hook."""
+
+    def __init__(self) -> None:
+        self.plugins = pluggy.PluginManager(PROJECT)
+        self.plugins.add_hookspecs(hookspecs)
+
+    def register(self, plugin: object, name: str) -> None:
+        """Adds a plugin instance.
+
+        Raises:
+            PluginError: the name is taken, or a hook implementation is a wrapper or asks for
+                unknown arguments.
+        """
+        try:
+            self.plugins.register(plugin, name)
+        except (ValueError, pluggy.PluginValidationError) as error:
+            self.plugins.unregister(name=name) if self.plugins.has_plugin(name) else None
+            raise PluginError(str(error), plugin=name) from error
+        for caller in self.plugins.get_hookcallers(plugin) or ():
+            for impl in caller.get_hookimpls():
+                if impl.plugin is plugin and (impl.hookwrapper or impl.wrapper):
+                    raise PluginError(f"hook {caller.name} cannot be a wrapper", plugin=name)
+
+    def check(self) -> None:
+        """Refuses implementations of hooks that do not exist.
+
+        Raises:
+            PluginError: a misspelt hook; the message names it and the plugin.
+        """
+        for name, plugin in self.plugins.list_name_plugin():
+            for caller in self.plugins.get_hookcallers(plugin) or ():
+                if not caller.has_spec():
+                    raise PluginError(f"there is no hook {caller.name!r}", plugin=name)
+
+    def has(self, hook: str) -> bool:
+        """Whether any plugin implements the hook."""
+        return bool(self._implementations(hook))
+
+    async def first(self, hook: str, **arguments: Any) -> Any:
+        """The first answer that is not None, or None.
+
+        Raises:
+            Temporary: an implementation raised, stalled or answered rubbish (fail closed).
+        """
+        for impl in self._implementations(hook):
+            answer = await self._call(hook, impl, arguments)
+            if answer is not None:
+                return answer
+        return None
+
+    async def chain(self, hook: str, argument: str, value: T) -> T | Reject | Defer | Discard:
+        """Passes `value` through every implementation; Reject, Defer and Discard end the walk."""
+        for impl in self._implementations(hook):
+            try:
+                answer = await self._call(hook, impl, {argument: value})
+            except Temporary:
+                return Defer("Temporary failure, try again later", status="4.3.0")
+            if isinstance(answer, Reject | Defer | Discard):
+                return answer
+            if answer is not None:
+                value = answer
+        return value
+
+    async def notify(self, hook: str, **arguments: Any) -> None:
+        """Calls every implementation; their errors end in the log."""
+        for impl in self._implementations(hook):
+            try:
+                await self._call(hook, impl, arguments)
+            except Temporary:
+                continue
+
+    def collect(self, hook: str, item_type: type[T], **arguments: Any) -> list[T]:
+        """Everything the implementations of a start-up hook return, in registration order.
+
+        Raises:
+            PluginError: an implementation raised or returned something else than `item_type` items.
+        """
+        items: list[T] = []
+        for impl in reversed(self._implementations(hook)):
+            try:
+                found = impl.function(*[arguments[name] for name in impl.argnames])
+                batch = list(found) if isinstance(found, Iterable) else []
+            except RmailError:
+                raise
+            except (
+                Exception
+            ) as error:  # a stranger's code: any error becomes a start-up error with its name
+                raise PluginError(f"{hook} failed: {error!r}", plugin=impl.plugin_name) from error
+            wrong = next((item for item in batch if not isinstance(item, item_type)), None)
+            if wrong is not None or (found is not None and not isinstance(found, Iterable)):
+                raise PluginError(
+                    f"{hook} returned {wrong or found!r}, not {item_type.__name__}",
+                    plugin=impl.plugin_name,
+                )
+            items.extend(batch)
+        return items
+
+    async def start(self, hook: str, **arguments: Any) -> None:
+        """Calls every implementation of a start-up event; the first error is fatal.
+
+        Raises:
+            PluginError: an implementation raised; the message names the plugin.
+        """
+        for impl in reversed(self._implementations(hook)):
+            try:
+                result = impl.function(*[arguments[name] for name in impl.argnames])
+                if inspect.isawaitable(result):
+                    await result
+            except RmailError:
+                raise
+            except (
+                Exception
+            ) as error:  # a stranger's code: any error becomes a start-up error with its name
+                raise PluginError(f"{hook} failed: {error!r}", plugin=impl.plugin_name) from error
+
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        caller: pluggy.HookCaller = getattr(self.plugins.hook, hook)
+        return caller.get_hookimpls()[::-1]  # pluggy keeps them in reverse calling order
+
+    async def _call(self, hook: str, impl: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
+        deadline_s: float = getattr(hookspecs, hook).rmail_deadline_s
+        try:
+            with HOOK_SECONDS.labels(hook, impl.plugin_name).time():
+                answer = impl.function(*[arguments[name] for name in impl.argnames])
+                if inspect.isawaitable(answer):
+                    async with asyncio.timeout(deadline_s):
+                        answer = await answer
+            allowed = _ANSWERS.get(hook)
+            if allowed is not None and answer is not None and not isinstance(answer, allowed):
+                raise TypeError(f"{hook} returned {type(answer).__name__}")
+        except (
+            Exception
+        ) as error:  # a stranger's code: logged with its name, turned into one known error
+            HOOK_ERRORS.labels(hook, impl.plugin_name).inc()
+            reason = (
+                f"passed its deadline of {deadline_s} s"
+                if isinstance(error, TimeoutError)
+                else repr(error)
+            )
+            _log.exception("hook failed", hook=hook, plugin=impl.plugin_name, reason=reason)
+            raise Temporary(
+                "Temporary failure, try again later", hook=hook, plugin=impl.plugin_name
+            ) from error
+        return answer
+
+
+def mode_of(hook: str) -> Mode:
+    """The mode of a hook."""
+    mode: Mode = getattr(hookspecs, hook).rmail_mode
+    return mode

@@ -1,0 +1,205 @@
+"""Message bytes under way: immutable, in memory while small, in a temporary file when large,
+never copied to add headers.
+
+A Content is a prefix of added header bytes and a body of original bytes. It must never hold more
+than SPOOL_BYTES of one
+message in memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.header import Header
+from pathlib import Path
+from typing import IO
+
+from rmail_kernel.errors import Invalid, TooLarge
+from rmail_kernel.mime import decode_words, fields
+
+SPOOL_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
+MAX_HEADER_BYTES = 1 << 18
+_FOLD = 76
+
+
+class SpoolFile:
+    """An unlinked temporary file that lives as long as a Content refers to it."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self.size = size
+
+    def fileno(self) -> int:
+        """The descriptor, for os.pread, sendfile and mmap."""
+        return self._file.fileno()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of one message.
+
+    Args:
+        head: bytes in front of the original: added or rewritten header fields.
+        body: the original message, from `skip` on.
+        skip: how many bytes at the start of `body` are replaced by `head`.
+    """
+
+    head: bytes
+    body: bytes | SpoolFile
+    skip: int = 0
+
+    @classmethod
+    def of(cls, raw: bytes) -> Content:
+        """A message that is in memory already."""
+        return cls(b"", raw)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        body = self.body
+        length = len(body) if isinstance(body, bytes) else body.size
+        return len(self.head) + length - self.skip
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes in order, in pieces of at most CHUNK_BYTES where the message is spooled."""
+        if self.head:
+            yield self.head
+        if isinstance(self.body, bytes):
+            yield self.body[self.skip :] if self.skip else self.body
+            return
+        at = self.skip
+        while at < self.body.size:
+            piece = os.pread(self.body.fileno(), CHUNK_BYTES, at)
+            if not piece:
+                raise Invalid("The spooled message is shorter than it was")
+            at += len(piece)
+            yield piece
+
+    def read(self) -> bytes:
+        """All of it in memory: for small messages and tests."""
+        return b"".join(self.chunks())
+
+    def buffer(self) -> bytes | mmap.mmap:
+        """The bytes for scanning: as they are in memory, or a read-only map of a file."""
+        if isinstance(self.body, bytes):
+            return self.read()
+        if not self.head and not self.skip:
+            return mmap.mmap(self.body.fileno(), 0, access=mmap.ACCESS_READ)
+        with ContentWriter() as writer:
+            for piece in self.chunks():
+                writer.write(piece)
+            return writer.finish().buffer()
+
+    def raw_header(self) -> bytes:
+        """The header block with its empty line, at most MAX_HEADER_BYTES of it (RFC 5322 2.1)."""
+        if isinstance(self.body, bytes):
+            start = self.body[self.skip : self.skip + MAX_HEADER_BYTES]
+        else:
+            start = os.pread(self.body.fileno(), MAX_HEADER_BYTES, self.skip)
+        raw = self.head + start
+        return raw[: _header_end(raw)]
+
+    def header(self, name: str) -> str:
+        """The decoded value of the first field `name`, or '' (RFC 2047 words decoded)."""
+        wanted = name.lower().encode()
+        for raw_name, raw_value in fields(self.raw_header()):
+            if raw_name.lower() == wanted:
+                return decode_words(raw_value).strip()
+        return ""
+
+    def with_added_header(self, name: str, value: str) -> Content:
+        """A copy with one more field on top."""
+        return Content(_field(name, value) + self.head, self.body, self.skip)
+
+    def with_raw_prefix(self, raw: bytes) -> Content:
+        """A copy with complete, CRLF-ended raw header lines on top (trace fields)."""
+        return Content(raw + self.head, self.body, self.skip)
+
+    def with_header(self, name: str, value: str) -> Content:
+        """A copy in which every field `name` is replaced by one with `value`, in the place of the
+        first.
+        """
+        raw = self.raw_header()
+        wanted = name.lower().encode()
+        lines, done = [], False
+        for raw_name, raw_value in fields(raw):
+            if raw_name.lower() != wanted:
+                lines.append(raw_name + b":" + raw_value.rstrip(b"\r\n") + b"\r\n")
+            elif not done:
+                lines.append(_field(name, value))
+                done = True
+        if not done:
+            lines.insert(0, _field(name, value))
+        consumed = len(raw) - len(self.head)
+        if consumed < 0:
+            raise Invalid("The message has no header of its own")
+        return Content(b"".join(lines) + b"\r\n", self.body, self.skip + consumed)
+
+
+class ContentWriter:
+    """Collects a message as it arrives: in memory up to SPOOL_BYTES, then in an unlinked file.
+
+    Args:
+        directory: where the file goes (default: the system's temporary folder).
+        limit_bytes: larger messages raise TooLarge.
+    """
+
+    def __init__(self, directory: Path | None = None, limit_bytes: int | None = None) -> None:
+        self._directory = directory
+        self._limit = limit_bytes
+        self._pieces: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    def __enter__(self) -> ContentWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.clear()
+
+    def write(self, piece: bytes) -> None:
+        """Takes the next bytes.
+
+        Raises:
+            TooLarge: the limit is passed; what was written is dropped.
+        """
+        self.size += len(piece)
+        if self._limit is not None and self.size > self._limit:
+            self._pieces.clear()
+            raise TooLarge("The message is too large", limit_bytes=self._limit)
+        if self._file is None and self.size > SPOOL_BYTES:
+            # It lives on in the SpoolFile, so no context manager here.
+            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115
+            self._file.write(b"".join(self._pieces))
+            self._pieces.clear()
+        if self._file is None:
+            self._pieces.append(piece)
+        else:
+            self._file.write(piece)
+
+    def finish(self) -> Content:
+        """The message, complete."""
+        if self._file is None:
+            return Content(b"", b"".join(self._pieces))
+        self._file.flush()
+        return Content(b"", SpoolFile(self._file, self.size))
+
+
+def _header_end(raw: bytes) -> int:
+    ends = [at + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (at := raw.find(mark)) >= 0]
+    return min(ends, default=len(raw))
+
+
+def _field(name: str, value: str) -> bytes:
+    """One header field, RFC 2047 encoded and folded (RFC 5322 2.2.3)."""
+    if not name or not name.isascii() or any(c <= " " or c in ":\x7f" for c in name):
+        raise Invalid("Not a header field name", name=name)
+    text = " ".join(value.split("\r\n")).replace("\r", " ").replace("\n", " ")
+    if text.isascii():
+        return f"{name}: {text}\r\n".encode("ascii")
+    folded = Header(text, "utf-8", header_name=name, maxlinelen=_FOLD).encode(linesep="\r\n")
+    return f"{name}: {folded}\r\n".encode("ascii")

@@ -1,0 +1,1 @@
+"""How mail enters: resolve, policy, on_deliver, store, on_store."""

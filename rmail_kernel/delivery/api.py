@@ -1,0 +1,67 @@
+"""What the delivery service offers: the only way mail enters the store from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from rmail_kernel.content import Content
+from rmail_kernel.model import Address, Defer, Envelope, Reject, SessionInfo
+
+
+class Status(StrEnum):
+    """What became of one recipient."""
+
+    STORED = "stored"
+    QUEUED = "queued"  # durably accepted, finished later
+    DISCARDED = "discarded"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result for one recipient as the sender addressed it; `verdict` explains a refusal."""
+
+    recipient: Address
+    status: Status
+    verdict: Reject | Defer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of a submission. Accepted: every recipient is stored, queued or discarded,
+    durably; otherwise `verdict` says
+    why nothing at all was accepted."""
+
+    outcomes: tuple[Outcome, ...]
+    verdict: Reject | Defer | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the sender may forget the message."""
+        return self.verdict is None
+
+
+class DeliveryService(Protocol):
+    """Resolve, policy, on_deliver, store, on_store."""
+
+    async def check_recipient(
+        self, session: SessionInfo, sender: Address | None, recipient: Address
+    ) -> Reject | Defer | None:
+        """Whether a recipient would be accepted (RCPT TO): resolved, policy asked. None: yes.
+
+        Unknown local user: 550 5.1.1; foreign domain without authentication: 550 5.7.1; nobody
+        takes external mail: 550 5.7.1.
+        """
+
+    async def submit(
+        self, envelope: Envelope, content: Content, *, op_id: str | None = None
+    ) -> Report:
+        """Accepts a message durably or says why not. Safe to shield and await after the client
+        left.
+
+        Args:
+            op_id: makes a retry after an unknown outcome idempotent; None: one is made.
+        """

@@ -1,0 +1,209 @@
+"""Every hook of rmail, and nothing else: when it fires, what it may return, what None means, what
+raising means.
+
+Event hooks (`on_*`) may be plain functions or coroutines and run through the bus (`bus.py`) in
+the mode named beside them,
+each implementation under the deadline named there. `register_*` hooks are plain functions called
+once at start-up.
+An implementation takes any subset of the arguments, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pluggy
+
+if TYPE_CHECKING:
+    from rmail_kernel.http.routes import Route
+    from rmail_kernel.kernel import Kernel
+    from rmail_kernel.model import (
+        Address,
+        Defer,
+        Delivery,
+        Discard,
+        Principal,
+        Reject,
+        SessionInfo,
+        Stored,
+        Submission,
+    )
+    from rmail_kernel.net.listeners import Listener
+    from rmail_kernel.process.tasks import SingletonTask
+
+PROJECT = "rmail"
+hookimpl = pluggy.HookimplMarker(PROJECT)
+_spec = pluggy.HookspecMarker(PROJECT)
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Mode(StrEnum):
+    """How the bus walks the implementations of a hook."""
+
+    FIRST = "first"  # the first answer that is not None wins; an error: Temporary
+    CHAIN = "chain"  # each sees the last answer; a verdict stops; an error becomes Defer
+    NOTIFY = "notify"  # after the fact; errors are logged and counted, none reaches the caller
+    COLLECT = "collect"  # at start-up; every item is validated; any error is fatal
+
+
+def hook(mode: Mode, *, deadline_s: float = 30.0) -> Callable[[_F], _F]:
+    """Declares a hook.
+
+    Args:
+        mode: how the bus calls it.
+        deadline_s: seconds one implementation may take; past it, it is cancelled and counts as
+            having raised.
+    """
+
+    def declare(function: _F) -> _F:
+        function.__dict__["rmail_mode"] = mode
+        function.__dict__["rmail_deadline_s"] = deadline_s
+        return _spec(function)
+
+    return declare
+
+
+# --- start-up and shutdown
+# -------------------------------------------------------------------------------------------
+
+
+@hook(Mode.COLLECT)
+def register_listeners(kernel: Kernel) -> Iterable[Listener] | None:
+    """Sockets that this plugin serves. Called in the supervisor (which opens them) and in each
+    worker (which accepts).
+
+    Two listeners of one name are refused. None and an empty list mean: none.
+    """
+
+
+@hook(Mode.COLLECT)
+def register_routes(kernel: Kernel) -> Iterable[Route] | None:
+    """HTTP routes. The HTTP host is started when there is at least one. Two routes of one method
+    and path are refused.
+    """
+
+
+@hook(Mode.COLLECT)
+def register_tasks(kernel: Kernel) -> Iterable[SingletonTask] | None:
+    """Background work that must run in one process only, under a lease that moves when its holder
+    dies.
+    """
+
+
+@hook(Mode.COLLECT)
+async def on_start(kernel: Kernel) -> None:
+    """The kernel is ready and sockets do not accept yet. Raising stops the start with the plugin's
+    name.
+    """
+
+
+@hook(Mode.NOTIFY)
+async def on_stop(kernel: Kernel) -> None:
+    """Sockets are closed and sessions drained. Let go of what on_start took."""
+
+
+@hook(Mode.NOTIFY)
+async def on_reload(kernel: Kernel) -> None:
+    """SIGHUP: `kernel.settings` holds the new settings. Keep the old behaviour where a new value
+    cannot be taken.
+    """
+
+
+# --- authentication
+# ------------------------------------------------------------------------------------------------
+# --
+
+
+@hook(Mode.FIRST, deadline_s=10.0)
+async def on_auth(login: str, secret: str, session: SessionInfo) -> Principal | Reject | None:
+    """A login with a plain secret, before the local directory is asked.
+
+    Return a Principal (of an existing local account) to let it in, Reject to refuse it, None to
+    leave it to the next
+    and at last to the local directory. Raising or passing the deadline: a temporary failure;
+    nobody is let in or locked out.
+    """
+
+
+@hook(Mode.NOTIFY)
+async def on_login(principal: Principal, session: SessionInfo) -> None:
+    """A login succeeded."""
+
+
+@hook(Mode.NOTIFY)
+async def on_login_failed(login: str, session: SessionInfo) -> None:
+    """A login failed (never with the secret)."""
+
+
+# --- policy, by SMTP stage; Defer when an implementation raises
+# -------------------------------------------------------
+
+
+@hook(Mode.FIRST)
+async def on_connect(session: SessionInfo) -> Reject | Defer | None:
+    """A client connected, before the greeting. None: no opinion."""
+
+
+@hook(Mode.FIRST)
+async def on_mail_from(session: SessionInfo, sender: Address | None) -> Reject | Defer | None:
+    """MAIL FROM was given (None: the null reverse-path)."""
+
+
+@hook(Mode.FIRST)
+async def on_rcpt(
+    session: SessionInfo, sender: Address | None, recipient: Address
+) -> Reject | Defer | None:
+    """RCPT TO was given, after it was resolved."""
+
+
+@hook(Mode.CHAIN, deadline_s=120.0)
+async def on_message(submission: Submission) -> Submission | Reject | Defer | Discard | None:
+    """The whole message is there, before it is accepted. Return a changed submission to annotate
+    it; None: unchanged.
+    """
+
+
+# --- delivery -----------------------------------------------------------------------------------
+# ---------------------
+
+
+@hook(Mode.FIRST, deadline_s=10.0)
+async def on_resolve(address: Address) -> Iterable[Address] | None:
+    """A local recipient that is not an account: the addresses it stands for. None: not mine. An
+    empty list: refuse it.
+    """
+
+
+@hook(Mode.CHAIN, deadline_s=60.0)
+async def on_deliver(delivery: Delivery) -> Delivery | Reject | Defer | Discard | None:
+    """One message, one local account, before it is stored.
+
+    Return a changed delivery (`with_mailbox`, `with_flags`, `with_header`), Reject, Defer or
+    Discard; None: unchanged.
+    May run again for the same message after a crash, so keep side effects for `on_store`. Raising
+    or passing the deadline
+    becomes a Defer (4xx): the sender tries again and nothing is lost.
+    """
+
+
+@hook(Mode.NOTIFY)
+async def on_store(stored: Stored) -> None:
+    """The message is durable. Fires at least once per delivery; nothing can be refused any more."""
+
+
+@hook(Mode.FIRST, deadline_s=60.0)
+async def on_outbound(submission: Submission, recipients: tuple[Address, ...]) -> bool | None:
+    """Recipients that are not local. Return True when the message is durably queued for all of
+    them; None: not mine.
+
+    Nobody takes them: the recipients are refused (550 5.7.1 at RCPT).
+    """
+
+
+@hook(Mode.FIRST)
+async def on_outbound_check(session: SessionInfo, recipient: Address) -> bool | None:
+    """Whether an external recipient would be taken by `on_outbound`, asked at RCPT. None: no
+    opinion.
+    """

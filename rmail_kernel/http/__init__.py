@@ -1,0 +1,1 @@
+"""The one HTTP host that plugins mount their routes on."""

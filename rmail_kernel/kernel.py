@@ -1,0 +1,184 @@
+"""The composition root: builds the services of one process from settings and plugins, starts and
+stops them.
+
+Plugins get this object; its attributes are the public services. It must not know any plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from rmail_kernel import plugins as plugin_loader
+from rmail_kernel.bus import Bus
+from rmail_kernel.config import Section, Settings
+from rmail_kernel.observe.metrics import CONNECTIONS, TASK_ERRORS
+
+if TYPE_CHECKING:
+    from rmail_kernel.auth.api import Auth
+    from rmail_kernel.delivery.api import DeliveryService
+    from rmail_kernel.net.tls import TlsContexts
+    from rmail_kernel.storage.accounts import Directory
+    from rmail_kernel.storage.drivers import Storage
+    from rmail_kernel.storage.events import EventBus
+    from rmail_kernel.storage.mail import MailStore
+    from rmail_kernel.storage.state import State
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Section)
+_log = structlog.get_logger("rmail.kernel")
+
+
+class Clock:
+    """Where time comes from; tests inject another."""
+
+    def now(self) -> datetime:
+        """The current time, aware, UTC."""
+        return datetime.now(UTC)
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+class Kernel:
+    """The services of one process.
+
+    Attributes:
+        settings, bus, clock: configuration, hooks, time.
+        mail, directory, state, events: the storage contracts.
+        auth, delivery, tls: the kernel's services.
+        draining: set when the process is asked to end; sessions finish what they do and close.
+        pool: bounded threads for blocking work; use `run` rather than the loop's default executor.
+    """
+
+    mail: MailStore
+    directory: Directory
+    state: State
+    events: EventBus
+    auth: Auth
+    delivery: DeliveryService
+    tls: TlsContexts | None  # None when TLS is off
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.bus = Bus()
+        self.plugins: dict[str, object] = {}
+        self.pool = ThreadPoolExecutor(settings.process.threads, thread_name_prefix="rmail")
+        self.draining = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._storage: Storage | None = None
+        self._connections = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def section(self, name: str, model: type[S]) -> S:
+        """The settings of a plugin, as they are now (SIGHUP replaces them)."""
+        return self.settings.section(name, model)
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs blocking work in the pool, with the caller's context variables."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.pool, function, *arguments)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Starts a background task that the kernel owns: its failure is logged and counted,
+        shutdown cancels it.
+        """
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    @contextmanager
+    def connection(self, listener: str) -> Iterator[None]:
+        """Counts one client connection while the context is open: the drain at shutdown waits for it."""
+        gauge = CONNECTIONS.labels(listener)
+        self._connections += 1
+        self._idle.clear()
+        gauge.inc()
+        try:
+            yield
+        finally:
+            gauge.dec()
+            self._connections -= 1
+            if not self._connections:
+                self._idle.set()
+
+    async def drain(self) -> bool:
+        """Asks sessions to end and waits at most `process.drain_s`; whether all of them ended."""
+        self.draining.set()
+        try:
+            async with asyncio.timeout(self.settings.process.drain_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def load_plugins(self) -> None:
+        """Loads the plugins that the settings name.
+
+        Raises:
+            PluginError: see `rmail_kernel.plugins.load`.
+        """
+        available = {plugin.name: plugin for plugin in plugin_loader.installed()}
+        self.plugins = plugin_loader.load(self.bus, self.settings.plugins, available)
+
+    async def start(self, events: EventBus | None = None) -> None:
+        """Opens the store, builds the services and tells the plugins. Sockets are not this class's work.
+
+        Args:
+            events: the bus between processes; None: this process only.
+
+        Raises:
+            ConfigError, PluginError, Temporary: it cannot start; nothing is left open.
+        """
+        from rmail_kernel.auth.service import AuthService
+        from rmail_kernel.delivery.aliases import AliasPlugin
+        from rmail_kernel.delivery.service import Delivering
+        from rmail_kernel.net.tls import TlsContexts
+        from rmail_kernel.process.events import LocalEvents
+        from rmail_kernel.storage.drivers import open_storage
+
+        self.events = events or LocalEvents()
+        self._storage = await open_storage(self)
+        self.mail = self._storage.mail
+        self.directory = self._storage.directory
+        self.state = self._storage.state
+        for domain in self.settings.domains:
+            if not await self.directory.has_domain(domain):
+                await self.directory.add_domain(domain)
+        self.tls = TlsContexts.open(self.settings) if self.settings.tls.enabled else None
+        self.auth = AuthService(self)
+        self.delivery = Delivering(self)
+        self.bus.register(AliasPlugin(self), "aliases")
+        await self.bus.start("on_start", kernel=self)
+
+    async def stop(self) -> None:
+        """Ends background work, tells the plugins and closes the store. Idempotent."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._storage is not None:
+            await self.bus.notify("on_stop", kernel=self)
+            storage, self._storage = self._storage, None
+            await storage.close()
+        self.pool.shutdown(wait=True)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            TASK_ERRORS.labels(task.get_name()).inc()
+            _log.error("background task failed", task=task.get_name(), exc_info=error)

@@ -1,0 +1,208 @@
+"""The nouns that every part shares: addresses, principals, sessions, envelopes, messages under
+delivery.
+
+Values only: frozen, without I/O beyond reading the message's own bytes. RFC 5321 4.1.2
+(addresses), RFC 5322.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Self
+
+from rmail_kernel.content import Content
+from rmail_kernel.errors import Invalid
+from rmail_kernel.storage.ids import AccountId
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
+_ALNUM = r"[A-Za-z0-9\u0080-\U0010ffff]"
+_ATEXT = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
+_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"\Z')
+_LABEL = re.compile(rf"{_ALNUM}(?:[A-Za-z0-9\-\u0080-\U0010ffff]{{0,61}}{_ALNUM})?\Z")
+_LITERAL = re.compile(r"\[[\x21-\x5a\x5e-\x7e]{1,255}\]\Z")
+MAX_LOCAL_BYTES = 64  # RFC 5321 4.5.3.1.1
+MAX_DOMAIN_BYTES = 255  # RFC 5321 4.5.3.1.2
+
+
+def normalise_domain(domain: str) -> str:
+    """The lower-case A-label form of a domain name.
+
+    Raises:
+        Invalid: not a domain name (RFC 5321 4.1.2, RFC 5890 for U-labels).
+    """
+    domain = domain.strip().rstrip(".")
+    if len(domain.encode()) > MAX_DOMAIN_BYTES or not all(map(_LABEL.match, domain.split("."))):
+        raise Invalid("Not a domain name", domain=domain)
+    if domain.isascii():
+        return domain.lower()
+    try:
+        return domain.encode("idna").decode("ascii").lower()
+    except UnicodeError as error:
+        raise Invalid("Not a domain name", domain=domain) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mail address; the domain is a lower-case A-label or an address literal, the local part
+    is kept as written.
+    """
+
+    local: str
+    domain: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parses `local@domain` (RFC 5321 4.1.2 Mailbox, without source routes).
+
+        Raises:
+            Invalid: not an address.
+        """
+        local, at, domain = text.rpartition("@")
+        if not at or not (_ATEXT.match(local) or _QUOTED.match(local)):
+            raise Invalid("Not a mail address", address=text)
+        if len(local.encode()) > MAX_LOCAL_BYTES:
+            raise Invalid("The local part is longer than 64 bytes", address=text)
+        if _LITERAL.match(domain):
+            return cls(local, domain.lower())
+        return cls(local, normalise_domain(domain))
+
+    @property
+    def key(self) -> str:
+        """The form in which local addresses compare: all lower case."""
+        return f"{self.local.lower()}@{self.domain}"
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is acting: an authenticated account."""
+
+    account: AccountId
+    address: Address
+    is_admin: bool = False
+    credential_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """Where a message or command comes from. `id` runs through every log line of the message's
+    way.
+    """
+
+    id: str
+    protocol: str  # "smtp", "submission", "imap", "http", "internal"
+    peer_host: str = ""
+    peer_port: int = 0
+    local_port: int = 0
+    helo: str = ""
+    tls: str = ""  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384", empty in clear text
+    principal: Principal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What SMTP calls the envelope. `sender` None is the null reverse-path `<>` (RFC 5321 4.5.5)."""
+
+    sender: Address | None
+    recipients: tuple[Address, ...]
+    session: SessionInfo
+    received_at: datetime
+    smtputf8: bool = False
+    is_8bit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A policy verdict: permanently no. `code`/`status` are an SMTP 5yz reply and RFC 3463 status,
+    others translate.
+    """
+
+    text: str = "Refused by policy"
+    code: int = 550
+    status: str = "5.7.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """A policy verdict: not now. The peer may try again later."""
+
+    text: str = "Try again later"
+    code: int = 451
+    status: str = "4.7.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Accept and drop: the sender hears success, nothing is stored. The reason goes to the log."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A whole message before it is split by recipient: what `on_message` sees and may return
+    changed.
+    """
+
+    envelope: Envelope
+    content: Content
+
+    def header(self, name: str) -> str:
+        """The decoded value of the first header field `name`, or ''."""
+        return self.content.header(name)
+
+    def with_header(self, name: str, value: str) -> Submission:
+        """A copy in which header field `name` is replaced, or added on top when absent."""
+        return replace(self, content=self.content.with_header(name, value))
+
+    def with_added_header(self, name: str, value: str) -> Submission:
+        """A copy with a header field added on top, others of that name kept (trace fields)."""
+        return replace(self, content=self.content.with_added_header(name, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message on its way to one local account: what `on_deliver` sees and may return changed."""
+
+    envelope: Envelope
+    recipient: Address  # as the sender addressed it
+    account: AccountId  # where it goes
+    content: Content
+    mailbox: str = "INBOX"
+    flags: frozenset[str] = field(
+        default_factory=frozenset
+    )  # IMAP flags and keywords, e.g. "\\Seen", "$Junk"
+
+    def header(self, name: str) -> str:
+        """The decoded value of the first header field `name`, or ''."""
+        return self.content.header(name)
+
+    def with_header(self, name: str, value: str) -> Delivery:
+        """A copy in which header field `name` is replaced, or added on top when absent."""
+        return replace(self, content=self.content.with_header(name, value))
+
+    def with_added_header(self, name: str, value: str) -> Delivery:
+        """A copy with a header field added on top, others of that name kept."""
+        return replace(self, content=self.content.with_added_header(name, value))
+
+    def with_mailbox(self, mailbox: str) -> Delivery:
+        """A copy that goes to another mailbox of the account (created when absent)."""
+        return replace(self, mailbox=mailbox)
+
+    def with_flags(self, *flags: str) -> Delivery:
+        """A copy with these flags or keywords added."""
+        return replace(self, flags=self.flags | frozenset(flags))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What `on_store` is told, after the commit: the message is durable under this UID."""
+
+    delivery: Delivery
+    mailbox_id: int
+    uid: int
+    modseq: int

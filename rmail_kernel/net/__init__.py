@@ -1,0 +1,1 @@
+"""Sockets: listeners by name, TLS contexts, peers."""

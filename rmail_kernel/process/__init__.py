@@ -1,0 +1,1 @@
+"""Processes: supervisor, workers, leases and the event hub between them."""

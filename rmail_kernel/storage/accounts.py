@@ -1,0 +1,89 @@
+"""The account directory contract: domains, users and aliases. Records only; checking a password is
+the auth service's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from rmail_kernel.model import Address
+from rmail_kernel.storage.ids import AccountId
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account record (`account.json`). `credential_version` rises with each change that must
+    end sessions and tokens.
+    """
+
+    id: AccountId
+    address: Address
+    password_hash: str = field(repr=False)
+    is_enabled: bool = True
+    is_admin: bool = False
+    quota_mb: int = 1024
+    created_at: datetime | None = None
+    credential_version: int = 1
+    preferences: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A rule of a domain: `pattern` matches the whole local part, case-insensitively; `target` is
+    a user or an address.
+    """
+
+    pattern: str
+    target: str
+
+
+class Directory(Protocol):
+    """Accounts, domains and aliases. Reads are cheap (cached, checked against a generation
+    counter on each call) and
+    see every change answered before, in any process."""
+
+    async def domains(self) -> list[str]:
+        """All domains, sorted, lower-case A-labels."""
+
+    async def add_domain(self, domain: str) -> None:
+        """Makes a domain. Conflict: it exists."""
+
+    async def remove_domain(self, domain: str) -> None:
+        """Removes an empty domain. Conflict: it has users. NotFound."""
+
+    async def has_domain(self, domain: str) -> bool:
+        """Whether mail for this domain is local."""
+
+    async def get(self, address: Address) -> Account | None:
+        """The account of exactly this address (local part without case), or None."""
+
+    async def by_id(self, account: AccountId) -> Account | None:
+        """The account of this id, or None."""
+
+    async def users(self, domain: str) -> list[Account]:
+        """Accounts of a domain, sorted. NotFound: no such domain."""
+
+    async def create(self, account: Account) -> Account:
+        """Writes a new account and its default mailboxes. Conflict: it exists. NotFound: no such
+        domain.
+        """
+
+    async def update(self, account: Account, **changes: object) -> Account:
+        """Changes fields of a record atomically (read, change, write under a lock); returns what
+        is stored now.
+        """
+
+    async def delete(self, account: AccountId) -> None:
+        """Removes an account and all its data. NotFound."""
+
+    async def aliases(self, domain: str) -> Sequence[Alias]:
+        """Rules in the order in which they apply."""
+
+    async def add_alias(self, domain: str, alias: Alias) -> None:
+        """Appends a rule. Conflict: this pattern exists. Invalid: a bad pattern or target."""
+
+    async def remove_alias(self, domain: str, pattern: str) -> None:
+        """Removes a rule. NotFound."""

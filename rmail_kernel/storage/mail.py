@@ -1,0 +1,353 @@
+"""The mail store contract: mailboxes and messages of one account, asynchronous, the same for
+every driver.
+
+What holds for all drivers: an answered change is durable; UIDs ascend as every reader sees them
+and are never reused; one
+MODSEQ counter per account never goes back (RFC 7162 3.1); one call is one transaction. Events are
+hints, `changes` is the truth.
+"""
+
+from __future__ import annotations
+
+import enum
+from array import array
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from rmail_kernel.content import Content
+from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
+from rmail_kernel.storage.search import SearchNode
+
+
+class Flag(enum.IntFlag):
+    """System flags as bits (RFC 9051 2.3.2). Bits 6 to 31 of a view's flag word are the keywords
+    of its `keywords` table.
+    """
+
+    ANSWERED = 1
+    DELETED = 2
+    FLAGGED = 4
+    SEEN = 8
+    DRAFT = 16
+    RECENT = 32  # claimed by the first session that selects; RFC 3501 only
+
+
+SYSTEM_FLAGS: dict[str, Flag] = {
+    "\\Answered": Flag.ANSWERED,
+    "\\Deleted": Flag.DELETED,
+    "\\Flagged": Flag.FLAGGED,
+    "\\Seen": Flag.SEEN,
+    "\\Draft": Flag.DRAFT,
+}
+FIRST_KEYWORD_BIT = 6
+MAX_KEYWORDS = 26
+
+
+class Field(enum.Flag):
+    """What `fetch` reads for each message beyond uid, modseq, flags, size and dates."""
+
+    NONE = 0
+    ENVELOPE = enum.auto()  # ENVELOPE in its wire form
+    BODY = enum.auto()  # BODY, not extensible, wire form
+    BODYSTRUCTURE = enum.auto()  # wire form
+    HEADERS = enum.auto()  # cached header lines
+    STRUCTURE = enum.auto()  # encoded Part tree, see rmail_kernel.mime.decode_structure
+    CONTENT = enum.auto()  # the message itself, as a MessageReader
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStatus:
+    """Counters of one mailbox, each O(1). `floor`: changes before it are forgotten (RFC 7162
+    3.2.5.1).
+    """
+
+    id: MailboxId
+    name: str
+    special_use: str | None  # "\\Sent", ... (RFC 6154)
+    is_subscribed: bool
+    uidvalidity: int
+    uidnext: Uid
+    highestmodseq: ModSeq
+    floor: ModSeq
+    total: int
+    unseen: int
+    deleted: int
+    recent: int
+    size_bytes: int
+    objectid: str  # RFC 8474 MAILBOXID
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxView:
+    """A shared snapshot of a mailbox: parallel arrays in UID order. Never change them; a newer
+    view is a newer object.
+
+    Attributes:
+        uids: array of type 'I', ascending; only the first `total` entries belong to this view.
+        flags: array of type 'I': Flag bits, then keyword bits (bit 6 + index in `keywords`).
+        modseq: the account MODSEQ this view stands at.
+    """
+
+    mailbox: MailboxId
+    uidvalidity: int
+    uidnext: Uid
+    modseq: ModSeq
+    total: int
+    uids: array[int]
+    flags: array[int]
+    keywords: tuple[str, ...]
+
+    def flag_names(self, word: int) -> list[str]:
+        """The names of the flags in `word`, system flags first, without \\Recent."""
+        names = [name for name, bit in SYSTEM_FLAGS.items() if word & bit]
+        for index, keyword in enumerate(self.keywords):
+            if word >> (FIRST_KEYWORD_BIT + index) & 1:
+                names.append(keyword)
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One new or changed message: its flag word is read with the `keywords` of the Changes it came
+    in.
+    """
+
+    uid: Uid
+    flags: int
+    modseq: ModSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened in a mailbox after `since`: new or changed messages and expunged UIDs, each
+    ascending.
+
+    `is_truncated`: `since` lies below the floor, expunges may be missing; compare with a whole
+    view instead.
+    """
+
+    since: ModSeq
+    upto: ModSeq
+    uidnext: Uid
+    changed: Sequence[Changed]
+    vanished: Sequence[Uid]
+    keywords: tuple[str, ...]
+    is_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AppendItem:
+    """A message to store. `op_id` makes a retry return the first result; None when a retry cannot
+    happen.
+    """
+
+    mailbox: str
+    content: Content
+    flags: frozenset[str] = field(default_factory=frozenset)
+    internal_date: datetime | None = None  # None: now
+    op_id: str | None = None
+    create: bool = False  # create the mailbox when it is absent (delivery), instead of NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a message landed (RFC 4315 APPENDUID)."""
+
+    mailbox: MailboxId
+    uidvalidity: int
+    uid: Uid
+    modseq: ModSeq
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What COPY or MOVE did: parallel lists (RFC 4315 COPYUID). UIDs that had vanished are absent."""
+
+    mailbox: MailboxId
+    uidvalidity: int
+    source: Sequence[Uid]
+    target: Sequence[Uid]
+    modseq: ModSeq
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """What a flag change did: `changed` the rows with their new flags, `failed` the UIDs past
+    UNCHANGEDSINCE.
+    """
+
+    modseq: ModSeq
+    changed: Sequence[Changed]
+    failed: Sequence[Uid]
+    keywords: tuple[str, ...]
+
+
+class MessageReader(Protocol):
+    """The bytes of one stored message by offset; usable after the message was expunged, until
+    closed.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+    async def read(self, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes from `start` to `end` (exclusive; None: the end). Large messages: read in
+        pieces.
+        """
+
+    def close(self) -> None:
+        """Lets go of the file, if any. Idempotent."""
+
+
+@dataclass(slots=True)
+class Fetched:
+    """One message as `fetch` gives it; fields that were not asked for are None."""
+
+    uid: Uid
+    modseq: ModSeq
+    flags: int
+    size_bytes: int
+    internal_date: datetime
+    save_date: datetime | None
+    raw_envelope: bytes | None = None
+    raw_body: bytes | None = None
+    raw_bodystructure: bytes | None = None
+    raw_headers: bytes | None = None
+    has_all_headers: bool = False  # raw_headers was not cut short
+    raw_structure: bytes | None = None
+    content: MessageReader | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What an account uses and may use; None: no limit."""
+
+    used_bytes: int
+    limit_bytes: int | None
+    used_messages: int
+    limit_messages: int | None = None
+
+
+class MailStore(Protocol):
+    """Mail of all accounts. A mailbox is named by str (its name) or MailboxId; an unknown one
+    raises NotFound.
+
+    All methods may raise Temporary (nothing stored, or unknown: retry with the same op_id) and
+    NotFound for the account.
+    INBOX always exists and compares without case (RFC 9051 5.1).
+    """
+
+    async def mailboxes(self, account: AccountId) -> list[MailboxStatus]:
+        """All mailboxes with their counters, sorted by name, INBOX first."""
+
+    async def status(self, account: AccountId, mailbox: str | MailboxId) -> MailboxStatus:
+        """Counters of one mailbox."""
+
+    async def create(
+        self, account: AccountId, name: str, *, special_use: str | None = None
+    ) -> MailboxStatus:
+        """Makes a mailbox (and its missing parents).
+
+        Raises:
+            Conflict: it exists, or another mailbox has this special use.
+            Invalid: a name that cannot be stored (see docs/storage.md).
+        """
+
+    async def rename(self, account: AccountId, old: str, new: str) -> None:
+        """Renames a mailbox and its children; INBOX moves its messages instead (RFC 9051 6.3.6).
+
+        Raises:
+            Conflict: `new` exists. Invalid: a name that cannot be stored.
+        """
+
+    async def delete(self, account: AccountId, name: str) -> None:
+        """Deletes a mailbox and its messages; children stay (RFC 9051 6.3.5). INBOX: Invalid."""
+
+    async def subscribe(self, account: AccountId, name: str, subscribed: bool) -> None:
+        """Sets or clears the subscription. A name without a mailbox: NotFound."""
+
+    async def append(self, account: AccountId, items: Sequence[AppendItem]) -> list[Appended]:
+        """Stores messages, all or none; durable on return.
+
+        Raises:
+            QuotaExceeded: no room. NotFound: no such mailbox and not `create`. Invalid: a bad
+                flag, or keyword table full.
+        """
+
+    async def view(self, account: AccountId, mailbox: str | MailboxId) -> MailboxView:
+        """A snapshot that is no older than any change answered before this call, in any process."""
+
+    async def claim_recent(self, account: AccountId, mailbox: MailboxId) -> frozenset[Uid]:
+        """Takes \\Recent: these UIDs are recent for this caller and for nobody after (RFC 3501
+        2.3.2).
+        """
+
+    async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
+        """Everything after `since`. Cheap when nothing happened. A deleted mailbox: NotFound."""
+
+    def fetch(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid], fields: Field
+    ) -> AsyncIterator[list[Fetched]]:
+        """Messages in UID order, in batches; UIDs that do not exist are left out."""
+
+    async def store_flags(
+        self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: Sequence[Uid],
+        op: Literal["set", "add", "remove"],
+        flags: frozenset[str],
+        *,
+        unchanged_since: ModSeq | None = None,
+    ) -> StoreResult:
+        """Changes flags by name, one MODSEQ for the call; messages whose flags stay the same are
+        not touched.
+
+        Raises:
+            Invalid: a bad flag name, or the keyword table is full.
+        """
+
+    async def copy(
+        self,
+        account: AccountId,
+        source: MailboxId,
+        uids: Sequence[Uid],
+        target: str | MailboxId,
+        *,
+        op_id: str | None = None,
+    ) -> CopyResult:
+        """Copies within the account, all or nothing; flags and dates are kept. QuotaExceeded,
+        NotFound.
+        """
+
+    async def move(
+        self,
+        account: AccountId,
+        source: MailboxId,
+        uids: Sequence[Uid],
+        target: str | MailboxId,
+        *,
+        op_id: str | None = None,
+    ) -> CopyResult:
+        """Moves within the account in one transaction (RFC 6851)."""
+
+    async def expunge(
+        self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: Sequence[Uid] | None,
+        *,
+        only_deleted: bool = True,
+    ) -> tuple[list[Uid], ModSeq]:
+        """Removes messages: those of `uids` (None: all) that have \\Deleted, or all of `uids`. The
+        UIDs removed, ascending.
+        """
+
+    async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:
+        """UIDs that match, ascending."""
+
+    async def quota(self, account: AccountId) -> Quota:
+        """What the account uses now, over all of its stores."""

@@ -1,0 +1,1 @@
+"""pytest fixtures for servers and plugins."""
