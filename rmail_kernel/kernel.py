@@ -104,7 +104,7 @@ class Kernel:
 
     @contextmanager
     def connection(self, listener: str) -> Iterator[None]:
-        """Counts one client connection while the context is open: the drain at shutdown waits for it."""
+        """Counts one open client connection; the drain at shutdown waits for it."""
         gauge = CONNECTIONS.labels(listener)
         self._connections += 1
         self._idle.clear()

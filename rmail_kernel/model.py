@@ -105,7 +105,7 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What SMTP calls the envelope. `sender` None is the null reverse-path `<>` (RFC 5321 4.5.5)."""
+    """The SMTP envelope; `sender` None is the null reverse-path `<>` (RFC 5321 4.5.5)."""
 
     sender: Address | None
     recipients: tuple[Address, ...]
@@ -166,7 +166,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message on its way to one local account: what `on_deliver` sees and may return changed."""
+    """One message on its way to one account: what `on_deliver` sees and may return changed."""
 
     envelope: Envelope
     recipient: Address  # as the sender addressed it

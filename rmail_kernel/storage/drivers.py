@@ -1,4 +1,4 @@
-"""Choosing a storage driver: entry points of the group `rmail.storage` name an async function `(kernel) -> Storage`."""
+"""Choosing a storage driver: entry points of `rmail.storage` name `async (kernel) -> Storage`."""
 
 from __future__ import annotations
 
