@@ -1,0 +1,61 @@
+"""Messages as byte offsets: one scan at delivery, from which IMAP, the API, search, DSN and
+webmail slice.
+
+RFC 5322, 2045-2047, 2183, 2231, 9051. It depends on no other part of the kernel and does no input
+or output.
+"""
+
+from .addresses import AddressItem, Group, Mailbox, addresses
+from .envelope import Envelope, parse_envelope
+from .headers import decode_words, field_block, fields, first, unfold
+from .imap import bodystructure_wire, envelope_wire
+from .scanner import MAX_BOUNDARY_BYTES, MAX_DEPTH, MAX_HEADER_BYTES, MAX_PARTS, scan
+from .section import Section, SectionKind, find_part, locate
+from .structure import Buffer, Part
+from .summary import (
+    CACHED_FIELDS,
+    MAX_CACHED_HEADER_BYTES,
+    Summary,
+    decode_structure,
+    encode_structure,
+    summarise,
+)
+from .text import decode_body, message_text, preview, text_of, walk
+
+__all__ = [
+    "CACHED_FIELDS",
+    "MAX_BOUNDARY_BYTES",
+    "MAX_CACHED_HEADER_BYTES",
+    "MAX_DEPTH",
+    "MAX_HEADER_BYTES",
+    "MAX_PARTS",
+    "AddressItem",
+    "Buffer",
+    "Envelope",
+    "Group",
+    "Mailbox",
+    "Part",
+    "Section",
+    "SectionKind",
+    "Summary",
+    "addresses",
+    "bodystructure_wire",
+    "decode_body",
+    "decode_structure",
+    "decode_words",
+    "encode_structure",
+    "envelope_wire",
+    "field_block",
+    "fields",
+    "find_part",
+    "first",
+    "locate",
+    "message_text",
+    "parse_envelope",
+    "preview",
+    "scan",
+    "summarise",
+    "text_of",
+    "unfold",
+    "walk",
+]

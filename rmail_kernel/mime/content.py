@@ -1,0 +1,108 @@
+"""The Content-* fields of one header section, for the scan. Never raises; what does not parse
+takes the RFC's default.
+
+RFC 2045 5.2 and 6.1, RFC 2046 5.1.5, RFC 2183, RFC 3282, RFC 1864, RFC 2557 4.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from .charsets import decode_raw
+from .headers import unfold
+from .parameters import Parameters, parse_parameters
+
+
+class ContentFields(NamedTuple):
+    """What the Content-* fields say, in the order of the fields of `Part`."""
+
+    type: str
+    subtype: str
+    params: Parameters = ()
+    content_id: str | None = None
+    description: str | None = None
+    encoding: str = "7bit"
+    md5: str | None = None
+    location: str | None = None
+    disposition: tuple[str, Parameters] | None = None
+    language: tuple[str, ...] = ()
+
+
+PLAIN: Final = ContentFields("text", "plain")
+MESSAGE: Final = ContentFields("message", "rfc822")
+
+_FIELD_END: Final = re.compile(rb"\n(?![ \t])")
+_TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++"
+_COMMENTS: Final = rb"\s*+(?:\([^()]*+\)\s*+)*+"
+_TYPE: Final = re.compile(_COMMENTS + rb"(" + _TOKEN + rb")\s*+/\s*+(" + _TOKEN + rb")")
+_WORD: Final = re.compile(_COMMENTS + rb"(" + _TOKEN + rb")")
+_LANGUAGE: Final = re.compile(rb"[A-Za-z0-9*-]+")
+
+
+def parse_content(raw_header: bytes, default: ContentFields) -> ContentFields:
+    """The content fields of `raw_header`; `default` is the type that a part has without a
+    Content-Type (RFC 2046 5.1.5).
+    """
+    found = _content_fields(raw_header)
+    if not found:
+        return default
+    kind, subtype, params = default[:3]
+    if b"type" in found:
+        kind, subtype, params = _type(found[b"type"])
+    return ContentFields(
+        kind,
+        subtype,
+        params,
+        _text(found.get(b"id")),
+        _text(found.get(b"description")),
+        _word(found.get(b"transfer-encoding")) or "7bit",
+        _text(found.get(b"md5")),
+        _text(found.get(b"location")),
+        _disposition(found.get(b"disposition")),
+        _languages(found.get(b"language")),
+    )
+
+
+def _content_fields(raw_header: bytes) -> dict[bytes, bytes]:
+    """The unfolded value of the first field of each `Content-` name, by the rest of its name in
+    lower case.
+    """
+    raw = b"\n" + raw_header
+    lower = raw.lower()
+    found: dict[bytes, bytes] = {}
+    at = lower.find(b"\ncontent-")
+    while at >= 0:
+        end = _FIELD_END.search(raw, at + 9)
+        stop = end.start() if end else len(raw)
+        colon = lower.find(b":", at, stop)
+        if colon >= 0:
+            found.setdefault(lower[at + 9 : colon].rstrip(), unfold(raw[colon + 1 : stop]))
+        at = lower.find(b"\ncontent-", stop)
+    return found
+
+
+def _type(value: bytes) -> tuple[str, str, Parameters]:
+    match = _TYPE.match(value)
+    if match is None:
+        return PLAIN[:3]  # RFC 2045 5.2: a type that does not parse is text/plain.
+    params = parse_parameters(value, match.end()) if match.end() < len(value) else ()
+    return match[1].decode().lower(), match[2].decode().lower(), params
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else decode_raw(value)
+
+
+def _word(value: bytes | None) -> str | None:
+    match = _WORD.match(value) if value else None
+    return match[1].decode().lower() if match else None
+
+
+def _disposition(value: bytes | None) -> tuple[str, Parameters] | None:
+    match = _WORD.match(value) if value else None
+    if match is None or value is None:
+        return None
+    return match[1].decode().lower(), parse_parameters(value, match.end())
+
+
+def _languages(value: bytes | None) -> tuple[str, ...]:
+    return tuple(tag.decode() for tag in _LANGUAGE.findall(value)) if value else ()
