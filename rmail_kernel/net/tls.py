@@ -1,0 +1,133 @@
+"""TLS contexts of the server side: TLS 1.2 and newer (RFC 8314 4.1, RFC 9325), the configured or
+the self-signed certificate, replaced in place at reload.
+
+A bad new certificate never takes the place of a working one.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from rmail_kernel.config import Settings
+from rmail_kernel.errors import ConfigError
+
+_log = structlog.get_logger("rmail.tls")
+# RFC 9325 4.2: forward secrecy, AEAD first; CBC last, for mail servers of the last decade.
+_CIPHERS = (
+    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL:!MD5:!DSS:!PSK"
+)
+
+
+@dataclass(slots=True)
+class _Pair:
+    """The contexts that hold the certificate of now."""
+
+    server: ssl.SSLContext
+    http: ssl.SSLContext
+
+
+class TlsContexts:
+    """The contexts that listeners use, for as long as the process lives.
+
+    Attributes:
+        server: for mail protocols, no ALPN.
+        http: offers "http/1.1" by ALPN (RFC 7301).
+
+    Each handshake takes its certificate from the pair of now: loading a second certificate into a
+    context in use would keep the old one beside it when the type of key changes.
+    """
+
+    server: ssl.SSLContext
+    http: ssl.SSLContext
+
+    def __init__(self, cert_file: Path, key_file: Path | None) -> None:
+        self._current = _load(cert_file, key_file)
+        self.server = self._current.server
+        self.http = self._current.http
+        self.server.sni_callback = self._choose_server
+        self.http.sni_callback = self._choose_http
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Contexts for the configured certificate, or for a self-signed one that is made now.
+
+        Raises:
+            ConfigError: a file is missing, unreadable, not PEM, or the key is another's.
+        """
+        return cls(*_files(settings))
+
+    def reload(self, settings: Settings) -> bool:
+        """Takes the certificate of `settings` for new handshakes; whether it could be read. If not,
+        the old one stays and the log has the reason.
+        """
+        try:
+            self._current = _load(*_files(settings))
+        except ConfigError as error:
+            _log.error("certificate kept: the new one cannot be used", reason=error.safe)
+            return False
+        return True
+
+    # The callback also runs for clients that send no server name (name is None then).
+    def _choose_server(
+        self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
+    ) -> None:
+        connection.context = self._current.server
+
+    def _choose_http(
+        self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
+    ) -> None:
+        connection.context = self._current.http
+
+
+def _files(settings: Settings) -> tuple[Path, Path | None]:
+    tls = settings.tls
+    if tls.cert_file is not None:
+        return tls.cert_file, tls.key_file
+    from rmail_kernel.net import certificate
+
+    try:
+        found = certificate.ensure(settings.mail_root, settings.hostname, settings.domains)
+    except OSError as error:
+        raise ConfigError(f"cannot keep a certificate in {settings.mail_root}: {error}") from error
+    return found, None
+
+
+def _load(cert_file: Path, key_file: Path | None) -> _Pair:
+    pair = _Pair(_context(cert_file, key_file), _context(cert_file, key_file))
+    pair.http.set_alpn_protocols(["http/1.1"])
+    return pair
+
+
+def _context(cert_file: Path, key_file: Path | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_ciphers(_CIPHERS)
+    for path in (cert_file, key_file):
+        if path is not None:
+            _check_readable(path)
+    try:  # without a password OpenSSL would ask for one on the terminal
+        context.load_cert_chain(cert_file, key_file, password="")
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(_explain(error, cert_file, key_file), path="tls.cert_file") from error
+    return context
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", path="tls.cert_file") from error
+
+
+def _explain(error: OSError, cert_file: Path, key_file: Path | None) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        return f"the key in {key_file or cert_file} does not belong to the certificate {cert_file}"
+    return f"{cert_file} and its key are not a usable PEM pair (an encrypted key cannot be read)"
