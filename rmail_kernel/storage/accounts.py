@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from rmail_kernel.model import Address
+from rmail_kernel.model import Address, Principal
 from rmail_kernel.storage.ids import AccountId
 
 
@@ -28,6 +28,10 @@ class Account:
     created_at: datetime | None = None
     credential_version: int = 1
     preferences: dict[str, object] = field(default_factory=dict)
+
+    def principal(self) -> Principal:
+        """This account as the one who is acting."""
+        return Principal(self.id, self.address, self.is_admin, self.credential_version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,286 @@
+"""The reference evaluation of a search: from cheap to dear, each message only as far as needed.
+
+A condition answers True, False or None ("cannot tell yet"). Flags and UIDs come from the view,
+dates, sizes and listed headers from the rows, everything else from the message. RFC 9051 6.4.4.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from rmail_kernel.mime import decode_structure, decode_words, fields, text_of, walk
+from rmail_kernel.mime.structure import Part
+from rmail_kernel.mime.summary import CACHED_FIELDS
+from rmail_kernel.storage.ids import AccountId, MailboxId, Uid
+from rmail_kernel.storage.mail import (
+    FIRST_KEYWORD_BIT,
+    SYSTEM_FLAGS,
+    Fetched,
+    Field,
+    MailboxView,
+    MailStore,
+)
+from rmail_kernel.storage.search import (
+    All,
+    And,
+    Body,
+    Dated,
+    HasFlag,
+    Header,
+    ModifiedSince,
+    Not,
+    Or,
+    SearchNode,
+    Sized,
+    Text,
+    UidIn,
+)
+
+MAX_TEXT_CHARS = 16 << 20
+_HEADER_CHARS = 1 << 20
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What is known of one message so far."""
+
+    uid: int
+    flags: int
+    row: Fetched | None = None
+    headers: Sequence[tuple[bytes, bytes]] | None = None  # those known; all of them if `is_read`
+    texts: Sequence[str] | None = None
+    is_read: bool = False
+
+
+_Condition = Callable[[_Facts], bool | None]
+
+
+def fold(text: str) -> str:
+    """The form in which text compares: composed and without case (RFC 5255 4.7 goes no further)."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+
+
+async def search(
+    store: MailStore, account: AccountId, mailbox: MailboxId, query: SearchNode, view: MailboxView
+) -> list[Uid]:
+    """UIDs of `view` that match `query`, ascending."""
+    condition = _compile(query, view)
+    found: list[Uid] = []
+    open_: dict[int, _Facts] = {}
+    for uid, flags in zip(view.uids[: view.total], view.flags[: view.total], strict=True):
+        facts = _Facts(uid, flags)
+        answer = condition(facts)
+        if answer:
+            found.append(Uid(uid))
+        elif answer is None:
+            open_[uid] = facts
+    for wanted in (Field.HEADERS, Field.STRUCTURE | Field.CONTENT):
+        open_ = await _round(store, account, mailbox, condition, open_, wanted, found)
+    return sorted(found)
+
+
+async def _round(
+    store: MailStore,
+    account: AccountId,
+    mailbox: MailboxId,
+    condition: _Condition,
+    open_: dict[int, _Facts],
+    wanted: Field,
+    found: list[Uid],
+) -> dict[int, _Facts]:
+    """Learns `wanted` of the messages that are open still; those left open afterwards."""
+    left: dict[int, _Facts] = {}
+    uids = [Uid(uid) for uid in open_]
+    for start in range(0, len(uids), _BATCH):
+        async for batch in store.fetch(account, mailbox, uids[start : start + _BATCH], wanted):
+            for row in batch:
+                facts = open_[row.uid]
+                await _learn(facts, row)
+                answer = condition(facts)
+                facts.texts = None
+                if answer:
+                    found.append(row.uid)
+                elif answer is None:
+                    left[row.uid] = facts
+    return left
+
+
+async def _learn(facts: _Facts, row: Fetched) -> None:
+    facts.row = row
+    if row.raw_headers is not None:
+        facts.headers = list(fields(row.raw_headers)) if row.has_all_headers else None
+    if row.content is None:
+        return
+    try:
+        root = decode_structure(row.raw_structure or b"")
+        raw_header = await row.content.read(0, root.body_start)
+        facts.headers = list(fields(raw_header))
+        facts.texts = [text async for text in _texts(row, root)]
+        facts.is_read = True
+    finally:
+        row.content.close()
+
+
+async def _texts(row: Fetched, root: Part) -> AsyncIterator[str]:
+    """The decoded texts of a message and the names of its attachments, part by part."""
+    assert row.content is not None
+    for part in walk(root):
+        if part.type == "text":
+            raw = await row.content.read(part.body_start, part.body_end)
+            moved = msgspec.structs.replace(part, header_start=0, body_start=0, body_end=len(raw))
+            yield fold(text_of(raw, moved, MAX_TEXT_CHARS))
+        if part.filename:
+            yield fold(part.filename)
+
+
+def _compile(query: SearchNode, view: MailboxView) -> _Condition:
+    """The condition as a function; built once per search."""
+    match query:
+        case All():
+            return lambda _: True
+        case And(parts):
+            return _all([_compile(part, view) for part in parts])
+        case Or(parts):
+            return _any([_compile(part, view) for part in parts])
+        case Not(part):
+            return _negated(_compile(part, view))
+        case HasFlag(name):
+            mask = _mask(name, view)
+            return lambda facts: bool(facts.flags & mask)
+        case UidIn(ranges):
+            return lambda facts: any(low <= facts.uid <= high for low, high in ranges)
+        case Header(name, text):
+            return _header(name.lower().encode("utf-8", "replace"), fold(text))
+        case Body(text):
+            return _body(fold(text))
+        case Text(text):
+            return _any([_any_header(fold(text)), _body(fold(text))])
+        case Dated() | Sized() | ModifiedSince():
+            return _of_row(query)
+
+
+def _mask(name: str, view: MailboxView) -> int:
+    folded = name.lower()
+    for known, bit in SYSTEM_FLAGS.items():
+        if known.lower() == folded:
+            return bit
+    for index, keyword in enumerate(view.keywords):
+        if keyword.lower() == folded:
+            return 1 << (FIRST_KEYWORD_BIT + index)
+    return 0
+
+
+def _all(conditions: list[_Condition]) -> _Condition:
+    def check(facts: _Facts) -> bool | None:
+        answer: bool | None = True
+        for condition in conditions:
+            one = condition(facts)
+            if one is False:
+                return False
+            if one is None:
+                answer = None
+        return answer
+
+    return check
+
+
+def _any(conditions: list[_Condition]) -> _Condition:
+    negated = _all([_negated(condition) for condition in conditions])
+    return _negated(negated)
+
+
+def _negated(condition: _Condition) -> _Condition:
+    def check(facts: _Facts) -> bool | None:
+        answer = condition(facts)
+        return None if answer is None else not answer
+
+    return check
+
+
+def _of_row(query: Dated | Sized | ModifiedSince) -> _Condition:
+    def check(facts: _Facts) -> bool | None:
+        row = facts.row
+        if row is None:
+            return None
+        match query:
+            case Sized(op, size):
+                return row.size_bytes > size if op == "larger" else row.size_bytes < size
+            case ModifiedSince(modseq):
+                return row.modseq >= modseq
+            case Dated():
+                return _dated(query, facts, row)
+
+    return check
+
+
+def _dated(query: Dated, facts: _Facts, row: Fetched) -> bool | None:
+    if query.which == "sent":
+        if facts.headers is None:
+            return False if facts.is_read else None
+        day = _sent_day(facts.headers)
+    else:
+        moment = row.internal_date if query.which == "internal" else row.save_date
+        day = moment.date() if moment else None
+    if day is None:
+        return False
+    if query.op == "before":
+        return day < query.day
+    return day == query.day if query.op == "on" else day >= query.day
+
+
+def _sent_day(headers: Sequence[tuple[bytes, bytes]]) -> date | None:
+    """The day of the Date: field as its sender wrote it, "disregarding time and timezone"."""
+    for name, value in headers:
+        if name.lower() == b"date":
+            try:
+                return parsedate_to_datetime(value.decode("ascii", "replace").strip()).date()
+            except (ValueError, IndexError, TypeError, OverflowError):
+                return None
+    return None
+
+
+def _header(name: bytes, text: str) -> _Condition:
+    is_cached = name in CACHED_FIELDS
+
+    def check(facts: _Facts) -> bool | None:
+        if facts.headers is None or not (is_cached or facts.is_read):
+            return None
+        return any(text in value for value in _values(facts.headers, name))
+
+    return check
+
+
+def _any_header(text: str) -> _Condition:
+    def check(facts: _Facts) -> bool | None:
+        known = facts.headers or ()
+        if any(text in fold(_field_text(name, value)) for name, value in known):
+            return True
+        return False if facts.is_read else None
+
+    return check
+
+
+def _body(text: str) -> _Condition:
+    def check(facts: _Facts) -> bool | None:
+        if facts.texts is None:
+            return None
+        return any(text in part for part in facts.texts)
+
+    return check
+
+
+def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> Iterator[str]:
+    for field, value in headers:
+        if field.lower() == name:
+            yield fold(decode_words(value[:_HEADER_CHARS]).strip())
+
+
+def _field_text(name: bytes, value: bytes) -> str:
+    return f"{name.decode('latin-1')}: {decode_words(value[:_HEADER_CHARS])}"
