@@ -1,27 +1,40 @@
 """Settings: one `config.json`, each key declared once with type, default, unit and help.
 
 Sections are pydantic models; plugins add theirs. `load` gives the whole tree or a ConfigError
-that names the exact path; it
-changes nothing on disk. Environment variables `RMAIL_<KEY>` and `RMAIL_<SECTION>__<KEY>` win over
-the file. Secrets never print.
+that names the exact path; it changes nothing on disk. Environment variables `RMAIL_<KEY>` and
+`RMAIL_<SECTION>__<KEY>` win over the file. Secrets never print.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from rmail_kernel import config_sources
+from rmail_kernel.config_sources import Keys, read_file
 from rmail_kernel.errors import ConfigError, Invalid
 from rmail_kernel.model import normalise_domain
 
-ENV_PREFIX = "RMAIL_"
+__all__ = ["Domain", "Network", "Port", "Section", "Settings", "build", "load", "read_file", "unit"]
+MIN_SECRET_CHARS = 32
 S = TypeVar("S", bound="Section")
 
 
@@ -29,7 +42,11 @@ class Section(BaseModel):
     """Base of every settings section: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
     )
 
 
@@ -45,8 +62,29 @@ def _domain(value: str) -> str:
         raise ValueError(error.safe) from error
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise ValueError("should be an IP address or network, like 192.0.2.0/24") from error
+    return value
+
+
+def _base_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("should begin with http:// or https://")
+    return value.rstrip("/")
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_SECRET_CHARS:
+        raise ValueError(f"should have at least {MIN_SECRET_CHARS} characters")
+    return value
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Domain = Annotated[str, AfterValidator(_domain)]
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class ProcessSettings(Section):
@@ -87,13 +125,13 @@ class HttpSettings(Section):
     """Plain HTTP port; null: off, 0: any free one."""
     tls_port: Port | None = 9003
     """HTTPS port; null: off, 0: any free one."""
-    base_url: str | None = None
+    base_url: Annotated[str, AfterValidator(_base_url)] | None = None
     """Public address for links, for example "https://mail.example.com"; null: derived from the
     request.
     """
-    trusted_proxies: list[str] = []
+    trusted_proxies: list[Network] = []
     """Networks whose X-Forwarded-For is believed."""
-    metrics_allow: list[str] = []
+    metrics_allow: list[Network] = []
     """Networks besides loopback that may read /metrics."""
 
 
@@ -111,8 +149,8 @@ class AuthSettings(Section):
 class ExchangeApiSettings(Section):
     """Tokens of the REST API."""
 
-    token_secret: SecretStr | None = None
-    """Secret that signs tokens, at least 32 bytes; null: a new one at each start."""
+    token_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    """Secret that signs tokens, at least 32 characters; null: a new one at each start."""
     token_ttl_s: int = Field(3600, ge=1, json_schema_extra=unit("s"))
     """Life of a token."""
 
@@ -122,7 +160,7 @@ class RateLimitSettings(Section):
 
     enabled: bool = True
     """Count connections and failed logins."""
-    whitelist: list[str] = ["127.0.0.1", "::1"]
+    whitelist: list[Network] = ["127.0.0.1", "::1"]
     """Addresses and networks that are never limited."""
     max_auth_failures: int = Field(5, ge=1)
     """Failed logins within lockout_s before an address is locked out."""
@@ -146,7 +184,7 @@ class Settings(Section):
 
     mail_root: Path = Path("./mailstore")
     """Folder of the store; a relative path counts from the folder of the config file."""
-    hostname: str = "localhost"
+    hostname: Domain = "localhost"
     """Name of this server in greetings, trace headers and certificates."""
     domains: list[Domain] = []
     """Local mail domains; created at start when absent."""
@@ -193,29 +231,18 @@ class Settings(Section):
         return own | self._sections
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """The JSON object in a config file.
+def load(
+    path: Path,
+    sections: Mapping[str, type[Section]],
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Reads and validates a config file; see `read_file` and `build`.
 
     Raises:
-        ConfigError: missing, unreadable, not strict JSON (with line and column), or a repeated key.
+        ConfigError: the file or a setting is wrong.
     """
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist; `rmail init` makes one") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"{path} is not valid JSON: line {error.lineno} column {error.colno}: {error.msg}"
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold a JSON object")
-    return data
+    return build(read_file(path), sections, base=path.parent, environ=environ)
 
 
 def build(
@@ -236,69 +263,119 @@ def build(
     Raises:
         ConfigError: with the exact path, and a near match for an unknown key.
     """
-    merged = _overlay(
-        json.loads(json.dumps(data)), sections, os.environ if environ is None else environ
-    )
-    own = {key: value for key, value in merged.items() if key in Settings.model_fields}
-    extra = {key: value for key, value in merged.items() if key not in Settings.model_fields}
-    settings = _validate(Settings, own, ())
-    parts = {
-        name: _validate(model, extra.pop(name, {}), (name,)) for name, model in sections.items()
+    merged = overlaid(data, sections, os.environ if environ is None else environ)
+    known = [*Settings.model_fields, *sections]
+    own = {key: merged.pop(key) for key in list(merged) if key in Settings.model_fields}
+    settings = _absolute(_validate(Settings, own, ()), base)
+    settings._sections = {
+        name: _validate(model, merged.pop(name, {}), (name,)) for name, model in sections.items()
     }
-    for key, value in extra.items():
-        if not isinstance(value, dict) or _near(key, [*Settings.model_fields, *sections]):
-            raise ConfigError(_unknown(key, [*Settings.model_fields, *sections]), path=key)
-    settings = settings.model_copy(update={"mail_root": (base / settings.mail_root).resolve()})
-    settings._sections = parts
-    settings._warnings = [f"section {key!r} belongs to no installed plugin" for key in extra]
+    for key, value in merged.items():
+        if not isinstance(value, dict) or _near(key, known):
+            raise ConfigError(_unknown(key, known), path=key)
+    settings._warnings = [f"section {key!r} belongs to no installed plugin" for key in merged]
+    return settings
+
+
+def overlaid(
+    data: Mapping[str, Any], sections: Mapping[str, type[Section]], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """The parsed file with the environment over it, not yet validated.
+
+    Raises:
+        ConfigError: a variable does not fit the file.
+    """
+    known = {name.lower() for name in (*Settings.model_fields, *sections)}
+
+    def read(keys: Keys, raw: str) -> Any:
+        return _read_variable(field_at(keys, sections), raw)
+
+    return config_sources.overlay(data, environ, known, read)
+
+
+def field_at(keys: Keys, sections: Mapping[str, type[Section]]) -> FieldInfo | None:
+    """The declaration of the setting at a path, or None."""
+    model: type[BaseModel] | None = Settings
+    if keys[0] in sections:
+        model, keys = sections[keys[0]], keys[1:]
+    field: FieldInfo | None = None
+    for key in keys:
+        field = model.model_fields.get(key) if model else None
+        model = _model_in(field.annotation) if field else None
+    return field
+
+
+def is_secret(field: FieldInfo | None) -> bool:
+    """Whether the value of a setting must not be shown."""
+    return field is not None and _mentions(field.annotation, SecretStr)
+
+
+def _absolute(settings: Settings, base: Path) -> Settings:
+    """Settings whose paths no longer depend on the working directory."""
     tls = settings.tls
     if (tls.cert_file is None) != (tls.key_file is None):
         raise ConfigError("cert_file and key_file go together", path="tls.cert_file")
-    files = {
-        name: (base / path).resolve()
-        for name in ("cert_file", "key_file")
-        if (path := getattr(tls, name))
-    }
-    secret = settings.exchange_api.token_secret
-    if secret is not None and len(secret.get_secret_value()) < 32:
-        raise ConfigError("must have at least 32 characters", path="exchange_api.token_secret")
-    complete = settings.model_copy(update={"tls": tls.model_copy(update=files)})
-    complete._sections, complete._warnings = settings._sections, settings._warnings
-    return complete
+    if tls.cert_file and tls.key_file:
+        files = {
+            "cert_file": (base / tls.cert_file).resolve(),
+            "key_file": (base / tls.key_file).resolve(),
+        }
+        tls = tls.model_copy(update=files)
+    root = (base / settings.mail_root).resolve()
+    return settings.model_copy(update={"mail_root": root, "tls": tls})
 
 
-def _validate(model: type[S], data: object, prefix: tuple[str, ...]) -> S:
+def _validate(model: type[S], data: object, prefix: Keys) -> S:
+    """Strictly, as JSON: no text or boolean where a number belongs."""
     try:
-        return model.model_validate(data)
+        return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        raise _explain(error.errors()[0], model, prefix) from error
+        raise _explain(error.errors()[0], model, prefix) from None  # its text has the values
 
 
-def _explain(detail: ErrorDetails, model: type[Section], prefix: tuple[str, ...]) -> ConfigError:
-    location = [*prefix, *(str(part) for part in detail["loc"])]
-    path = ".".join(location)
+def _explain(detail: ErrorDetails, model: type[Section], prefix: Keys) -> ConfigError:
+    """One line for the first mistake; the value is shown unless it is long or secret."""
+    location = [str(part) for part in detail["loc"]]
+    path = ".".join([*prefix, *location])
     if detail["type"] == "extra_forbidden":
-        return ConfigError(
-            _unknown(location[-1], _keys_at(model, location[len(prefix) : -1])), path=path
-        )
-    text = detail["msg"].removeprefix("Value error, ")
-    shown = (
-        ""
-        if isinstance(detail["input"], dict | list) or "secret" in path or "password" in path
-        else f", not {detail['input']!r}"
-    )
-    return ConfigError(text[0].lower() + text[1:] + shown, path=path)
+        return ConfigError(_unknown(location[-1], _keys_at(model, location[:-1])), path=path)
+    text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    value = detail["input"]
+    is_object = detail["type"].startswith("model")  # text where an object with a secret belongs
+    is_hidden = is_object or isinstance(value, dict | list) or _holds_secret(model, location)
+    shown = "" if is_hidden else f", not {json.dumps(value, default=repr)[:80]}"
+    return ConfigError(text + shown, path=path)
+
+
+def _holds_secret(model: type[BaseModel], location: list[str]) -> bool:
+    current: type[BaseModel] | None = model
+    for key in location:
+        field = current.model_fields.get(key) if current else None
+        if is_secret(field) or "secret" in key or "password" in key:
+            return True
+        current = _model_in(field.annotation) if field else current
+    return False
 
 
 def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:
     for key in location:
         field = model.model_fields.get(key)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
             return []
-        model = field.annotation
+        model = inner
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first settings model in a type such as `Smarthost | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _mentions(annotation: Any, wanted: type) -> bool:
+    return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
 
 
 def _near(key: str, known: list[str]) -> str | None:
@@ -310,39 +387,20 @@ def _unknown(key: str, known: list[str]) -> str:
     return f"unknown setting; did you mean {near!r}?" if near else "unknown setting"
 
 
-def _overlay(
-    data: dict[str, Any], sections: Mapping[str, type[Section]], environ: Mapping[str, str]
-) -> dict[str, Any]:
-    """Lays `RMAIL_*` variables over the file. A value is JSON where it parses as JSON, text
-    otherwise.
+def _read_variable(field: FieldInfo | None, raw: str) -> Any:
+    """The first reading that fits the setting: JSON, text, words between commas. When none does,
+    the text, so that validation can say what is wrong with it.
     """
-    names = {name.lower() for name in Settings.model_fields} | {name.lower() for name in sections}
-    for variable, raw in sorted(environ.items()):
-        if not variable.startswith(ENV_PREFIX):
-            continue
-        path = variable.removeprefix(ENV_PREFIX).lower().split("__")
-        if path[0] not in names or not all(path):
-            continue  # RMAIL_ variables of other programs, and our own private ones
-        target = data
-        for key in path[:-1]:
-            target = target.setdefault(key, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"{variable} does not fit the file", path=".".join(path))
+    readings: list[Any] = [raw, raw.split(",")]
+    with contextlib.suppress(ValueError, RecursionError):  # plain text, as most variables are
+        readings.insert(0, json.loads(raw))
+    if field is None or field.annotation is None:
+        return readings[0]
+    adapter: TypeAdapter[Any] = TypeAdapter(field.annotation)
+    for reading in readings:
         try:
-            target[path[-1]] = json.loads(raw)
-        except ValueError:
-            target[path[-1]] = raw
-    return data
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} stands twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+            adapter.validate_json(json.dumps(reading), strict=True)
+        except ValidationError:
+            continue
+        return reading
+    return readings[0]
