@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import pluggy
@@ -123,19 +122,15 @@ class Bus:
         for impl in reversed(self._implementations(hook)):
             try:
                 found = impl.function(*[arguments[name] for name in impl.argnames])
-                batch = list(found) if isinstance(found, Iterable) else []
+                batch = [] if found is None else list(found)
             except RmailError:
                 raise
-            except (
-                Exception
-            ) as error:  # a stranger's code: any error becomes a start-up error with its name
+            except Exception as error:  # a stranger's code: named, and the start ends
                 raise PluginError(f"{hook} failed: {error!r}", plugin=impl.plugin_name) from error
-            wrong = next((item for item in batch if not isinstance(item, item_type)), None)
-            if wrong is not None or (found is not None and not isinstance(found, Iterable)):
-                raise PluginError(
-                    f"{hook} returned {wrong or found!r}, not {item_type.__name__}",
-                    plugin=impl.plugin_name,
-                )
+            for item in batch:
+                if not isinstance(item, item_type):
+                    text = f"{hook} returned {item!r}, not {item_type.__name__}"
+                    raise PluginError(text, plugin=impl.plugin_name)
             items.extend(batch)
         return items
 
@@ -152,9 +147,7 @@ class Bus:
                     await result
             except RmailError:
                 raise
-            except (
-                Exception
-            ) as error:  # a stranger's code: any error becomes a start-up error with its name
+            except Exception as error:  # a stranger's code: named, and the start ends
                 raise PluginError(f"{hook} failed: {error!r}", plugin=impl.plugin_name) from error
 
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.header import Header
 from pathlib import Path
-from typing import IO
 
 from rmail_kernel.errors import Invalid, TooLarge
 from rmail_kernel.mime import decode_words, fields
@@ -27,15 +27,29 @@ _FOLD = 76
 
 
 class SpoolFile:
-    """An unlinked temporary file that lives as long as a Content refers to it."""
+    """An unlinked temporary file that lives as long as something refers to it.
 
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file = file
-        self.size = size
+    Args:
+        directory: where it is made; None: the system's temporary folder.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._fd, path = tempfile.mkstemp(dir=directory, prefix="spool-")
+        weakref.finalize(self, os.close, self._fd)
+        Path(path).unlink()
+        self.size = 0
 
     def fileno(self) -> int:
         """The descriptor, for os.pread, sendfile and mmap."""
-        return self._file.fileno()
+        return self._fd
+
+    def append(self, piece: bytes) -> None:
+        """Writes at the end."""
+        view = memoryview(piece)
+        while view:
+            written = os.write(self._fd, view)
+            self.size += written
+            view = view[written:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +166,7 @@ class ContentWriter:
         self._directory = directory
         self._limit = limit_bytes
         self._pieces: list[bytes] = []
-        self._file: IO[bytes] | None = None
+        self._file: SpoolFile | None = None
         self.size = 0
 
     def __enter__(self) -> ContentWriter:
@@ -172,21 +186,19 @@ class ContentWriter:
             self._pieces.clear()
             raise TooLarge("The message is too large", limit_bytes=self._limit)
         if self._file is None and self.size > SPOOL_BYTES:
-            # It lives on in the SpoolFile, so no context manager here.
-            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115
-            self._file.write(b"".join(self._pieces))
+            self._file = SpoolFile(self._directory)
+            self._file.append(b"".join(self._pieces))
             self._pieces.clear()
         if self._file is None:
             self._pieces.append(piece)
         else:
-            self._file.write(piece)
+            self._file.append(piece)
 
     def finish(self) -> Content:
         """The message, complete."""
         if self._file is None:
             return Content(b"", b"".join(self._pieces))
-        self._file.flush()
-        return Content(b"", SpoolFile(self._file, self.size))
+        return Content(b"", self._file)
 
 
 def _header_end(raw: bytes) -> int:

@@ -65,8 +65,7 @@ def hook(mode: Mode, *, deadline_s: float = 30.0) -> Callable[[_F], _F]:
     return declare
 
 
-# --- start-up and shutdown
-# -------------------------------------------------------------------------------------------
+# --- start-up and shutdown ---
 
 
 @hook(Mode.COLLECT)
@@ -111,9 +110,7 @@ async def on_reload(kernel: Kernel) -> None:
     """
 
 
-# --- authentication
-# ------------------------------------------------------------------------------------------------
-# --
+# --- authentication ---
 
 
 @hook(Mode.FIRST, deadline_s=10.0)
@@ -137,8 +134,7 @@ async def on_login_failed(login: str, session: SessionInfo) -> None:
     """A login failed (never with the secret)."""
 
 
-# --- policy, by SMTP stage; Defer when an implementation raises
-# -------------------------------------------------------
+# --- policy, by SMTP stage; Defer when an implementation raises ---
 
 
 @hook(Mode.FIRST)
@@ -165,8 +161,7 @@ async def on_message(submission: Submission) -> Submission | Reject | Defer | Di
     """
 
 
-# --- delivery -----------------------------------------------------------------------------------
-# ---------------------
+# --- delivery ---
 
 
 @hook(Mode.FIRST, deadline_s=10.0)

@@ -137,7 +137,7 @@ class Kernel:
         self.plugins = plugin_loader.load(self.bus, self.settings.plugins, available)
 
     async def start(self, events: EventBus | None = None) -> None:
-        """Opens the store, builds the services and tells the plugins. Sockets are not this class's work.
+        """Opens the store, builds the services and tells the plugins; sockets are opened elsewhere.
 
         Args:
             events: the bus between processes; None: this process only.

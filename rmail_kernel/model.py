@@ -32,7 +32,7 @@ def normalise_domain(domain: str) -> str:
     Raises:
         Invalid: not a domain name (RFC 5321 4.1.2, RFC 5890 for U-labels).
     """
-    domain = domain.strip().rstrip(".")
+    domain = domain.removesuffix(".")
     if len(domain.encode()) > MAX_DOMAIN_BYTES or not all(map(_LABEL.match, domain.split("."))):
         raise Invalid("Not a domain name", domain=domain)
     if domain.isascii():
@@ -99,6 +99,7 @@ class SessionInfo:
     peer_port: int = 0
     local_port: int = 0
     helo: str = ""
+    is_extended: bool = True  # EHLO, not HELO (RFC 3848: ESMTP or SMTP in trace fields)
     tls: str = ""  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384", empty in clear text
     principal: Principal | None = None
 

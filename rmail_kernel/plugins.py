@@ -161,9 +161,7 @@ def register(bus: Bus, plugin: type[Any], name: str) -> object:
         raise PluginError("the entry point must name a class", plugin=name)
     try:
         instance = plugin()
-    except (
-        Exception
-    ) as error:  # a stranger's code: any error becomes a start-up error with its name
+    except Exception as error:  # a stranger's code: named, and the start ends
         raise PluginError(f"cannot be made: {error!r}", plugin=name) from error
     bus.register(instance, name)
     return instance
