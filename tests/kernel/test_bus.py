@@ -172,7 +172,7 @@ def test_collect_gathers_items_in_registration_order() -> None:
 @pytest.mark.parametrize("answer", [[1], 5, ["good", None]])
 def test_collect_refuses_items_of_the_wrong_kind_by_plugin_name(answer: object) -> None:
     bus = bus_with(odd__register_tasks=lambda kernel: answer)
-    with pytest.raises(PluginError, match="plugin odd: register_tasks (returned|failed)"):
+    with pytest.raises(PluginError, match=r"plugin odd: register_tasks (returned|failed)"):
         bus.collect("register_tasks", str, kernel=None)
 
 
