@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rmail_kernel.content import Content
 from rmail_kernel.model import Address, Defer, Envelope, Reject, SessionInfo
+
+if TYPE_CHECKING:
+    from rmail_kernel.process.tasks import SingletonTask
 
 
 class Status(StrEnum):
@@ -65,3 +68,6 @@ class DeliveryService(Protocol):
         Args:
             op_id: makes a retry after an unknown outcome idempotent; None: one is made.
         """
+
+    def tasks(self) -> list[SingletonTask]:
+        """Work of the service that one process does for all (recovery of the spool)."""

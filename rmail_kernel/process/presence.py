@@ -1,0 +1,54 @@
+"""What a server leaves in {mail_root}/run while it lives: its lock and its ports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from rmail_kernel.errors import ConfigError
+from rmail_kernel.process import runfiles
+from rmail_kernel.process.lease import try_lock
+
+PORTS_FILE = "ports.json"
+LOCK_FILE = "supervisor.lock"
+
+
+@contextmanager
+def only_server(mail_root: Path) -> Iterator[None]:
+    """Makes this process the only server of a store while the context is open.
+
+    Raises:
+        ConfigError: another server has it (with its pid), or the folder cannot be written.
+    """
+    try:
+        path = runfiles.make_folder(mail_root, "run") / LOCK_FILE
+        descriptor = try_lock(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename or mail_root} cannot be used: {error.strerror}", path="mail_root"
+        ) from error
+    if descriptor is None:
+        pid = path.read_text().strip() or "unknown"
+        raise ConfigError(f"{mail_root} is served already, by process {pid}", path="mail_root")
+    try:
+        runfiles.give_to_owner(mail_root, path)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def publish_ports(mail_root: Path, ports: Mapping[str, int]) -> None:
+    """Writes ports.json: every worker accepts."""
+    path = mail_root / "run" / PORTS_FILE
+    runfiles.write(mail_root, path, orjson.dumps(dict(ports)) + b"\n", 0o644)
+
+
+def retract_ports(mail_root: Path) -> None:
+    """Removes ports.json: nobody accepts any more, or not yet."""
+    (mail_root / "run" / PORTS_FILE).unlink(missing_ok=True)
