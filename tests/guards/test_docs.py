@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 from rmail_kernel import hookspecs
+from tests.guards.pages import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,11 +16,7 @@ def _hooks() -> list[str]:
 
 
 def test_hooks_page_is_what_the_specifications_say() -> None:
-    spec = importlib.util.spec_from_file_location("build_hooks", ROOT / "docs/build_hooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load("docs/build_hooks.py")
     assert module.PAGE.read_text("utf-8") == module.render(), "run `make docs`"
 
 
