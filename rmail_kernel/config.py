@@ -33,7 +33,21 @@ from rmail_kernel.config_sources import Keys, read_file
 from rmail_kernel.errors import ConfigError, Invalid
 from rmail_kernel.model import normalise_domain
 
-__all__ = ["Domain", "Network", "Port", "Section", "Settings", "build", "load", "read_file", "unit"]
+__all__ = [
+    "Domain",
+    "Network",
+    "Port",
+    "Section",
+    "Settings",
+    "build",
+    "field_at",
+    "is_secret",
+    "load",
+    "model_in",
+    "overlaid",
+    "read_file",
+    "unit",
+]
 MIN_SECRET_CHARS = 32
 S = TypeVar("S", bound="Section")
 
@@ -301,7 +315,7 @@ def field_at(keys: Keys, sections: Mapping[str, type[Section]]) -> FieldInfo | N
     field: FieldInfo | None = None
     for key in keys:
         field = model.model_fields.get(key) if model else None
-        model = _model_in(field.annotation) if field else None
+        model = model_in(field.annotation) if field else None
     return field
 
 
@@ -353,25 +367,25 @@ def _holds_secret(model: type[BaseModel], location: list[str]) -> bool:
         field = current.model_fields.get(key) if current else None
         if is_secret(field) or "secret" in key or "password" in key:
             return True
-        current = _model_in(field.annotation) if field else current
+        current = model_in(field.annotation) if field else current
     return False
 
 
 def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:
     for key in location:
         field = model.model_fields.get(key)
-        inner = _model_in(field.annotation) if field else None
+        inner = model_in(field.annotation) if field else None
         if inner is None:
             return []
         model = inner
     return list(model.model_fields)
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
     """The first settings model in a type such as `Smarthost | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return next((found for part in get_args(annotation) if (found := model_in(part))), None)
 
 
 def _mentions(annotation: Any, wanted: type) -> bool:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
 from itertools import pairwise
 from typing import Any, Protocol
 
 from stevedore import ExtensionManager
-from stevedore.extension import Extension
 
 from rmail_kernel.bus import Bus
 from rmail_kernel.config import Section
@@ -72,20 +72,12 @@ def installed() -> list[Installed]:
         errors[entry_point.name] = f"{type(error).__name__}: {error}"
 
     manager: ExtensionManager[Any] = ExtensionManager(GROUP, on_load_failure_callback=remember)
-    found = [_describe(extension) for extension in manager]
+    origins = _origins()
+    found = [_describe(extension.entry_point, extension.plugin, origins) for extension in manager]
     for entry_point in manager.list_entry_points():
         if entry_point.name in errors:
-            dist = entry_point.dist
-            found.append(
-                Installed(
-                    entry_point.name,
-                    entry_point.value,
-                    dist.name if dist else "?",
-                    dist.version if dist else "?",
-                    None,
-                    errors[entry_point.name],
-                )
-            )
+            broken = _describe(entry_point, None, origins)
+            found.append(replace(broken, error=errors[entry_point.name]))
     found.sort(key=lambda item: item.name)
     for one, other in pairwise(found):
         if one.name == other.name:
@@ -96,15 +88,22 @@ def installed() -> list[Installed]:
     return found
 
 
-def _describe(extension: Extension[Any]) -> Installed:
-    dist = extension.entry_point.dist
-    return Installed(
-        extension.name,
-        extension.entry_point.value,
-        dist.name if dist else "?",
-        dist.version if dist else "?",
-        extension.plugin,
-    )
+def _origins() -> dict[tuple[str, str], tuple[str, str]]:
+    """Distribution and version by name and target; stevedore's cache does not keep them."""
+    return {
+        (point.name, point.value): (point.dist.name, point.dist.version)
+        for point in entry_points(group=GROUP)
+        if point.dist is not None
+    }
+
+
+def _describe(
+    point: EntryPoint,
+    plugin: type[Any] | None,
+    origins: Mapping[tuple[str, str], tuple[str, str]],
+) -> Installed:
+    distribution, version = origins.get((point.name, point.value), ("?", "?"))
+    return Installed(point.name, point.value, distribution, version, plugin)
 
 
 def sections(plugins: Iterable[Installed]) -> dict[str, type[Section]]:

@@ -1,0 +1,73 @@
+"""`rmail alias`: rules that say which account or address a local part stands for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rmail_kernel.cli.addresses import parse_domain, require_domain
+from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
+from rmail_kernel.cli.output import show_json, show_table
+from rmail_kernel.cli.session import Session, with_store
+from rmail_kernel.errors import NotFound
+from rmail_kernel.storage.accounts import Alias
+
+app = typer.Typer()
+Domain = Annotated[str, typer.Argument(help="The domain that the rule belongs to.")]
+Pattern = Annotated[
+    str, typer.Argument(help="Regular expression for the whole local part; case does not count.")
+]
+Target = Annotated[str, typer.Argument(help="A user of the domain, or an address.")]
+
+
+@app.command()
+def add(domain: Domain, pattern: Pattern, target: Target, config: Config = DEFAULT_CONFIG) -> None:
+    """Append a rule; the first that matches applies, accounts come before all rules."""
+    name = parse_domain(domain)
+
+    async def work(session: Session) -> None:
+        await require_domain(session.directory, name)
+        await session.directory.add_alias(name, Alias(pattern, target))
+
+    with_store(config, work)
+    typer.echo(f"alias {pattern} -> {target} added to {name}")
+
+
+@app.command("list")
+def list_(
+    domain: Annotated[str | None, typer.Argument(help="Default: all domains.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """List the rules in the order in which they apply."""
+    wanted = parse_domain(domain) if domain else None
+
+    async def work(session: Session) -> list[tuple[str, Alias]]:
+        if wanted:
+            await require_domain(session.directory, wanted)
+        names = [wanted] if wanted else await session.directory.domains()
+        return [(name, rule) for name in names for rule in await session.directory.aliases(name)]
+
+    rules = with_store(config, work)
+    rows = [(name, rule.pattern, rule.target) for name, rule in rules]
+    titles = ("domain", "pattern", "target")
+    if as_json:
+        show_json([dict(zip(titles, row, strict=True)) for row in rows])
+    else:
+        show_table(titles, rows)
+
+
+@app.command()
+def remove(domain: Domain, pattern: Pattern, config: Config = DEFAULT_CONFIG) -> None:
+    """Remove the rule of exactly this pattern."""
+    name = parse_domain(domain)
+
+    async def work(session: Session) -> None:
+        await require_domain(session.directory, name)
+        if pattern not in {rule.pattern for rule in await session.directory.aliases(name)}:
+            raise NotFound(f"{name} has no alias {pattern}; `rmail alias list {name}` shows all")
+        await session.directory.remove_alias(name, pattern)
+
+    with_store(config, work)
+    typer.echo(f"alias {pattern} removed from {name}")
