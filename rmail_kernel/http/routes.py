@@ -10,6 +10,13 @@ from enum import StrEnum
 
 from aiohttp import web
 
+from rmail_kernel.model import Principal, SessionInfo
+
+PRINCIPAL = web.RequestKey("principal", Principal)
+"""`request[PRINCIPAL]`: who calls; set on routes that are not public."""
+SESSION = web.RequestKey("session", SessionInfo)
+"""`request[SESSION]`: where the request comes from; set on every request."""
+
 
 class Access(StrEnum):
     """Who may call a route."""
@@ -24,8 +31,8 @@ class Route:
     """One method and path of aiohttp's syntax ("/folders/{folder}/messages").
 
     Args:
-        access: checked before the handler; the Principal is at `request["principal"]`, the
-            SessionInfo at `request["session"]`.
+        access: checked before the handler; the Principal is at `request[PRINCIPAL]`, the
+            SessionInfo at `request[SESSION]`.
         allow_basic: HTTP Basic (RFC 7617) is accepted beside Bearer.
         max_body_bytes: larger bodies are refused with 413; None: the handler reads the stream and
             keeps its own limit.
