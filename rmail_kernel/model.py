@@ -99,9 +99,9 @@ class SessionInfo:
     peer_port: int = 0
     local_port: int = 0
     helo: str = ""
-    is_extended: bool = True  # EHLO, not HELO (RFC 3848: ESMTP or SMTP in trace fields)
     tls: str = ""  # for example "TLSv1.3 TLS_AES_256_GCM_SHA384", empty in clear text
     principal: Principal | None = None
+    is_extended: bool = True  # EHLO, not HELO (RFC 3848: ESMTP or SMTP in trace fields)
 
 
 @dataclass(frozen=True, slots=True)

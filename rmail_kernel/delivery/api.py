@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from rmail_kernel.content import Content
-from rmail_kernel.model import Address, Defer, Envelope, Reject, SessionInfo
+from rmail_kernel.model import Address, Defer, Envelope, Principal, Reject, SessionInfo
+from rmail_kernel.process.tasks import SingletonTask
 
 if TYPE_CHECKING:
     from rmail_kernel.process.tasks import SingletonTask
@@ -57,6 +58,13 @@ class DeliveryService(Protocol):
 
         Unknown local user: 550 5.1.1; foreign domain without authentication: 550 5.7.1; nobody
         takes external mail: 550 5.7.1.
+        """
+
+    async def may_send_as(self, principal: Principal, sender: Address) -> bool:
+        """Whether `sender` is the principal's own address or an alias that leads to it.
+
+        Raises:
+            Temporary: a plugin or the store could not say now.
         """
 
     async def submit(

@@ -1,0 +1,136 @@
+"""Carries one message to its targets, all at once but bounded, and settles what failed for good.
+
+Every step may run again after a crash: deliveries have op ids, a bounce has one too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import structlog
+
+from rmail_kernel.content import Content
+from rmail_kernel.delivery import dsn
+from rmail_kernel.delivery.api import Status
+from rmail_kernel.delivery.local import LocalDelivery
+from rmail_kernel.delivery.recipients import RELAYING_DENIED, TROUBLE
+from rmail_kernel.delivery.spool import Held, Spool
+from rmail_kernel.delivery.targets import Entry, Result, Target
+from rmail_kernel.errors import Temporary
+from rmail_kernel.model import Envelope, Reject, Submission
+from rmail_kernel.observe.metrics import DELIVERIES
+
+if TYPE_CHECKING:
+    from rmail_kernel.kernel import Kernel
+
+MAX_PARALLEL = 16
+# RFC 5321 4.5.4.1: give-up time of at least 4 to 5 days; RFC 3463 3.5 X.4.7.
+EXPIRY_S = 5 * 86400.0
+EXPIRED = Reject("It could not be delivered in time", 554, "5.4.7")
+_log = structlog.get_logger("rmail.delivery")
+Bounce = Callable[[Envelope, Content, str], Awaitable[None]]
+
+
+class Courier:
+    """Delivers entries.
+
+    Args:
+        bounce: hands in a DSN under an op id; raises Temporary when that must be tried again.
+    """
+
+    def __init__(self, kernel: Kernel, spool: Spool, bounce: Bounce) -> None:
+        self._kernel = kernel
+        self._spool = spool
+        self._bounce = bounce
+        self._local = LocalDelivery(kernel)
+        self._slots = asyncio.Semaphore(MAX_PARALLEL)
+
+    async def carry(
+        self, entry: Entry, content: Content, done: Mapping[str, Result]
+    ) -> dict[str, Result]:
+        """Tries every target that is not in `done`; the results of all. Never raises."""
+        results = dict(done)
+        waiting = [target for target in entry.targets if target.key not in results]
+        for target in waiting:
+            if target.refusal is not None:
+                results[target.key] = Result(Status.REJECTED, target.refusal)
+        waiting = [target for target in waiting if target.refusal is None]
+        accounts = [target for target in waiting if target.account is not None]
+        foreign = [target for target in waiting if target.account is None]
+        *found, outside = await asyncio.gather(
+            *(self._one(entry, content, target) for target in accounts),
+            self._outside(entry, content, foreign),
+        )
+        results.update({target.key: result for target, result in zip(accounts, found, strict=True)})
+        results.update({target.key: outside for target in foreign})
+        return results
+
+    async def finish(self, held: Held, results: Mapping[str, Result]) -> bool:
+        """Settles an accepted entry after an attempt: bounces what failed for good, removes the
+        entry when all is final. Whether it is gone.
+
+        Raises:
+            Temporary: the bounce or the spool does not work now; the entry stays as it was.
+        """
+        entry, settled = held.entry, dict(results)
+        age_s = (self._kernel.clock.now() - entry.envelope.received_at).total_seconds()
+        for key, result in results.items():
+            if result.status is Status.DEFERRED and age_s > EXPIRY_S:
+                settled[key] = Result(Status.REJECTED, EXPIRED)
+        failed = [
+            (target, settled[target.key].verdict)
+            for target in entry.targets
+            if settled[target.key].status is Status.REJECTED and target.key not in held.done
+        ]
+        if failed:
+            await self._report(held, failed)
+        final = {key: r for key, r in settled.items() if r.status is not Status.DEFERRED}
+        if len(final) == len(entry.targets):
+            await self._kernel.run(self._spool.remove, held)
+            return True
+        await self._kernel.run(self._spool.note, held, held.attempts + 1, final)
+        return False
+
+    async def _one(self, entry: Entry, content: Content, target: Target) -> Result:
+        async with self._slots:
+            return await self._local.deliver(entry.envelope, content, target, entry.op_id(target))
+
+    async def _outside(self, entry: Entry, content: Content, foreign: Iterable[Target]) -> Result:
+        addresses = tuple(target.address for target in foreign)
+        if not addresses:
+            return Result(Status.QUEUED)
+        try:
+            taken = await self._kernel.bus.first(
+                "on_outbound",
+                submission=Submission(entry.envelope, content),
+                recipients=addresses,
+            )
+        except Temporary:
+            result = Result(Status.DEFERRED, TROUBLE)
+        else:
+            refused = Result(Status.REJECTED, RELAYING_DENIED)
+            result = Result(Status.QUEUED) if taken else refused
+        DELIVERIES.labels(result.status).inc(len(addresses))
+        return result
+
+    async def _report(self, held: Held, failed: Iterable[tuple[Target, object]]) -> None:
+        entry = held.entry
+        failures = [
+            dsn.Failure(recipient, verdict)
+            for target, verdict in failed
+            if isinstance(verdict, Reject)
+            for recipient in target.recipients
+        ]
+        sender = entry.envelope.sender
+        if not failures or sender is None or not dsn.is_wanted(held.content):
+            _log.info("failed without a bounce", recipients=[str(f.recipient) for f in failures])
+            return
+        kernel = self._kernel
+        hostname = kernel.settings.hostname
+        now = kernel.clock.now()
+        notice = dsn.compose(entry, held.content, failures, hostname=hostname, now=now)
+        envelope = dsn.envelope_to(sender, entry.id, now)
+        # The attempt is part of the id: later failures of this message get their own notice.
+        await self._bounce(envelope, notice, f"dsn:{entry.id}:{held.attempts}")

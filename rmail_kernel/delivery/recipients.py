@@ -1,0 +1,82 @@
+"""Whether a recipient would be accepted: the decision behind RCPT TO and behind sender addresses.
+
+RFC 5321 3.3 and 7.9 (no open relay), RFC 3463 status codes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rmail_kernel.delivery.resolve import Resolution, Resolver
+from rmail_kernel.errors import RmailError
+from rmail_kernel.model import Address, Defer, Principal, Reject, SessionInfo
+from rmail_kernel.storage.ids import AccountId
+
+if TYPE_CHECKING:
+    from rmail_kernel.kernel import Kernel
+
+RELAYING_DENIED = Reject("Relaying denied", 550, "5.7.1")  # RFC 3463 3.8
+FULL = Defer("The mailbox is full", 452, "4.2.2")  # RFC 3463 3.3: persistent, may change
+TROUBLE = Defer("Temporary failure, try again later", 451, "4.3.0")
+INTERNAL = "internal"
+
+
+def may_relay(session: SessionInfo) -> bool:
+    """Whether the session may send to foreign addresses at all: a principal, or rmail itself."""
+    return session.principal is not None or session.protocol == INTERNAL
+
+
+class Recipients:
+    """Judges recipients and senders."""
+
+    def __init__(self, kernel: Kernel, resolver: Resolver) -> None:
+        self._kernel = kernel
+        self._resolver = resolver
+
+    async def check(
+        self, session: SessionInfo, sender: Address | None, recipient: Address
+    ) -> Reject | Defer | None:
+        """The verdict on one recipient; None: it would be accepted."""
+        try:
+            found = await self._resolver.resolve(recipient)
+            verdict = found.refusal or await self._reachable(session, found)
+            if verdict is not None:
+                return verdict
+            policy: Reject | Defer | None = await self._kernel.bus.first(
+                "on_rcpt", session=session, sender=sender, recipient=recipient
+            )
+        except RmailError:  # Temporary from a plugin or the store: the sender tries again
+            return TROUBLE
+        return policy
+
+    async def may_send_as(self, principal: Principal, sender: Address) -> bool:
+        """Whether `sender` is the principal's own address or an alias that leads to it.
+
+        Raises:
+            Temporary: a plugin or the store could not say now.
+        """
+        if sender.key == principal.address.key:
+            return True
+        found = await self._resolver.resolve(sender)
+        return found.is_local and principal.account in found.accounts
+
+    async def _reachable(self, session: SessionInfo, found: Resolution) -> Reject | Defer | None:
+        if not found.is_local and not may_relay(session):
+            return RELAYING_DENIED
+        # An alias is as reachable as its best target; each gets its own result at delivery.
+        verdict: Reject | Defer | None = None
+        for account in found.accounts:
+            if not await self._is_full(AccountId(account)):
+                return None
+            verdict = FULL
+        for address in found.external.values():
+            if await self._kernel.bus.first(
+                "on_outbound_check", session=session, recipient=address
+            ):
+                return None
+            verdict = verdict or RELAYING_DENIED
+        return verdict
+
+    async def _is_full(self, account: AccountId) -> bool:
+        quota = await self._kernel.mail.quota(account)
+        return quota.limit_bytes is not None and quota.used_bytes >= quota.limit_bytes

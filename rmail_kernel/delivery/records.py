@@ -1,0 +1,143 @@
+"""Spool records as JSON: the envelope with its targets, and the progress of an entry.
+
+Version 1. Reading raises Corrupt for anything that was not written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rmail_kernel.delivery.api import Status
+from rmail_kernel.delivery.targets import Entry, Result, Target
+from rmail_kernel.errors import Corrupt
+from rmail_kernel.model import Address, Defer, Envelope, Principal, Reject, SessionInfo
+from rmail_kernel.storage.ids import AccountId
+
+VERSION = 1
+_WRONG = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """One line of JSON, with its line end."""
+    envelope = entry.envelope
+    record = {
+        "version": VERSION,
+        "id": entry.id,
+        "sender": _text(envelope.sender),
+        "recipients": [str(recipient) for recipient in envelope.recipients],
+        "received_at": envelope.received_at.isoformat(),
+        "smtputf8": envelope.smtputf8,
+        "is_8bit": envelope.is_8bit,
+        "session": _session_record(envelope.session),
+        "targets": [_target_record(target) for target in entry.targets],
+    }
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+
+
+def decode_entry(raw: bytes) -> Entry:
+    """The entry in one line.
+
+    Raises:
+        Corrupt: not an entry of this version.
+    """
+    try:
+        record = json.loads(raw)
+        if record["version"] != VERSION:
+            raise Corrupt("A spool entry of another version", version=record["version"])
+        envelope = Envelope(
+            sender=_address(record["sender"]),
+            recipients=tuple(map(_known_address, record["recipients"])),
+            session=_session(record["session"]),
+            received_at=datetime.fromisoformat(record["received_at"]),
+            smtputf8=record["smtputf8"],
+            is_8bit=record["is_8bit"],
+        )
+        return Entry(record["id"], envelope, tuple(map(_target, record["targets"])))
+    except _WRONG as error:
+        raise Corrupt("An unreadable spool entry", reason=repr(error)) from error
+
+
+def encode_progress(attempts: int, done: Mapping[str, Result]) -> bytes:
+    """How often an entry was tried and which of its targets are final."""
+    results = {key: [result.status, _verdict_record(result)] for key, result in done.items()}
+    record = {"version": VERSION, "attempts": attempts, "done": results}
+    return json.dumps(record, ensure_ascii=False).encode()
+
+
+def decode_progress(raw: bytes) -> tuple[int, dict[str, Result]]:
+    """The attempts and final results in a progress record.
+
+    Raises:
+        Corrupt: not a progress record of this version.
+    """
+    try:
+        record = json.loads(raw)
+        if record["version"] != VERSION:
+            raise Corrupt("A spool record of another version", version=record["version"])
+        done = {
+            key: Result(Status(status), _verdict(verdict))
+            for key, (status, verdict) in record["done"].items()
+        }
+        return int(record["attempts"]), done
+    except _WRONG as error:
+        raise Corrupt("An unreadable spool record", reason=repr(error)) from error
+
+
+def _text(address: Address | None) -> str | None:
+    return None if address is None else str(address)
+
+
+def _known_address(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(local, domain)
+
+
+def _address(text: str | None) -> Address | None:
+    return None if text is None else _known_address(text)
+
+
+def _session_record(session: SessionInfo) -> dict[str, Any]:
+    record = asdict(session)
+    if session.principal is not None:
+        record["principal"]["address"] = str(session.principal.address)
+    return record
+
+
+def _session(record: dict[str, Any]) -> SessionInfo:
+    principal = record.pop("principal")
+    if principal is not None:
+        principal = Principal(**{**principal, "address": _known_address(principal["address"])})
+    return SessionInfo(**record, principal=principal)
+
+
+def _target_record(target: Target) -> dict[str, Any]:
+    return {
+        "address": str(target.address),
+        "recipients": [str(recipient) for recipient in target.recipients],
+        "account": target.account,
+        "refusal": None if target.refusal is None else asdict(target.refusal),
+    }
+
+
+def _target(record: dict[str, Any]) -> Target:
+    account, refusal = record["account"], record["refusal"]
+    return Target(
+        _known_address(record["address"]),
+        tuple(map(_known_address, record["recipients"])),
+        None if account is None else AccountId(account),
+        None if refusal is None else Reject(**refusal),
+    )
+
+
+def _verdict_record(result: Result) -> dict[str, Any] | None:
+    return None if result.verdict is None else asdict(result.verdict)
+
+
+def _verdict(record: dict[str, Any] | None) -> Reject | Defer | None:
+    if record is None:
+        return None
+    return Defer(**record) if record["code"] < 500 else Reject(**record)

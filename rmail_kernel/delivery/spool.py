@@ -1,0 +1,188 @@
+"""Accepted messages that are not at all their targets yet: one durable file each.
+
+`{mail_root}/spool/{id}.msg` is a line of JSON (records.py) and then the message; `{id}.json`
+beside it exists once an attempt left something over. A file is complete or absent, whatever
+happens; whoever works on an entry holds a lock on its file. All functions block: call them in a
+thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from rmail_kernel.content import CHUNK_BYTES, Content, ContentWriter
+from rmail_kernel.delivery.records import (
+    decode_entry,
+    decode_progress,
+    encode_entry,
+    encode_progress,
+)
+from rmail_kernel.delivery.targets import Entry, Result
+from rmail_kernel.errors import Corrupt, Temporary
+
+MAX_HEAD_BYTES = 1 << 22  # a thousand targets with long names stay far below
+_MESSAGE, _PROGRESS, _BAD = ".msg", ".json", ".bad"
+
+
+@dataclass(slots=True)
+class Held:
+    """An entry that this process alone works on, until `release`.
+
+    Attributes:
+        attempts: how often delivery was tried before. done: targets that are final, by key.
+    """
+
+    entry: Entry
+    content: Content
+    attempts: int
+    done: dict[str, Result]
+    _file: IO[bytes]
+
+    def release(self) -> None:
+        """Lets others work on it. Idempotent."""
+        self._file.close()
+
+
+class Spool:
+    """The spool directory.
+
+    Args:
+        directory: made when it is absent.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, entry: Entry, content: Content) -> Held:
+        """Makes an entry; durable on return.
+
+        Raises:
+            Temporary: the disk does not take it; nothing is left.
+        """
+        path = self._path(entry.id, _MESSAGE)
+        fresh = self._path(entry.id, ".tmp")
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = fresh.open("wb+")
+            try:
+                # Locked before it has its name, so that no recovery ever finds it unlocked.
+                fcntl.flock(file, fcntl.LOCK_EX)
+                file.write(encode_entry(entry))
+                for piece in content.chunks():
+                    file.write(piece)
+                _sync(file)
+                fresh.rename(path)
+                self._sync_directory()
+            except BaseException:
+                file.close()
+                fresh.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise Temporary("The message cannot be kept now", reason=str(error)) from error
+        return Held(entry, content, 0, {}, file)
+
+    def ids(self) -> list[str]:
+        """Entries that exist, oldest names first."""
+        with suppress(FileNotFoundError):
+            return sorted(p.stem for p in self.directory.iterdir() if p.suffix == _MESSAGE)
+        return []
+
+    def take(self, entry_id: str) -> Held | None:
+        """An entry to work on; None: it is gone, or somebody else is at it.
+
+        Raises:
+            Corrupt: it cannot be read; it was put aside as `{id}.bad`.
+        """
+        path = self._path(entry_id, _MESSAGE)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return None
+        try:
+            if not _lock(file, path):
+                file.close()
+                return None
+            raw_head = file.readline(MAX_HEAD_BYTES)
+            entry = decode_entry(raw_head)
+            attempts, done = self._progress(entry_id)
+        except Corrupt:
+            path.rename(self._path(entry_id, _BAD))
+            file.close()
+            raise
+        with ContentWriter() as writer:
+            while piece := file.read(CHUNK_BYTES):
+                writer.write(piece)
+            return Held(entry, writer.finish(), attempts, done, file)
+
+    def note(self, held: Held, attempts: int, done: Mapping[str, Result]) -> None:
+        """Remembers durably what is final. Raises Temporary when the disk does not take it."""
+        fresh = self._path(held.entry.id, ".new")
+        try:
+            with fresh.open("wb") as file:
+                file.write(encode_progress(attempts, done))
+                _sync(file)
+            fresh.rename(self._path(held.entry.id, _PROGRESS))
+        except OSError as error:
+            raise Temporary("Progress cannot be kept now", reason=str(error)) from error
+        held.attempts, held.done = attempts, dict(done)
+
+    def remove(self, held: Held) -> None:
+        """Forgets a finished entry. A removal lost with the power harms nothing: op ids know it."""
+        self._path(held.entry.id, _MESSAGE).unlink(missing_ok=True)
+        self._path(held.entry.id, _PROGRESS).unlink(missing_ok=True)
+        held.release()
+
+    def tidy(self) -> None:
+        """Removes leftovers of a crash: unfinished files, and progress of entries that are gone."""
+        with suppress(FileNotFoundError):
+            for path in list(self.directory.iterdir()):
+                if self._is_leftover(path):
+                    path.unlink(missing_ok=True)
+
+    def _is_leftover(self, path: Path) -> bool:
+        if path.suffix == _PROGRESS:
+            return not path.with_suffix(_MESSAGE).exists()
+        return path.suffix in (".tmp", ".new") and _is_abandoned(path)
+
+    def _progress(self, entry_id: str) -> tuple[int, dict[str, Result]]:
+        try:
+            return decode_progress(self._path(entry_id, _PROGRESS).read_bytes())
+        except FileNotFoundError:
+            return 0, {}
+
+    def _path(self, entry_id: str, suffix: str) -> Path:
+        return self.directory / f"{entry_id}{suffix}"
+
+    def _sync_directory(self) -> None:
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _lock(file: IO[bytes], path: Path) -> bool:
+    """Whether the lock was got and the file still has its name."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _is_abandoned(path: Path) -> bool:
+    # A living writer holds the lock of its .tmp file; a .new file lives for an instant.
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        return _lock(file, path)
+    return False

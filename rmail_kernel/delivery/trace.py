@@ -1,0 +1,104 @@
+"""Trace and identification fields: what is added to a message on its way, and how loops are seen.
+
+RFC 5321 4.4 (Received, Return-Path), 6.3 (loops), RFC 3848 (with), RFC 6531 4.3, RFC 6409 8
+(submission fixes). It only adds fields; it never changes one.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+
+from rmail_kernel.content import Content
+from rmail_kernel.mime import decode_words, fields
+from rmail_kernel.model import Address, Envelope, SessionInfo
+
+MAX_RECEIVED = 50  # RFC 5321 6.3: a large threshold, normally at least 100 hops were never seen
+_HELO = re.compile(r"[A-Za-z0-9._\-:\[\]]{1,255}\Z")
+_SMTP_PROTOCOLS = frozenset({"smtp", "submission"})
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFacts:
+    """What delivery wants to know of a header, read in one pass.
+
+    Attributes:
+        received: number of Received fields.
+        delivered_to: addresses in Delivered-To fields, in lower case.
+        names: all field names, in lower case.
+        auto_submitted: keyword of Auto-Submitted (RFC 3834 5), '' when absent.
+    """
+
+    received: int
+    delivered_to: frozenset[str]
+    names: frozenset[bytes]
+    auto_submitted: str
+
+
+def inspect(content: Content) -> HeaderFacts:
+    """Reads the header of a message."""
+    received, auto_submitted = 0, ""
+    delivered_to, names = set(), set()
+    for raw_name, raw_value in fields(content.raw_header()):
+        name = raw_name.lower()
+        names.add(name)
+        if name == b"received":
+            received += 1
+        elif name == b"delivered-to":
+            delivered_to.add(decode_words(raw_value).strip().lower())
+        elif name == b"auto-submitted":
+            auto_submitted = decode_words(raw_value).partition(";")[0].strip().lower()
+    return HeaderFacts(received, frozenset(delivered_to), frozenset(names), auto_submitted)
+
+
+def received_field(envelope: Envelope, hostname: str) -> bytes:
+    """The Received field of this hop (RFC 5321 4.4)."""
+    session = envelope.session
+    origin = f"from {_helo(session)}{_tcp_info(session)}\r\n\t" if session.peer_host else ""
+    with_ = _with(session, envelope.smtputf8)
+    secured = f"\r\n\t({session.tls})" if session.tls else ""
+    # RFC 5321 7.6: with several recipients "for" would tell each about the others.
+    only = envelope.recipients[0] if len(envelope.recipients) == 1 else None
+    for_ = f"\r\n\tfor <{only}>" if only else ""
+    date = format_datetime(envelope.received_at)
+    text = f"{origin}by {hostname}{with_} id {session.id}{secured}{for_};\r\n\t{date}"
+    return f"Received: {text}\r\n".encode()
+
+
+def delivery_fields(sender: Address | None, account: Address) -> bytes:
+    """Return-Path and Delivered-To, as final delivery puts them on top (RFC 5321 4.4)."""
+    return f"Return-Path: <{sender or ''}>\r\nDelivered-To: {account}\r\n".encode()
+
+
+def missing_fields(facts: HeaderFacts, now: datetime, hostname: str) -> bytes:
+    """Date and Message-ID where a submitted message lacks them (RFC 6409 8.2, 8.3)."""
+    lines = []
+    if b"message-id" not in facts.names:
+        lines.append(f"Message-ID: <{uuid.uuid4().hex}@{hostname}>\r\n")
+    if b"date" not in facts.names:
+        lines.append(f"Date: {format_datetime(now)}\r\n")
+    return "".join(lines).encode()
+
+
+def _helo(session: SessionInfo) -> str:
+    # What the client said is untrusted text; anything but a name or a literal is not repeated.
+    return session.helo if _HELO.match(session.helo) else "unknown"
+
+
+def _tcp_info(session: SessionInfo) -> str:
+    # RFC 5321 4.1.3: an IPv6 literal has a tag.
+    tag = "IPv6:" if ":" in session.peer_host else ""
+    return f" ([{tag}{session.peer_host}])"
+
+
+def _with(session: SessionInfo, smtputf8: bool) -> str:
+    if session.protocol not in _SMTP_PROTOCOLS:
+        return ""
+    if not session.is_extended:
+        return " with SMTP"
+    # RFC 3848: S for TLS, A for authenticated; RFC 6531 4.3 for the UTF8 names.
+    base = "UTF8SMTP" if smtputf8 else "ESMTP"
+    return f" with {base}{'S' if session.tls else ''}{'A' if session.principal else ''}"
