@@ -56,9 +56,15 @@ AddressItem = Mailbox | Group
 _TOKEN: Final = re.compile(
     rb"""(?P<space>[ \t\r\n]++)
        | "(?P<quoted>(?:[^"\\]++|\\.)*+)"?
-       | (?P<atom>=\?[^?\s]++\?[bBqQ]\?[^?\s]*+\?= | [^\s"(),:;<>@\[\]]++ | \[[^\]]*+\]?)
+       | (?P<atom>=\?[^?\s]++\?[bBqQ]\?[^?<>]*+\?= | [^\s"(),:;<>@\[\]]++ | \[[^\]]*+\]?)
        | (?P<special>.)""",
     re.VERBOSE | re.DOTALL,
+)
+# The one form that nearly all From fields have, without the cost of the general parser.
+_SIMPLE: Final = re.compile(
+    rb"""\s*+ (?: "([^"\\]*+)" \s*+ | ([^"(),:;<>@\[\]\\]*+) )
+         <([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)>\s*+""",
+    re.VERBOSE,
 )
 _PARENTHESIS: Final = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
@@ -77,7 +83,12 @@ def addresses(raw_value: bytes) -> tuple[AddressItem, ...]:
     Words without an address become a Mailbox with the name only; a lone word becomes a local part
     without a domain.
     """
-    return _List(raw_value).items()
+    simple = _SIMPLE.fullmatch(raw_value)
+    if simple is None:
+        return _List(raw_value).items()
+    words = b" ".join(simple[2].split()) if simple[1] is None else simple[1]
+    local, domain = decode_raw(simple[3]), decode_raw(simple[4])
+    return (Mailbox(decode_words(words) if words else None, local, domain, words or None),)
 
 
 class _List:
@@ -149,7 +160,8 @@ class _List:
             route, (words, spec) = None, _split_words(self.pending)
             name = _phrase(words)
         local, domain = _split_spec(spec)
-        name = name or self.comment
+        if local or domain:
+            name = name or self.comment
         if local or domain or name or self.in_angle:
             mailbox = Mailbox(
                 decode_words(name) if name else None, local, domain, name or None, route

@@ -5,6 +5,7 @@ RFC 2045 5.2 and 6.1, RFC 2046 5.1.5, RFC 2183, RFC 3282, RFC 1864, RFC 2557 4.
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .charsets import decode_raw
@@ -30,6 +31,9 @@ class ContentFields(NamedTuple):
 PLAIN: Final = ContentFields("text", "plain")
 MESSAGE: Final = ContentFields("message", "rfc822")
 
+MAX_FIELD_BYTES: Final = 16 * 1024
+"""Bytes of one Content-* field that are read."""
+
 _FIELD_END: Final = re.compile(rb"\n(?![ \t])")
 _TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++"
 _COMMENTS: Final = rb"\s*+(?:\([^()]*+\)\s*+)*+"
@@ -47,7 +51,8 @@ def parse_content(raw_header: bytes, default: ContentFields) -> ContentFields:
         return default
     kind, subtype, params = default[:3]
     if b"type" in found:
-        kind, subtype, params = _type(found[b"type"])
+        value = found[b"type"]
+        kind, subtype, params = _common_type(value) if len(value) <= 80 else _type(value)
     return ContentFields(
         kind,
         subtype,
@@ -75,9 +80,15 @@ def _content_fields(raw_header: bytes) -> dict[bytes, bytes]:
         stop = end.start() if end else len(raw)
         colon = lower.find(b":", at, stop)
         if colon >= 0:
-            found.setdefault(lower[at + 9 : colon].rstrip(), unfold(raw[colon + 1 : stop]))
+            value = raw[colon + 1 : min(stop, colon + MAX_FIELD_BYTES)]
+            found.setdefault(lower[at + 9 : colon].rstrip(), unfold(value))
         at = lower.find(b"\ncontent-", stop)
     return found
+
+
+@lru_cache(maxsize=512)
+def _common_type(value: bytes) -> tuple[str, str, Parameters]:
+    return _type(value)
 
 
 def _type(value: bytes) -> tuple[str, str, Parameters]:

@@ -31,6 +31,9 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     message_id: bytes | None = None
 
 
+MAX_ADDRESS_BYTES: Final = 64 * 1024
+"""Bytes of one address field that the envelope is made of: some 1,500 addresses."""
+
 _RECIPIENTS: Final = frozenset({b"to", b"cc", b"bcc"})
 _FIELDS: Final = _RECIPIENTS | {
     b"date", b"subject", b"from", b"sender", b"reply-to", b"in-reply-to", b"message-id"
@@ -52,18 +55,18 @@ def envelope_of(header_fields: Iterable[tuple[bytes, bytes]]) -> Envelope:
         if name in _FIELDS:
             if name not in found:
                 found[name] = value
-            elif name in _RECIPIENTS:
+            elif name in _RECIPIENTS and len(found[name]) < MAX_ADDRESS_BYTES:
                 found[name] += b"," + value
-    from_ = addresses(found.get(b"from", b""))
+    from_ = _people(found, b"from")
     return Envelope(
         _text(found.get(b"date")),
         _text(found.get(b"subject")),
         from_,
-        addresses(found.get(b"sender", b"")) or from_,
-        addresses(found.get(b"reply-to", b"")) or from_,
-        addresses(found.get(b"to", b"")),
-        addresses(found.get(b"cc", b"")),
-        addresses(found.get(b"bcc", b"")),
+        _people(found, b"sender") or from_,
+        _people(found, b"reply-to") or from_,
+        _people(found, b"to"),
+        _people(found, b"cc"),
+        _people(found, b"bcc"),
         _text(found.get(b"in-reply-to")),
         _text(found.get(b"message-id")),
     )
@@ -71,3 +74,12 @@ def envelope_of(header_fields: Iterable[tuple[bytes, bytes]]) -> Envelope:
 
 def _text(value: bytes | None) -> bytes | None:
     return None if value is None else unfold(value)
+
+
+def _people(found: dict[bytes, bytes], name: bytes) -> tuple[AddressItem, ...]:
+    value = found.get(name)
+    if value is None:
+        return ()
+    if len(value) > MAX_ADDRESS_BYTES:
+        value = value[: max(value.rfind(b",", 0, MAX_ADDRESS_BYTES), 0)]
+    return addresses(value)

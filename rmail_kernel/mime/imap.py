@@ -13,6 +13,7 @@ from urllib.parse import quote
 from .addresses import AddressItem, Group, Mailbox
 from .envelope import Envelope, parse_envelope
 from .parameters import Parameters
+from .scanner import MAX_HEADER_BYTES
 from .structure import Buffer, Part
 
 _PLAIN: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*+")
@@ -39,11 +40,16 @@ def envelope_wire(env: Envelope) -> bytes:
     """The value of FETCH ENVELOPE: `(date subject from sender reply-to to cc bcc in-reply-to
     message-id)`.
     """
-    people = (env.from_, env.sender, env.reply_to, env.to, env.cc, env.bcc)
-    return b"(%b %b %b %b %b)" % (
+    from_ = _addresses(env.from_)
+    return b"(%b %b %b %b %b %b %b %b %b %b)" % (
         nstring(env.date),
         nstring(env.subject),
-        b" ".join(map(_addresses, people)),
+        from_,
+        from_ if env.sender is env.from_ else _addresses(env.sender),
+        from_ if env.reply_to is env.from_ else _addresses(env.reply_to),
+        _addresses(env.to),
+        _addresses(env.cc),
+        _addresses(env.bcc),
         nstring(env.in_reply_to),
         nstring(env.message_id),
     )
@@ -74,54 +80,70 @@ def _raw_name(item: Mailbox) -> bytes | str | None:
 def bodystructure_wire(part: Part, buffer: Buffer, *, extended: bool) -> bytes:
     """The value of FETCH BODYSTRUCTURE (`extended`) or BODY for `part` of the message in `buffer`.
 
-    The headers of embedded messages are read from `buffer`. Recursion is bounded by the scan's
-    MAX_DEPTH.
+    The headers of embedded messages are read from `buffer`. Recursion is bounded by MAX_DEPTH.
     """
+    return body_wires(part, buffer)[extended]
+
+
+def body_wires(part: Part, buffer: Buffer) -> tuple[bytes, bytes]:
+    """The values of FETCH BODY and FETCH BODYSTRUCTURE together, for what they share."""
     if part.is_multipart:
-        return _multipart(part, buffer, extended)
-    out = [nstring(part.type), nstring(part.subtype), _params(part.params, _default_params(part))]
-    out += [nstring(part.content_id), nstring(part.description), nstring(part.encoding)]
-    out.append(b"%d" % part.size_bytes)
-    if part.is_message:
-        out += _embedded(part, buffer, extended)
-    if part.is_message or part.type == "text":
-        out.append(b"%d" % part.lines)
-    if extended:
-        out.append(nstring(part.md5))
-        out += _extension(part)
-    return b"(%b)" % b" ".join(out)
-
-
-def _multipart(part: Part, buffer: Buffer, extended: bool) -> bytes:
-    children = b"".join(
-        bodystructure_wire(child, buffer, extended=extended) for child in part.numbered
+        return _multipart(part, buffer)
+    params = _params(part.params + _default_params(part))
+    head = b"(%b %b %b %b %b %b %d" % (
+        nstring(part.type),
+        nstring(part.subtype),
+        params,
+        nstring(part.content_id),
+        nstring(part.description),
+        nstring(part.encoding),
+        part.size_bytes,
     )
-    out = [children, nstring(part.subtype)]
-    if extended:
-        out += [_params(part.params), *_extension(part)]
-    return b"(%b)" % b" ".join(out)
+    tail = b" %b %b)" % (nstring(part.md5), _extension(part))
+    if part.type == "text":
+        head += b" %d" % part.lines
+    elif part.is_message:
+        envelope, (body, bodystructure) = _embedded(part, buffer)
+        head += b" " + envelope
+        lines = b" %d" % part.lines
+        return b"%b %b%b)" % (head, body, lines), b"%b %b%b%b" % (head, bodystructure, lines, tail)
+    return head + b")", head + tail
 
 
-def _embedded(part: Part, buffer: Buffer, extended: bool) -> list[bytes]:
-    """Envelope and body of an embedded message; an empty text where the scan did not descend, for
-    the grammar has no other form.
+def _multipart(part: Part, buffer: Buffer) -> tuple[bytes, bytes]:
+    children = [body_wires(child, buffer) for child in part.numbered]
+    body = b"".join([short for short, _ in children])
+    bodystructure = b"".join([long for _, long in children])
+    subtype = nstring(part.subtype)
+    return (
+        b"(%b %b)" % (body, subtype),
+        b"(%b %b %b %b)" % (bodystructure, subtype, _params(part.params), _extension(part)),
+    )
+
+
+def _embedded(part: Part, buffer: Buffer) -> tuple[bytes, tuple[bytes, bytes]]:
+    """Envelope and body of an embedded message.
+
+    An empty text where the scan did not descend, for the grammar has no other form.
     """
-    if not part.children:
-        child = Part(part.body_start, part.body_start, part.body_start, 0, "text", "plain")
-    else:
+    if part.children:
         child = part.children[0]
-    envelope = parse_envelope(bytes(buffer[child.header_start : child.body_start]))
-    return [envelope_wire(envelope), bodystructure_wire(child, buffer, extended=extended)]
+    else:
+        child = Part(part.body_start, part.body_start, part.body_start, 0, "text", "plain")
+    end = min(child.body_start, child.header_start + MAX_HEADER_BYTES)
+    envelope = parse_envelope(bytes(buffer[child.header_start : end]))
+    return envelope_wire(envelope), body_wires(child, buffer)
 
 
-def _extension(part: Part) -> list[bytes]:
+def _extension(part: Part) -> bytes:
+    """`disposition language location`, the extension fields that all bodies end with."""
     disposition = b"NIL"
     if part.disposition:
         kind, params = part.disposition
         disposition = b"(%b %b)" % (nstring(kind), _params(params))
     languages = [nstring(tag) for tag in part.language]
     language = b"(%b)" % b" ".join(languages) if len(languages) > 1 else (languages or [b"NIL"])[0]
-    return [disposition, language, nstring(part.location)]
+    return b"%b %b %b" % (disposition, language, nstring(part.location))
 
 
 def _default_params(part: Part) -> Parameters:
@@ -130,8 +152,8 @@ def _default_params(part: Part) -> Parameters:
     return (("charset", "us-ascii"),) if is_plain else ()
 
 
-def _params(params: Parameters, more: Parameters = ()) -> bytes:
-    pairs = [pair for name, value in params + more for pair in _param(name, value)]
+def _params(params: Parameters) -> bytes:
+    pairs = [pair for name, value in params for pair in _param(name, value)]
     return b"(%b)" % b" ".join(pairs) if pairs else b"NIL"
 
 

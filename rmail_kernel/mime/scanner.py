@@ -162,10 +162,11 @@ class _Scan:
         it.
         """
         data = self.data
-        if data[start : start + 1] == b"\n":
-            return start + 1
-        if data[start : start + 2] == b"\r\n":
+        opening = data[start : start + 2]
+        if opening == b"\r\n":
             return start + 2
+        if opening[:1] == b"\n":
+            return start + 1
         blank, body_start = self._blank_line(start)
         if self.delimiters:
             found = self._next_delimiter(start, blank)

@@ -11,7 +11,7 @@ import msgspec
 
 from .envelope import parse_envelope
 from .headers import field_block
-from .imap import bodystructure_wire, envelope_wire
+from .imap import body_wires, envelope_wire
 from .scanner import MAX_HEADER_BYTES, scan
 from .structure import Buffer, Part
 
@@ -59,8 +59,7 @@ def summarise(buffer: Buffer) -> Summary:
     return Summary(
         root,
         envelope_wire(parse_envelope(cached)),
-        bodystructure_wire(root, buffer, extended=False),
-        bodystructure_wire(root, buffer, extended=True),
+        *body_wires(root, buffer),
         raw_headers,
         len(raw_headers) == len(cached) and header_end == root.body_start,
     )
