@@ -204,6 +204,8 @@ class _Scan:
             line_end = data.find(b"\n", at + 3)
             if line_end < 0:
                 line_end = self.end
+            # RFC 2046 5.1.1 would let a line merely begin with the boundary; then a part whose own
+            # boundary begins with the outer one would end it. Only white space may follow.
             line = data[at + 3 : min(line_end, at + 2 * MAX_BOUNDARY_BYTES)]
             delimiter = delimiters.get(line.rstrip(b" \t\r"))
             if delimiter is not None:

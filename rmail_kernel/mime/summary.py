@@ -35,11 +35,12 @@ _DECODER: Final = msgspec.msgpack.Decoder(Part)
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """`raw_envelope`, `raw_body` and `raw_bodystructure` are wire forms; `raw_headers` the raw
-    lines of CACHED_FIELDS.
+    """What is asked of a message most.
 
-    `headers_complete` is False if those lines were more than MAX_CACHED_HEADER_BYTES: then the
-    message itself must be read.
+    `raw_envelope`, `raw_body` and `raw_bodystructure` are wire forms of FETCH. `raw_headers` holds
+    the raw lines of CACHED_FIELDS and a blank line, for `field_block`. `headers_complete` is False
+    if those lines are more than MAX_CACHED_HEADER_BYTES or lie past MAX_HEADER_BYTES: then
+    `raw_headers` ends after a whole field, and the message itself must be read.
     """
 
     structure: Part

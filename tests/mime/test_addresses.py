@@ -91,6 +91,7 @@ def test_rfc_5322_examples(raw: bytes, expected: list[Short]) -> None:
         (b"<>", [(None, "", "")]),
         (b"Mailer Daemon", [("Mailer Daemon", "", "")]),
         (b"joe@example.org (Joe Doe)", [("Joe Doe", "joe", "example.org")]),
+        (b"Joe john . q . public@example.org", [("Joe", "john.q.public", "example.org")]),
         (b"Joe joe@example.org", [("Joe", "joe", "example.org")]),
         (b"joe@a.example <joe@b.example>", [("joe@a.example", "joe", "b.example")]),
         (b"joe@[192.0.2.1]", [(None, "joe", "[192.0.2.1]")]),
