@@ -63,7 +63,7 @@ def name_of(raw: bytes) -> str | None:
 
 
 class Clients:
-    """Several clients that deliver until told to stop; each error is a message of unknown outcome."""
+    """Clients that deliver until told to stop; an error leaves its message of unknown outcome."""
 
     def __init__(self, ports: Callable[[], dict[str, int]], ledger: Ledger) -> None:
         self._ports = ports
