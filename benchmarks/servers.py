@@ -1,0 +1,126 @@
+"""The servers that are measured: rmail on a store of its own, and Dovecot where it is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+USERS = 9
+PASSWORD = "secret"
+_READY_S = 30.0
+_DOVECOT = """
+base_dir = {dir}/run
+state_dir = {dir}/run
+log_path = {dir}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:~/Maildir
+first_valid_uid = 1
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid={user} gid={group} home={dir}/mail/%n
+}}
+namespace inbox {{
+  inbox = yes
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+"""
+
+
+def users(names: range) -> list[tuple[str, str]]:
+    """Logins u0, u1, ..."""
+    return [(f"u{number}@example.com", PASSWORD) for number in names]
+
+
+@contextmanager
+def rmail(folder: Path) -> Iterator[int]:
+    """A running rmail with the users of `users`; gives its IMAP port."""
+    folder.mkdir()
+    config = folder / "config.json"
+    listener = {"host": "127.0.0.1", "port": 0}
+    settings = {
+        "mail_root": "store",
+        "domains": ["example.com"],
+        "plugins": ["smtp", "imap"],
+        "imap": {**listener, "imaps_port": None},
+        "smtp": {**listener, "submission_port": None, "smtps_port": None},
+        "log": {"level": "error"},
+        "auth": {"bcrypt_cost": 4},
+    }
+    config.write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "rmail_kernel.cli"]
+    end = ["--config", str(config)]
+    for user, password in users(range(USERS)):
+        subprocess.run([*command, "user", "add", user, "--password", password, *end], check=True)
+    with subprocess.Popen([*command, "run", *end]) as process:
+        try:
+            yield _ports(folder / "store/run/ports.json", process)["imap"]
+        finally:
+            process.terminate()
+
+
+def _ports(path: Path, process: subprocess.Popen[bytes]) -> dict[str, int]:
+    deadline = time.monotonic() + _READY_S
+    while not path.exists():
+        assert process.poll() is None, "rmail ended"
+        assert time.monotonic() < deadline, "rmail is not ready"
+        time.sleep(0.05)
+    found: dict[str, int] = json.loads(path.read_text())
+    return found
+
+
+@contextmanager
+def dovecot(folder: Path) -> Iterator[int | None]:
+    """A running Dovecot (Maildir, default fsync) with the same users; None where there is none."""
+    program = shutil.which("dovecot")
+    if program is None or os.geteuid() != 0:
+        yield None
+        return
+    (folder / "mail").mkdir(parents=True)
+    (folder / "run").mkdir()
+    owner = pwd.getpwnam("mail")
+    os.chown(folder / "mail", owner.pw_uid, owner.pw_gid)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    values = {"dir": folder, "password": PASSWORD, "user": owner.pw_uid, "group": owner.pw_gid}
+    (folder / "dovecot.conf").write_text(_DOVECOT.format(**values, port=port))
+    with subprocess.Popen([program, "-F", "-c", str(folder / "dovecot.conf")]) as process:
+        try:
+            _wait(port)
+            yield port
+        finally:
+            process.terminate()
+
+
+def _wait(port: int) -> None:
+    deadline = time.monotonic() + _READY_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < deadline, "not ready"
+            time.sleep(0.05)
+        else:
+            return
