@@ -6,9 +6,8 @@ import sys
 
 import typer
 
+from rmail_kernel.auth.passwords import MAX_SECRET_BYTES, is_acceptable, is_printable
 from rmail_kernel.errors import Invalid
-
-MAX_PASSWORD_BYTES = 1024
 
 
 def read(password: str | None, *, from_stdin: bool) -> str:
@@ -25,15 +24,15 @@ def read(password: str | None, *, from_stdin: bool) -> str:
     if password is not None and from_stdin:
         raise Invalid("give --password or --password-stdin, not both")
     if from_stdin:
-        password = sys.stdin.readline(MAX_PASSWORD_BYTES + 2).rstrip("\r\n")
+        password = sys.stdin.readline(MAX_SECRET_BYTES + 2).rstrip("\r\n")
     elif password is None:
         password = _ask()
     if not password:
         raise Invalid("the password is empty")
-    if len(password.encode(errors="surrogateescape")) > MAX_PASSWORD_BYTES:
-        raise Invalid(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
-    if not password.isprintable():
+    if not is_printable(password):
         raise Invalid("the password holds control characters or bytes that are not UTF-8")
+    if not is_acceptable(password):
+        raise Invalid(f"the password is longer than {MAX_SECRET_BYTES} bytes")
     return password
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import typer
 
 from rmail_kernel import plugins as plugin_loader
 from rmail_kernel.bus import Bus
+from rmail_kernel.cli.session import open_session
 from rmail_kernel.config import Settings
+from rmail_kernel.errors import ConfigError
 
 
 def check_plugins(settings: Settings) -> None:
@@ -17,6 +21,23 @@ def check_plugins(settings: Settings) -> None:
     """
     available = {plugin.name: plugin for plugin in plugin_loader.installed()}
     plugin_loader.load(Bus(), settings.plugins, available)
+
+
+def require_domains(settings: Settings) -> None:
+    """Checks that there is a domain to receive mail for, in the settings or in the store.
+
+    Raises:
+        ConfigError: there is none, or the store cannot be used.
+    """
+    if settings.domains:
+        return
+
+    async def domains() -> list[str]:
+        async with open_session(settings) as session:
+            return await session.directory.domains()
+
+    if not settings.mail_root.is_dir() or not asyncio.run(domains()):
+        raise ConfigError('there is no domain; name one, like ["example.com"]', path="domains")
 
 
 def warn(settings: Settings) -> None:
