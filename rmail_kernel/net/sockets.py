@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.net.listeners import Listener
 
+_log = structlog.get_logger("rmail.sockets")
 _TCP_LISTEN = "0A"  # state of /proc/net/tcp
 
 
@@ -20,12 +23,17 @@ def open_listeners(
     """One listening socket per listener, by name.
 
     Args:
-        inherited: sockets by listener name that are used instead of new ones.
+        inherited: sockets by listener name that are used instead of new ones; one without a
+            listener is closed, or its clients would wait for ever.
 
     Raises:
         ConfigError: a port is in use, needs rights, or the host is not an address of this machine;
             sockets opened so far are closed again.
     """
+    listeners = list(listeners)
+    for name in inherited.keys() - {listener.name for listener in listeners}:
+        _log.warning("inherited socket closed: no listener has its name", listener=name)
+        inherited[name].close()
     sockets: dict[str, socket.socket] = {}
     own: list[socket.socket] = []
     try:

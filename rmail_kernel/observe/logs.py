@@ -6,6 +6,7 @@ Context variables (`session`) flow into every line; the standard library's logge
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -86,7 +87,10 @@ def _json() -> list[Processor]:
 
 
 def _render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
-    return orjson.dumps(dict(event), default=repr, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(dict(event), default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # lone surrogates and huge numbers: logging must not fail for them
+        return json.dumps(dict(event), default=repr, skipkeys=True).encode()
 
 
 def _console() -> list[Processor]:

@@ -131,21 +131,32 @@ class Node:
             await kernel.run(kernel.tls.reload, settings)
         await kernel.bus.notify("on_reload", kernel=kernel)
 
-    async def stop(self) -> None:
-        """Stops accepting, lets sessions end within `process.drain_s`, then closes all. Idempotent,
-        also after a failed start.
+    async def stop(self, drain_s: float | None = None) -> None:
+        """Stops accepting, lets sessions end, then closes all. Idempotent, also after a failed
+        start.
+
+        Args:
+            drain_s: seconds that sessions may go on, at most `process.drain_s`; None: that.
         """
         if self._serving is not None:
             self._serving.close()
             self._serving = None
             if self._singletons is not None:
                 await self._singletons.stop()
-            if not await self.kernel.drain():
-                _log.warning("sessions were cut", after_s=self.kernel.settings.process.drain_s)
+            await self._drain(drain_s)
         if self._host is not None:
             host, self._host = self._host, None
             await host.stop()
         await self.kernel.stop()
+
+    async def _drain(self, drain_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(drain_s):
+                is_idle = await self.kernel.drain()
+        except TimeoutError:
+            is_idle = False
+        if not is_idle:
+            _log.warning("sessions were cut")
 
     async def _renew_certificate(self) -> None:
         while True:

@@ -17,6 +17,22 @@ PORTS_FILE = "ports.json"
 LOCK_FILE = "supervisor.lock"
 
 
+def refuse_second(mail_root: Path) -> None:
+    """Looks whether a store is served, and changes nothing.
+
+    Raises:
+        ConfigError: another server has it (with its pid).
+    """
+    path = mail_root / "run" / LOCK_FILE
+    if not path.exists():
+        return
+    with _config_errors(mail_root):
+        descriptor = try_lock(path)
+    if descriptor is None:
+        raise _served_already(mail_root, path)
+    os.close(descriptor)
+
+
 @contextmanager
 def only_server(mail_root: Path) -> Iterator[None]:
     """Makes this process the only server of a store while the context is open.
@@ -24,16 +40,11 @@ def only_server(mail_root: Path) -> Iterator[None]:
     Raises:
         ConfigError: another server has it (with its pid), or the folder cannot be written.
     """
-    try:
+    with _config_errors(mail_root):
         path = runfiles.make_folder(mail_root, "run") / LOCK_FILE
         descriptor = try_lock(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename or mail_root} cannot be used: {error.strerror}", path="mail_root"
-        ) from error
     if descriptor is None:
-        pid = path.read_text().strip() or "unknown"
-        raise ConfigError(f"{mail_root} is served already, by process {pid}", path="mail_root")
+        raise _served_already(mail_root, path)
     try:
         runfiles.give_to_owner(mail_root, path)
         os.ftruncate(descriptor, 0)
@@ -41,6 +52,20 @@ def only_server(mail_root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _config_errors(mail_root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or mail_root
+        raise ConfigError(f"cannot use {where}: {error.strerror}", path="mail_root") from error
+
+
+def _served_already(mail_root: Path, path: Path) -> ConfigError:
+    pid = path.read_text().strip() or "unknown"
+    return ConfigError(f"{mail_root} is served already, by process {pid}", path="mail_root")
 
 
 def publish_ports(mail_root: Path, ports: Mapping[str, int]) -> None:

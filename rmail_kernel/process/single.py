@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from rmail_kernel.config import Settings
 from rmail_kernel.kernel import Clock, Kernel
 from rmail_kernel.net.sockets import open_listeners, ports
-from rmail_kernel.process import presence
+from rmail_kernel.process import presence, privileges
 from rmail_kernel.process.node import Node, load_kernel, possible_listeners
 
 
@@ -55,9 +55,11 @@ class Server:
 
     async def _start(self) -> None:
         root = self._settings.mail_root
+        presence.refuse_second(root)
         sockets = open_listeners(possible_listeners(self.kernel), self._inherited)
         for opened in sockets.values():
             self._cleanup.callback(opened.close)
+        privileges.drop(self._settings.process.user, root)
         self._cleanup.enter_context(presence.only_server(root))
         presence.retract_ports(root)
         self._node = Node(self.kernel)
