@@ -26,6 +26,10 @@ class Clients:
     """Reads addresses of requests by the settings."""
 
     def __init__(self, settings: Settings) -> None:
+        self.reload(settings)
+
+    def reload(self, settings: Settings) -> None:
+        """Takes new settings."""
         http = settings.http
         self._hostname = settings.hostname
         self._base_url = http.base_url or ""

@@ -22,13 +22,17 @@ class ConnectionRate:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._limit = settings.rate_limit.connections_per_minute
-        self._is_on = settings.rate_limit.enabled
-        self._whitelist = Networks(settings.rate_limit.whitelist)
         self._clock = clock
         self._window = 0
         self._now: dict[str, int] = {}
         self._before: dict[str, int] = {}
+        self.reload(settings)
+
+    def reload(self, settings: Settings) -> None:
+        """Takes new settings."""
+        self._limit = settings.rate_limit.connections_per_minute
+        self._is_on = settings.rate_limit.enabled
+        self._whitelist = Networks(settings.rate_limit.whitelist)
 
     def hit(self, host: str) -> None:
         """Counts one connection of `host`.

@@ -39,7 +39,12 @@ STATUS: dict[type[RmailError], int] = {
 """Status of each error class; a class that is not named has that of its nearest base."""
 
 TEMPORARY_RETRY_S = 5.0
-_TEXTS = {404: "Not found", 405: "Method not allowed", 408: "The request took too long"}
+_TEXTS = {
+    404: "Not found",
+    405: "Method not allowed",
+    408: "The request took too long",
+    413: "The body is too large",
+}
 
 
 def status_of(error: RmailError | type[RmailError]) -> int:
@@ -93,6 +98,8 @@ def is_plain(error: web.HTTPException) -> bool:
     """Whether the exception is an error with aiohttp's default text, rather than a page of a
     plugin or a redirect.
     """
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return True  # raised by request.read() beyond client_max_size
     return error.status >= 400 and error.text == f"{error.status}: {error.reason}"
 
 

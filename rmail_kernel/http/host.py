@@ -31,6 +31,7 @@ from rmail_kernel.net.listeners import Listener
 _log = structlog.get_logger("rmail.http")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _VARIABLE = re.compile(r"\{[^{}:]*")
+_SEGMENT = re.compile(r"\{(\w+)\}")
 SHUTDOWN_S = 10.0  # how long stop() waits for handlers that outlive the drain
 
 
@@ -46,6 +47,7 @@ class HttpHost:
 
     def __init__(self, kernel: Kernel, routes: Sequence[Route]) -> None:
         self._kernel = kernel
+        self._settings = kernel.settings
         self._clients = Clients(kernel.settings)
         self._rate = ConnectionRate(kernel.settings, kernel.clock)
         self._routes = [*routes, *builtin_routes(kernel)]
@@ -124,8 +126,10 @@ class HttpHost:
         async def serve(request: web.Request) -> web.StreamResponse:
             return await self._serve(route, request)
 
+        # aiohttp's own default leaves out braces, which names and patterns may hold.
+        path = _SEGMENT.sub(r"{\1:[^/]+}", route.path)
         try:
-            app.router.add_route(method, route.path, serve, expect_handler=_no_continue)
+            app.router.add_route(method, path, serve, expect_handler=_no_continue)
         except ValueError as error:
             raise Invalid(f"Not a route: {method} {route.path}", reason=str(error)) from error
 
@@ -137,6 +141,7 @@ class HttpHost:
         protocol = request.protocol
         assert isinstance(protocol, HttpProtocol)
         protocol.is_busy = True
+        self._follow_settings()
         session = self._clients.session(request)
         request[SESSION] = session
         bind_contextvars(session=session.id)
@@ -156,6 +161,13 @@ class HttpHost:
         if self._kernel.draining.is_set():
             response.force_close()
         return response
+
+    def _follow_settings(self) -> None:
+        """SIGHUP replaces the kernel's settings object."""
+        if self._kernel.settings is not self._settings:
+            self._settings = self._kernel.settings
+            self._clients.reload(self._settings)
+            self._rate.reload(self._settings)
 
     def _count_connection(self, protocol: HttpProtocol, host: str) -> None:
         """One connection counts once per client address (behind a proxy it carries several)."""

@@ -19,12 +19,20 @@ _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
-_TYPES = {"str": "text", "int": "an integer", "bool": "true or false", "float": "a number"}
+_TYPES = {
+    "str": "text",
+    "int": "an integer",
+    "bool": "true or false",
+    "float": "a number",
+    "array": "a list",
+    "object": "an object",
+    "bytes": "base64 text",
+}
 _MAX_NAME = 100
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 
 
-class Body(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of request bodies: an object; unknown fields and wrong types are refused."""
 
 
@@ -81,6 +89,8 @@ def _explain(text: str) -> str:
         return f"{_join(path, found[1])}: is required"
     found = _EXPECTED.search(text)
     wanted = _TYPES.get(found[1].split(" | ")[0]) if found else None
+    if "base64" in text:
+        wanted = _TYPES["bytes"]
     if not path:
         return "The body must be a JSON object"
     return f"{path}: must be {wanted}" if wanted else f"{path}: has the wrong type"
