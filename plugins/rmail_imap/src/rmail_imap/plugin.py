@@ -2,8 +2,46 @@
 
 from __future__ import annotations
 
+from rmail_imap.config import ImapSettings
+from rmail_imap.service import ImapService
+from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.net.listeners import Listener
+
 
 class ImapPlugin:
-    """IMAP4rev1."""
+    """IMAP4rev1 (RFC 3501) on two sockets: with STARTTLS, and with TLS from the first byte."""
 
     name = "imap"
+    settings = ImapSettings
+
+    def __init__(self) -> None:
+        self._service: ImapService | None = None
+
+    @hookimpl
+    def register_listeners(self, kernel: Kernel) -> list[Listener]:
+        """`imap`, and `imaps` when TLS is on."""
+        settings = kernel.section("imap", ImapSettings)
+        service = self._service = self._service or ImapService(kernel)
+        found = []
+        if settings.port is not None:
+            found.append(
+                Listener("imap", settings.host, settings.port, lambda: service.protocol("imap"))
+            )
+        if settings.imaps_port is not None and kernel.settings.tls.enabled:
+            found.append(
+                Listener(
+                    "imaps",
+                    settings.host,
+                    settings.imaps_port,
+                    lambda: service.protocol("imaps"),
+                    implicit_tls=True,
+                )
+            )
+        return found
+
+    @hookimpl
+    async def on_start(self, kernel: Kernel) -> None:
+        """Begins to watch for the end."""
+        self._service = self._service or ImapService(kernel)
+        kernel.spawn(self._service.watch_drain(), "imap drain")

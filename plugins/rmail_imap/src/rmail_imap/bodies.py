@@ -1,0 +1,146 @@
+"""Bytes of a message for FETCH: which range a section names, read from the store's reader.
+
+RFC 3501 6.4.5. Never a large body in memory: what is longer than PIECE_BYTES is sent in pieces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_imap.parse.fetch import BodyItem
+from rmail_imap.session import Session
+from rmail_imap.wire import Disconnected
+from rmail_kernel.errors import Corrupt, RmailError
+from rmail_kernel.mime import CACHED_FIELDS, Part, decode_structure, field_block, locate
+from rmail_kernel.storage.mail import Fetched, Field, MessageReader
+
+PIECE_BYTES: Final = 1 << 18
+_FROM_FILE: Final = Field.CONTENT | Field.STRUCTURE
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the bytes of a section are: ready, or a range [start, end) of the message."""
+
+    raw: bytes | None
+    start: int = 0
+    end: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return self.end - self.start
+
+
+def needs(item: BodyItem) -> Field:
+    """What the store must read for an item."""
+    section = item.section
+    if section.part or section.kind in ("HEADER", "TEXT", "MIME", "HEADER.FIELDS.NOT"):
+        return _FROM_FILE
+    if section.kind == "HEADER.FIELDS":
+        is_cached = all(name.lower() in CACHED_FIELDS for name in section.fields)
+        return Field.HEADERS if is_cached else _FROM_FILE
+    return Field.CONTENT
+
+
+class Body:
+    """One message as body items see it.
+
+    Args:
+        session: to read more with, and to write to.
+        stored: what the store gave.
+    """
+
+    def __init__(self, session: Session, stored: Fetched) -> None:
+        self._session = session
+        self._stored = stored
+        self._opened: list[Fetched] = []
+        self._root: Part | None = None
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        for stored in (self._stored, *self._opened):
+            if stored.content is not None:
+                stored.content.close()
+
+    async def find(self, item: BodyItem) -> Found | None:
+        """The bytes of an item, None if the message has no such part."""
+        section = item.section
+        stored = self._stored
+        if section.kind == "HEADER.FIELDS" and not section.part and stored.raw_headers is not None:
+            if stored.has_all_headers:
+                return _cut(field_block(stored.raw_headers, section.fields), item)
+            await self._reopen()
+        if not section.part and not section.kind:
+            return _clip(0, (await self._content()).size, item)
+        root = await self._structure()
+        place = locate(root, section)
+        if place is None:
+            return None
+        if not section.kind.startswith("HEADER.FIELDS"):
+            return _clip(*place, item)
+        raw_header = await self._read(*place)
+        is_not = section.kind == "HEADER.FIELDS.NOT"
+        return _cut(field_block(raw_header, section.fields, exclude=is_not), item)
+
+    async def read(self, found: Found) -> bytes:
+        """All bytes of a find, which must be small."""
+        return found.raw if found.raw is not None else await self._read(found.start, found.end)
+
+    async def send(self, found: Found) -> None:
+        """Writes a large find in pieces; the announced literal must come whole or not at all."""
+        wire = self._session.wire
+        try:
+            for start in range(found.start, found.end, PIECE_BYTES):
+                wire.write(await self._read(start, min(start + PIECE_BYTES, found.end)))
+                await wire.flush()
+        except RmailError as error:
+            wire.abort()
+            raise Disconnected from error
+
+    async def _read(self, start: int, end: int) -> bytes:
+        raw = await (await self._content()).read(start, end)
+        if len(raw) != end - start:
+            raise Corrupt("The message is shorter than it was", uid=self._stored.uid)
+        return raw
+
+    async def _content(self) -> MessageReader:
+        if self._stored.content is None:
+            await self._reopen()
+        assert self._stored.content is not None
+        return self._stored.content
+
+    async def _structure(self) -> Part:
+        if self._root is None:
+            if self._stored.raw_structure is None:
+                await self._reopen()
+            assert self._stored.raw_structure is not None
+            self._root = decode_structure(self._stored.raw_structure)
+        return self._root
+
+    async def _reopen(self) -> None:
+        """Asks the store for the message itself, where its cached headers do not suffice."""
+        session = self._session
+        rows = session.mail.fetch(
+            session.account, session.mailbox.id, [self._stored.uid], _FROM_FILE
+        )
+        self._opened.append(self._stored)
+        async for batch in rows:
+            self._stored = batch[0]
+        if self._stored.content is None:
+            raise Corrupt("The message cannot be read", uid=self._stored.uid)
+
+
+def _clip(start: int, end: int, item: BodyItem) -> Found:
+    """The range with the item's partial applied; past the end it is empty (RFC 3501 6.4.5)."""
+    if item.partial is not None:
+        first, count = item.partial
+        start = min(start + first, end)
+        end = min(start + count, end)
+    return Found(None, start, end)
+
+
+def _cut(raw: bytes, item: BodyItem) -> Found:
+    range_ = _clip(0, len(raw), item)
+    return Found(raw[range_.start : range_.end], range_.start, range_.end)

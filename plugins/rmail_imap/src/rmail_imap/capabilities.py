@@ -1,0 +1,26 @@
+"""CAPABILITY, computed from the commands and features that are loaded (RFC 3501 6.1.1, 7.2.1)."""
+
+from __future__ import annotations
+
+from rmail_imap.commands import FEATURES, TABLE, State
+from rmail_imap.sasl import MECHANISMS
+from rmail_imap.session import Session
+
+
+def capabilities(session: Session) -> list[str]:
+    """What this session may use now."""
+    extensions = {command.capability for command in TABLE.values() if command.capability}
+    names = ["IMAP4rev1", *sorted((extensions - {"STARTTLS"}) | FEATURES.keys())]
+    if session.may_start_tls:
+        names.append("STARTTLS")
+    if session.state is State.NOT_AUTHENTICATED:
+        if session.may_log_in:
+            names += [f"AUTH={name}" for name in MECHANISMS]
+        else:
+            names.append("LOGINDISABLED")
+    return names
+
+
+def code(session: Session) -> bytes:
+    """The CAPABILITY response code (RFC 3501 7.1)."""
+    return "CAPABILITY {}".format(" ".join(capabilities(session))).encode()

@@ -1,0 +1,19 @@
+"""One module per IMAP command; importing it registers the command in the table."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+MODULES: Final = (
+    "append", "authenticate", "capability", "check", "close", "copy", "create", "delete",
+    "enable", "expunge", "fetch", "id", "idle", "list_mailboxes", "login", "logout", "move",
+    "namespace", "noop", "rename", "search", "select", "starttls", "status", "store",
+    "subscribe", "unselect",
+)  # fmt: skip
+
+
+def load() -> None:
+    """Fills the command table. Idempotent."""
+    for name in MODULES:
+        importlib.import_module(f"{__name__}.{name}")

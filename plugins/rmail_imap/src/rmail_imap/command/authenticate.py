@@ -1,0 +1,57 @@
+"""AUTHENTICATE (RFC 3501 6.2.2) with an initial response (RFC 4959)."""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+from dataclasses import dataclass
+
+from rmail_imap import sasl
+from rmail_imap.command.login import check_privacy, log_in
+from rmail_imap.commands import Reply, State, command, feature
+from rmail_imap.errors import BadSyntax, Refused
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.session import Session
+from rmail_imap.wire import LineTooLong
+
+feature("SASL-IR", "4959 3")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticateArgs:
+    """AUTHENTICATE mechanism [initial response in base64]."""
+
+    mechanism: str
+    raw_initial: bytes | None
+
+
+def authenticate_args(cursor: Cursor) -> AuthenticateArgs:
+    """The arguments of AUTHENTICATE."""
+    cursor.space()
+    mechanism = cursor.atom().decode("ascii").upper()
+    initial = cursor.atom() if cursor.skip(b" ") and not cursor.is_at_end else None
+    cursor.end()
+    return AuthenticateArgs(mechanism, initial)
+
+
+@command("AUTHENTICATE", authenticate_args, state=State.NOT_AUTHENTICATED, rfc="3501 6.2.2")
+async def authenticate(session: Session, args: AuthenticateArgs) -> Reply:
+    """Runs a SASL exchange."""
+    mechanism = sasl.MECHANISMS.get(args.mechanism)
+    if mechanism is None:
+        raise Refused("Unknown mechanism", b"CANNOT")
+    check_privacy(session)
+
+    async def exchange(challenge: bytes) -> bytes:
+        await session.ask(b2a_base64(challenge, newline=False))
+        try:
+            line = await session.wire.read_line(session.line_limit_bytes)
+        except LineTooLong as error:
+            await session.wire.discard_line(session.line_limit_bytes * 8)
+            raise BadSyntax("The response is too long", b"TOOBIG") from error
+        raw = line.rstrip(b"\r\n")
+        if raw == b"*":  # RFC 3501 6.2.2
+            raise BadSyntax("Cancelled")
+        return sasl.decode(raw)
+
+    initial = None if args.raw_initial is None else sasl.decode(args.raw_initial)
+    return await log_in(session, await mechanism(initial, exchange))

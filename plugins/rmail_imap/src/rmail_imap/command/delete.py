@@ -1,0 +1,16 @@
+"""DELETE (RFC 3501 6.3.4)."""
+
+from __future__ import annotations
+
+from rmail_imap.command.select import mailbox_args
+from rmail_imap.commands import State, command
+from rmail_imap.session import Session
+
+
+@command("DELETE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.4")
+async def delete(session: Session, name: str) -> None:
+    """Deletes a mailbox; the ones below it stay. Deselects it if it is the selected one."""
+    status = await session.mail.status(session.account, name)
+    await session.mail.delete(session.account, name)
+    if session.selected is not None and session.selected.id == status.id:
+        session.selected = None

@@ -1,0 +1,189 @@
+"""FETCH and UID FETCH (RFC 3501 6.4.5). A message that is gone is left out (RFC 2180 4.1.2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from rmail_imap import write
+from rmail_imap.bodies import PIECE_BYTES, Body, needs
+from rmail_imap.command.store import tell_keywords
+from rmail_imap.commands import State, command
+from rmail_imap.flag_words import FlagWriter
+from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
+from rmail_imap.session import Session
+from rmail_kernel.errors import Corrupt, NotFound
+from rmail_kernel.storage.ids import Uid
+from rmail_kernel.storage.mail import Fetched, Field, Flag
+
+_CHUNK: Final = 2000
+_ON_VIEW: Final = frozenset({Item.UID, Item.FLAGS})
+_FIELDS: Final[dict[Item, Field]] = {
+    Item.ENVELOPE: Field.ENVELOPE,
+    Item.BODY: Field.BODY,
+    Item.BODYSTRUCTURE: Field.BODYSTRUCTURE,
+}
+
+
+@dataclass(slots=True)
+class _Row:
+    """One message under rendering."""
+
+    number: int
+    uid: int
+    word: int
+    stored: Fetched | None = None
+
+    @property
+    def data(self) -> Fetched:
+        """What the store gave."""
+        assert self.stored is not None
+        return self.stored
+
+
+_RENDER: Final[dict[Item, Callable[[_Row, FlagWriter], bytes]]] = {
+    Item.UID: lambda row, _: b"UID %d" % row.uid,
+    Item.FLAGS: lambda row, flags: b"FLAGS " + flags.render(row.uid, row.word),
+    Item.INTERNALDATE: lambda row, _: b"INTERNALDATE " + write.date_time(row.data.internal_date),
+    Item.SIZE: lambda row, _: b"RFC822.SIZE %d" % row.data.size_bytes,
+    Item.ENVELOPE: lambda row, _: b"ENVELOPE " + (row.data.raw_envelope or b"NIL"),
+    Item.BODY: lambda row, _: b"BODY " + (row.data.raw_body or b"NIL"),
+    Item.BODYSTRUCTURE: lambda row, _: b"BODYSTRUCTURE " + (row.data.raw_bodystructure or b"NIL"),
+}
+
+
+class _Plan:
+    """What one FETCH needs, worked out once."""
+
+    def __init__(self, items: tuple[Item | BodyItem, ...], *, is_read_only: bool) -> None:
+        self.simple = [_RENDER[item] for item in items if isinstance(item, Item)]
+        self.bodies = [item for item in items if isinstance(item, BodyItem)]
+        self.has_flags = Item.FLAGS in items
+        self.sets_seen = not is_read_only and any(item.sets_seen for item in self.bodies)
+        self.is_on_view = _ON_VIEW.issuperset(items)
+        self.fields = Field.NONE
+        for item in items:
+            found = _FIELDS.get(item) if isinstance(item, Item) else needs(item)
+            self.fields |= found or Field.NONE
+
+    def render(self, row: _Row, flags: FlagWriter) -> bytes:
+        """All values but bodies."""
+        return b" ".join([render(row, flags) for render in self.simple])
+
+
+@command("FETCH", fetch_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.5")
+async def fetch(session: Session, args: FetchArgs) -> None:
+    """Sends what was asked for, message by message."""
+    selected = session.mailbox
+    places = selected.resolve(args.messages)
+    if not places:
+        return
+    plan = _Plan(args.items, is_read_only=selected.is_read_only)
+    view = await session.mail.view(session.account, selected.id)
+    tell_keywords(session, selected, view.keywords)
+    flags = FlagWriter(view.keywords, selected.recent)
+    rows = (_Row(*values) for values in selected.words_at(places, view))
+    while chunk := list(islice(rows, _CHUNK)):
+        if plan.is_on_view:
+            for row in chunk:
+                session.write(b"* %d FETCH (%b)\r\n" % (row.number, plan.render(row, flags)))
+            await session.wire.flush()
+            await asyncio.sleep(0)  # others want to run
+        else:
+            await _from_store(session, plan, flags, chunk)
+
+
+async def _from_store(session: Session, plan: _Plan, flags: FlagWriter, chunk: list[_Row]) -> None:
+    rows = {row.uid: row for row in chunk}
+    unreadable: Corrupt | None = None
+    fetched = session.mail.fetch(
+        session.account, session.mailbox.id, [Uid(row.uid) for row in chunk], plan.fields
+    )
+    async for batch in fetched:
+        told = await _set_seen(session, batch, rows) if plan.sets_seen else frozenset()
+        for stored in batch:
+            rows[stored.uid].stored = stored
+        if plan.bodies:
+            unreadable = await _write_batch(session, plan, flags, told, rows, batch) or unreadable
+            continue
+        for row in map(rows.__getitem__, (stored.uid for stored in batch)):
+            session.write(b"* %d FETCH (%b)\r\n" % (row.number, plan.render(row, flags)))
+        await session.wire.flush()
+    if unreadable is not None:
+        raise unreadable  # after the messages that can be read
+
+
+async def _write_batch(
+    session: Session,
+    plan: _Plan,
+    flags: FlagWriter,
+    told: frozenset[int],
+    rows: dict[int, _Row],
+    batch: list[Fetched],
+) -> Corrupt | None:
+    """Messages with bodies, each as it can be read; the error of one that cannot."""
+    unreadable = None
+    try:
+        for stored in batch:
+            tells_flags = stored.uid in told
+            try:
+                await _write_bodies(session, plan, rows[stored.uid], flags, tells_flags=tells_flags)
+            except NotFound:
+                continue  # expunged meanwhile
+            except Corrupt as error:
+                unreadable = error
+    finally:
+        for stored in batch:
+            if stored.content is not None:
+                stored.content.close()
+    return unreadable
+
+
+async def _set_seen(
+    session: Session, batch: list[Fetched], rows: dict[int, _Row]
+) -> frozenset[int]:
+    """Sets \\Seen on the messages of a batch that lack it; which they were."""
+    unseen = [stored.uid for stored in batch if not stored.flags & Flag.SEEN]
+    if unseen:
+        selected = session.mailbox
+        result = await session.mail.store_flags(
+            session.account, selected.id, unseen, "add", frozenset({"\\Seen"})
+        )
+        selected.mark_own(result.modseq)
+    for uid in unseen:
+        rows[uid].word |= Flag.SEEN
+    return frozenset(unseen)
+
+
+async def _write_bodies(
+    session: Session, plan: _Plan, row: _Row, flags: FlagWriter, *, tells_flags: bool
+) -> None:
+    """One message with bodies. RFC 3501 6.4.5: a \\Seen that was set now is told with it."""
+    body = Body(session, row.data)
+    values = [plan.render(row, flags)] if plan.simple else []
+    if tells_flags and not plan.has_flags:
+        values.append(_RENDER[Item.FLAGS](row, flags))
+    pieces = [b"* %d FETCH (%b" % (row.number, b" ".join(values))]
+    separator = b" " if values else b""
+    try:
+        for item in plan.bodies:
+            found = await body.find(item)
+            pieces.append(separator + item.label)
+            separator = b" "
+            if found is None:
+                pieces.append(b" NIL")
+                continue
+            pieces.append(b" {%d}\r\n" % found.size)
+            if found.size <= PIECE_BYTES:
+                pieces.append(await body.read(found))
+                continue
+            session.write(b"".join(pieces))
+            pieces.clear()
+            await body.send(found)
+        session.write(b"".join(pieces) + b")\r\n")
+        await session.flush_full()
+    finally:
+        body.close()

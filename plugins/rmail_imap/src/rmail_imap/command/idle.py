@@ -1,0 +1,43 @@
+"""IDLE (RFC 2177): changes are pushed as they happen, also those of other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rmail_imap import updates
+from rmail_imap.commands import State, command, no_arguments
+from rmail_imap.errors import BadSyntax
+from rmail_imap.session import Session
+from rmail_kernel.storage.events import Change
+
+
+@command("IDLE", no_arguments, state=State.AUTHENTICATED, capability="IDLE", rfc="2177 3")
+async def idle(session: Session, _: None) -> None:
+    """Pushes until the client sends a line, which must be DONE.
+
+    Events are hints and may be lost, so it also looks by itself every `sweep_s`.
+    """
+    loop_time = session.wire.time
+    ends_at = loop_time() + session.settings.idle_timeout_s
+    with session.kernel.events.subscribe(session.account, _waker(session)):
+        await session.ask(b"idling")
+        while not session.wire.has_line:
+            await updates.drain(session, tells_expunge=True)
+            await session.wire.flush()
+            await session.wire.wait(min(session.settings.sweep_s, ends_at - loop_time()))
+            await session.check_current()
+            if loop_time() >= ends_at:
+                raise TimeoutError
+    line = await session.wire.read_line(session.line_limit_bytes)
+    if line.strip().upper() != b"DONE":
+        raise BadSyntax("Expected DONE")
+
+
+def _waker(session: Session) -> Callable[[Change], None]:
+    mailbox = session.selected.id if session.selected is not None else 0
+
+    def hear(change: Change) -> None:
+        if change.kind != "mail" or change.container in (0, mailbox):
+            session.wire.wake()
+
+    return hear

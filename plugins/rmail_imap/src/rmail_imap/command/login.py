@@ -1,0 +1,56 @@
+"""LOGIN (RFC 3501 6.2.3), and what it has in common with AUTHENTICATE."""
+
+from __future__ import annotations
+
+from rmail_imap import capabilities
+from rmail_imap.commands import Reply, State, command
+from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.sasl import Credentials
+from rmail_imap.session import Session
+from rmail_kernel.errors import AuthFailed
+
+
+def login_args(cursor: Cursor) -> Credentials:
+    """A login and a password."""
+    cursor.space()
+    login = cursor.astring()
+    cursor.space()
+    secret = cursor.astring()
+    cursor.end()
+    try:
+        return Credentials(login.decode(), secret.decode())
+    except UnicodeDecodeError as error:
+        raise BadSyntax("A login is not UTF-8") from error
+
+
+@command("LOGIN", login_args, state=State.NOT_AUTHENTICATED, rfc="3501 6.2.3")
+async def login(session: Session, args: Credentials) -> Reply:
+    """Logs in with a password."""
+    check_privacy(session)
+    return await log_in(session, args)
+
+
+def check_privacy(session: Session) -> None:
+    """Refuses a password where others could read it (RFC 3501 6.2.3, LOGINDISABLED)."""
+    if not session.may_log_in:
+        raise Refused("Start TLS first", b"PRIVACYREQUIRED")
+
+
+async def log_in(session: Session, credentials: Credentials) -> Reply:
+    """Asks the auth service.
+
+    Raises:
+        AuthFailed, Temporary: as it says. Goodbye: that was one failure too many.
+    """
+    try:
+        principal = await session.kernel.auth.authenticate(
+            credentials.login, credentials.secret, session.info
+        )
+    except AuthFailed as error:
+        session.failed_logins += 1
+        if session.failed_logins < session.settings.max_failed_logins:
+            raise
+        raise Goodbye("Too many failed logins", code_of(error) or b"") from error
+    session.logged_in(principal)
+    return Reply("Logged in", capabilities.code(session))

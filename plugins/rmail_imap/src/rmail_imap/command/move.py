@@ -1,0 +1,27 @@
+"""MOVE and UID MOVE (RFC 6851)."""
+
+from __future__ import annotations
+
+from rmail_imap import write
+from rmail_imap.command.copy import CopyArgs, copy_args, copy_code, target_mailbox
+from rmail_imap.command.expunge import writable
+from rmail_imap.commands import Reply, State, command
+from rmail_imap.errors import Refused
+from rmail_imap.session import Session
+
+
+@command("MOVE", copy_args, state=State.SELECTED, uid=True, capability="MOVE", rfc="6851 3.1")
+async def move(session: Session, args: CopyArgs) -> Reply | None:
+    """Moves messages, all or none. COPYUID comes untagged, before EXPUNGE (RFC 6851 4.3)."""
+    selected = writable(session)
+    uids = selected.uids_at(selected.resolve(args.messages))
+    target = await target_mailbox(session, args.mailbox)
+    if target.id == selected.id:
+        raise Refused("The messages are there already", b"CANNOT")
+    if not uids:
+        return Reply("Nothing to move")
+    result = await session.mail.move(session.account, selected.id, uids, target.id)
+    code = copy_code(result)
+    if code:
+        session.write(write.status(b"* OK", "Moved", code) + b"\r\n")
+    return None

@@ -1,0 +1,11 @@
+"""NOOP (RFC 3501 6.1.2): changes are told before its OK, as before every other."""
+
+from __future__ import annotations
+
+from rmail_imap.commands import State, command, no_arguments
+from rmail_imap.session import Session
+
+
+@command("NOOP", no_arguments, state=State.ANY, rfc="3501 6.1.2")
+async def noop(session: Session, _: None) -> None:
+    """Does nothing."""

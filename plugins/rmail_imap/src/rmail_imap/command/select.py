@@ -1,0 +1,58 @@
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2)."""
+
+from __future__ import annotations
+
+from rmail_imap.commands import Reply, State, command
+from rmail_imap.flag_words import announce
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.selected import Selected
+from rmail_imap.session import Session
+from rmail_kernel.storage.mail import Flag, MailboxView
+
+
+def mailbox_args(cursor: Cursor) -> str:
+    """One mailbox name."""
+    cursor.space()
+    name = cursor.mailbox()
+    cursor.end()
+    return name
+
+
+@command("SELECT", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.1")
+async def select(session: Session, name: str) -> Reply:
+    """Opens a mailbox for reading and writing."""
+    await _open(session, name, is_read_only=False)
+    return Reply(code=b"READ-WRITE")
+
+
+@command("EXAMINE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.2")
+async def examine(session: Session, name: str) -> Reply:
+    """Opens a mailbox for reading."""
+    await _open(session, name, is_read_only=True)
+    return Reply(code=b"READ-ONLY")
+
+
+async def _open(session: Session, name: str, *, is_read_only: bool) -> None:
+    session.selected = None  # RFC 3501 6.3.1: also when this fails
+    status = await session.mail.status(session.account, name)
+    view = await session.mail.view(session.account, status.id)
+    if is_read_only:  # RFC 3501 6.3.2: messages do not lose \Recent
+        words = zip(view.uids[: view.total], view.flags, strict=False)
+        recent = frozenset(uid for uid, word in words if word & Flag.RECENT)
+    else:
+        recent = frozenset(await session.mail.claim_recent(session.account, status.id))
+    selected = Selected(view, name=status.name, is_read_only=is_read_only, recent=recent)
+    session.write(announce(view.keywords, is_read_only=is_read_only))
+    session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.total, len(recent)))
+    first = _first_unseen(view) if status.unseen else None
+    if first is not None:
+        session.write(b"* OK [UNSEEN %d] First unseen\r\n" % first)
+    session.write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % view.uidvalidity)
+    session.write(b"* OK [UIDNEXT %d] Next UID\r\n" % view.uidnext)
+    session.selected = selected
+
+
+def _first_unseen(view: MailboxView) -> int | None:
+    """The number of the first message without \\Seen."""
+    words = enumerate(view.flags[: view.total], 1)
+    return next((number for number, word in words if not word & Flag.SEEN), None)

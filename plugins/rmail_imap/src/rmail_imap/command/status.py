@@ -1,0 +1,65 @@
+"""STATUS (RFC 3501 6.3.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_imap import write
+from rmail_imap.commands import State, command
+from rmail_imap.errors import BadSyntax
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.session import Session
+from rmail_kernel.storage.mail import MailboxStatus
+
+ITEMS: Final[dict[str, Callable[[MailboxStatus], int]]] = {
+    "MESSAGES": lambda status: status.total,
+    "RECENT": lambda status: status.recent,
+    "UIDNEXT": lambda status: status.uidnext,
+    "UIDVALIDITY": lambda status: status.uidvalidity,
+    "UNSEEN": lambda status: status.unseen,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusArgs:
+    """STATUS mailbox (items)."""
+
+    mailbox: str
+    items: tuple[str, ...]
+
+
+def status_args(cursor: Cursor) -> StatusArgs:
+    """The arguments of STATUS."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    items = status_items(cursor)
+    cursor.end()
+    return StatusArgs(mailbox, items)
+
+
+def status_items(cursor: Cursor) -> tuple[str, ...]:
+    """The items in parentheses, each once."""
+    cursor.expect(b"(")
+    names = [cursor.word()]
+    while cursor.skip(b" "):
+        names.append(cursor.word())
+    cursor.expect(b")")
+    if not ITEMS.keys() >= set(names):
+        raise BadSyntax("Unknown status item")
+    return tuple(dict.fromkeys(names))
+
+
+@command("STATUS", status_args, state=State.AUTHENTICATED, rfc="3501 6.3.10")
+async def status(session: Session, args: StatusArgs) -> None:
+    """Counters of a mailbox without selecting it."""
+    found = await session.mail.status(session.account, args.mailbox)
+    session.write(status_line(args.mailbox, found, args.items))
+
+
+def status_line(name: str, found: MailboxStatus, items: tuple[str, ...]) -> bytes:
+    """The STATUS response."""
+    values = " ".join(f"{item} {ITEMS[item](found)}" for item in items)
+    return b"* STATUS %b (%b)\r\n" % (write.mailbox(name), values.encode())

@@ -1,0 +1,84 @@
+"""STORE and UID STORE (RFC 3501 6.4.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rmail_imap.command.expunge import writable
+from rmail_imap.commands import State, command
+from rmail_imap.errors import BadSyntax
+from rmail_imap.flag_words import FlagWriter, announce
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.flags import store_flags
+from rmail_imap.parse.sets import NumberSet, number_set
+from rmail_imap.selected import Selected
+from rmail_imap.session import Session
+
+Op = Literal["set", "add", "remove"]
+_OPS: Final[dict[bytes, Op]] = {b"+": "add", b"-": "remove"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreArgs:
+    """STORE set [+-]FLAGS[.SILENT] flags."""
+
+    messages: NumberSet
+    op: Op
+    is_silent: bool
+    flags: frozenset[str]
+
+
+def store_args(cursor: Cursor) -> StoreArgs:
+    """The arguments of STORE."""
+    cursor.space()
+    messages = number_set(cursor)
+    cursor.space()
+    op = _OPS.get(cursor.peek(), "set")
+    if op != "set":
+        cursor.at += 1
+    name = cursor.word()
+    if name not in ("FLAGS", "FLAGS.SILENT"):
+        raise BadSyntax("Expected FLAGS")
+    cursor.space()
+    flags = store_flags(cursor)
+    cursor.end()
+    return StoreArgs(messages, op, name == "FLAGS.SILENT", flags)
+
+
+@command("STORE", store_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.6")
+async def store(session: Session, args: StoreArgs) -> None:
+    """Changes flags in one transaction; tells the new flags unless asked not to."""
+    selected = writable(session)
+    places = selected.resolve(args.messages)
+    uids = selected.uids_at(places)
+    if not uids:
+        return
+    result = await session.mail.store_flags(session.account, selected.id, uids, args.op, args.flags)
+    selected.mark_own(result.modseq)
+    tell_keywords(session, selected, result.keywords)
+    if not args.is_silent:
+        await tell_flags(session, selected, places, is_uid=args.messages.is_uid)
+
+
+def tell_keywords(session: Session, selected: Selected, keywords: tuple[str, ...]) -> None:
+    """A keyword that is new to the mailbox is announced before its first use (RFC 3501 7.2.6)."""
+    if keywords != selected.keywords:
+        selected.keywords = keywords
+        session.write(announce(keywords, is_read_only=selected.is_read_only))
+
+
+async def tell_flags(
+    session: Session, selected: Selected, places: list[range], *, is_uid: bool
+) -> None:
+    """The flags of these messages as they are now; a message that is gone is left out."""
+    view = await session.mail.view(session.account, selected.id)
+    flags = FlagWriter(view.keywords, selected.recent)
+    for number, uid, word in selected.words_at(places, view):
+        if is_uid:  # RFC 3501 6.4.8
+            session.write(
+                b"* %d FETCH (UID %d FLAGS %b)\r\n" % (number, uid, flags.render(uid, word))
+            )
+        else:
+            session.write(b"* %d FETCH (FLAGS %b)\r\n" % (number, flags.render(uid, word)))
+        await session.flush_full()

@@ -1,0 +1,19 @@
+"""SUBSCRIBE and UNSUBSCRIBE (RFC 3501 6.3.6, 6.3.7)."""
+
+from __future__ import annotations
+
+from rmail_imap.command.select import mailbox_args
+from rmail_imap.commands import State, command
+from rmail_imap.session import Session
+
+
+@command("SUBSCRIBE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.6")
+async def subscribe(session: Session, name: str) -> None:
+    """Puts a mailbox on the list that LSUB gives."""
+    await session.mail.subscribe(session.account, name, True)
+
+
+@command("UNSUBSCRIBE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.7")
+async def unsubscribe(session: Session, name: str) -> None:
+    """Takes a mailbox off that list."""
+    await session.mail.subscribe(session.account, name, False)

@@ -1,0 +1,129 @@
+"""The table of commands and features: what is loaded, from which dispatch and CAPABILITY follow.
+
+One entry per command, made by `@command` in the module of that command; a name taken twice raises.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from rmail_imap.errors import BadSyntax
+
+if TYPE_CHECKING:
+    from rmail_imap.parse.cursor import Cursor
+    from rmail_imap.session import Session
+
+A = TypeVar("A")
+
+
+class State(enum.Enum):
+    """Where a session stands (RFC 3501 3), and for a command: where it must stand at least."""
+
+    ANY = "any"
+    NOT_AUTHENTICATED = "not authenticated"
+    AUTHENTICATED = "authenticated"
+    SELECTED = "selected"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The tagged OK of a command.
+
+    `code` is a response code without brackets, `after` runs once the OK is sent.
+    """
+
+    text: str = ""
+    code: bytes = b""
+    after: Callable[[], Awaitable[None]] | None = None
+
+
+Handler = Callable[["Session", A], Awaitable[Reply | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        parse: takes all arguments, from the byte after the name on.
+        run: acts and writes untagged responses; None stands for a plain OK.
+        uid: `UID name` exists too.
+        capability: what advertises it, "" for the base protocol.
+        tells_expunge: EXPUNGE responses may be sent before its OK (RFC 3501 7.4.1); with UID they
+            always may.
+        streams: parse succeeds on the bytes before its last literal, which `run` reads itself.
+    """
+
+    name: str
+    parse: Callable[[Cursor], Any]
+    run: Handler[Any]
+    state: State
+    uid: bool
+    capability: str
+    rfc: str
+    tells_expunge: bool
+    streams: bool
+
+    def is_allowed(self, now: State) -> bool:
+        """Whether it may run in this state."""
+        if self.state is State.AUTHENTICATED:
+            return now in (State.AUTHENTICATED, State.SELECTED)
+        return self.state is State.ANY or self.state is now
+
+
+TABLE: Final[dict[str, Command]] = {}
+FEATURES: Final[dict[str, str]] = {}
+"""Capabilities that are no command, with the RFC and section."""
+
+
+def command(
+    name: str,
+    parse: Callable[[Cursor], A],
+    *,
+    state: State,
+    rfc: str,
+    uid: bool = False,
+    capability: str = "",
+    tells_expunge: bool = True,
+    streams: bool = False,
+) -> Callable[[Handler[A]], Handler[A]]:
+    """Registers a handler; see Command for the arguments."""
+
+    def register(run: Handler[A]) -> Handler[A]:
+        if name in TABLE:
+            raise ValueError(f"the command {name} is registered twice")
+        TABLE[name] = Command(name, parse, run, state, uid, capability, rfc, tells_expunge, streams)
+        return run
+
+    return register
+
+
+def feature(name: str, rfc: str) -> None:
+    """Registers a capability that is no command, beside the code that makes it true."""
+    if name in FEATURES:
+        raise ValueError(f"the feature {name} is registered twice")
+    FEATURES[name] = rfc
+
+
+def find(name: str, *, is_uid: bool, now: State) -> Command:
+    """The command of that upper-case name.
+
+    Raises:
+        BadSyntax: unknown, without a UID form, or not allowed now.
+    """
+    found = TABLE.get(name)
+    if found is None:
+        raise BadSyntax("Unknown command")
+    if is_uid and not found.uid:
+        raise BadSyntax(f"UID {name} does not exist")
+    if not found.is_allowed(now):
+        raise BadSyntax(f"{name} is not allowed in the state {now.value!r}")
+    return found
+
+
+def no_arguments(cursor: Cursor) -> None:
+    """The parser of commands without arguments."""
+    cursor.end()

@@ -1,0 +1,40 @@
+"""Settings of the section `imap`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rmail_kernel.config import Port, Section, unit
+
+
+class ImapSettings(Section):
+    """IMAP4rev1 for mail clients."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a server listens for everyone by default
+    """Address to listen on."""
+    port: Port | None = 143
+    """Port with STARTTLS; null: off, 0: any free one."""
+    imaps_port: Port | None = 993
+    """Port with TLS from the first byte; null: off, 0: any free one."""
+    max_message_bytes: int = Field(52_428_800, ge=1024, json_schema_extra=unit("bytes"))
+    """Largest message that APPEND takes."""
+    max_command_bytes: int = Field(65_536, ge=1024, json_schema_extra=unit("bytes"))
+    """Longest command with its literals, the message of APPEND not counted."""
+    max_greeting_bytes: int = Field(8_192, ge=512, json_schema_extra=unit("bytes"))
+    """The same before login."""
+    max_set_ranges: int = Field(8_192, ge=1)
+    """Most ranges in one set of message numbers."""
+    max_search_depth: int = Field(32, ge=1, le=200)
+    """Deepest nesting of one SEARCH."""
+    max_search_keys: int = Field(1024, ge=1)
+    """Most conditions in one SEARCH."""
+    max_bad_commands: int = Field(20, ge=1)
+    """Faulty commands in a row before the connection is closed."""
+    max_failed_logins: int = Field(3, ge=1)
+    """Failed logins before the connection is closed."""
+    login_timeout_s: float = Field(60.0, gt=0, json_schema_extra=unit("s"))
+    """Longest silence before login."""
+    idle_timeout_s: float = Field(1800.0, gt=0, json_schema_extra=unit("s"))
+    """Longest silence after login; RFC 3501 5.4 wants at least 30 minutes."""
+    sweep_s: float = Field(30.0, gt=0, json_schema_extra=unit("s"))
+    """How often IDLE looks for changes whose event was lost."""

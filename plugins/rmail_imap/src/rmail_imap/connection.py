@@ -1,0 +1,239 @@
+"""One connection: reads a command, checks it against the table, runs it, writes what it answers.
+
+RFC 3501 2.2. The only place where errors become responses; what no one expected goes to the log
+with an id, and only the id to the client.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from rmail_imap import capabilities, commands, updates, write
+from rmail_imap.commands import Command, Reply
+from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.session import Session
+from rmail_imap.wire import Disconnected, LineTooLong
+from rmail_kernel.errors import RmailError
+
+_log = structlog.get_logger("rmail.imap")
+_HEAD: Final = re.compile(
+    rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) (?i:(uid) )?([A-Za-z0-9]{1,32}+)"
+)
+_TAG: Final = re.compile(rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) ")
+_LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
+_MAX_SKIPPED_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class _Request:
+    """A command as far as it is known."""
+
+    tag: bytes
+    command: Command | None
+    is_uid: bool
+    raw: bytes
+    at: int  # where the arguments start
+    problem: RmailError | None = None
+
+
+class Connection:
+    """Runs the commands of one session.
+
+    Args:
+        session: of this connection.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._wire = session.wire
+        self._faults = 0
+
+    async def run(self) -> None:
+        """Greets and serves until one side ends it. Raises nothing but cancellation."""
+        try:
+            await self._serve()
+        except Disconnected:
+            pass
+        except Goodbye as error:
+            self._farewell(error.safe, error.code)
+        except TimeoutError:
+            self._farewell("You were silent for too long")  # RFC 3501 5.4
+        except Exception as error:  # noqa: BLE001 - the last resort of one connection
+            self._farewell(f"Internal error {self._report(error)}", b"SERVERBUG")
+        finally:
+            self._wire.close()
+
+    async def _serve(self) -> None:
+        session = self._session
+        greeting = write.status(b"* OK", "rmail is ready", capabilities.code(session))
+        session.write(greeting + b"\r\n")
+        await self._wire.flush()
+        while not session.is_over:
+            request = await self._read()
+            if request is not None:
+                await self._answer(request)
+            if not self._wire.has_line or self._wire.is_output_full:
+                await self._wire.flush()
+            if self._faults >= session.settings.max_bad_commands:
+                raise Goodbye("Too many faulty commands")
+
+    # --- reading
+
+    async def _read(self) -> _Request | None:
+        """The next command with its literals; None if there was no tag to answer to."""
+        limit = self._session.line_limit_bytes
+        try:
+            line = await self._wire.read_line(limit)
+        except LineTooLong:
+            return await self._skip_line(limit)
+        head = _HEAD.match(line)
+        tag = head or _TAG.match(line)
+        if tag is None:
+            self._fault(b"*", BadSyntax("Expected a tag and a command"))
+            return None
+        request = _Request(tag[1], None, False, line, 0, BadSyntax("Expected a command"))
+        if head is not None:
+            request.is_uid, request.at = head[2] is not None, head.end()
+            try:
+                request.command = commands.find(
+                    head[3].decode().upper(), is_uid=request.is_uid, now=self._session.state
+                )
+                request.problem = None
+            except BadSyntax as error:
+                request.problem = error
+        await self._read_literals(request, limit)
+        return request
+
+    async def _skip_line(self, limit: int) -> _Request | None:
+        """A line that is too long: it is dropped up to its end, if that comes soon."""
+        start = await self._wire.read_exactly(min(limit, 128))
+        try:
+            await self._wire.discard_line(_MAX_SKIPPED_BYTES)
+        except LineTooLong as error:
+            raise Goodbye("The line is too long", b"TOOBIG") from error
+        tag = _TAG.match(start)
+        self._fault(tag[1] if tag else b"*", BadSyntax("The line is too long", b"TOOBIG"))
+        return None
+
+    async def _read_literals(self, request: _Request, limit: int) -> None:
+        """Reads what follows each `{n}` or `{n+}` at a line's end (RFC 3501 4.3, RFC 7888)."""
+        while literal := _LITERAL_END.search(request.raw):
+            size, is_waiting = int(literal[1]), not literal[2]
+            if self._is_for_command(request):
+                return
+            if request.problem is None and len(request.raw) + size > limit:
+                request.problem = BadSyntax("The literal is too large", b"TOOBIG")
+            if request.problem is not None:
+                if is_waiting:
+                    return  # the client hears of it instead of sending
+                await self.discard(size)
+                request.raw = await self._rest_of_line(limit)
+                continue
+            if is_waiting:
+                await self._session.ask()
+            raw_literal = await self._wire.read_exactly(size)
+            rest = await self._rest_of_line(limit - len(request.raw) - size)
+            # A literal may itself end like the announcement of one; only the last line counts.
+            joined = request.raw + raw_literal
+            if _LITERAL_END.search(rest) is None:
+                request.raw = joined + rest
+                return
+            request.raw = joined + rest
+
+    def _is_for_command(self, request: _Request) -> bool:
+        """Whether the literal that comes now is one that the command reads by itself."""
+        command = request.command
+        if command is None or not command.streams or request.problem is not None:
+            return False
+        try:
+            command.parse(self._cursor(request))
+        except BadSyntax:
+            return False
+        return True
+
+    async def _rest_of_line(self, limit: int) -> bytes:
+        try:
+            return await self._wire.read_line(max(limit, 1024))
+        except LineTooLong as error:
+            raise Goodbye("The command is too long", b"TOOBIG") from error
+
+    async def discard(self, size: int) -> None:
+        """Drops a literal that was sent without asking; a client that sends too much is left."""
+        is_early = self._session.info.principal is None
+        most = 0 if is_early else self._session.settings.max_message_bytes
+        if size > max(most, _MAX_SKIPPED_BYTES if not is_early else 0):
+            raise Goodbye("The literal is too large", b"TOOBIG")
+        while size:
+            size -= len(await self._wire.read_some(min(size, _PIECE_BYTES)))
+
+    # --- answering
+
+    async def _answer(self, request: _Request) -> None:
+        """Runs a command and writes its tagged line."""
+        await self._session.check_current()
+        try:
+            if request.problem is not None:
+                raise request.problem
+            assert request.command is not None
+            reply = await self._run(request, request.command)
+        except BadSyntax as error:
+            self._fault(request.tag, error)
+        except (Goodbye, Disconnected, TimeoutError):
+            raise
+        except RmailError as error:
+            await self._refuse(request, error)
+        except Exception as error:  # noqa: BLE001 - one command must not end the session
+            text = f"Internal error {self._report(error)}"
+            await self._refuse(request, Refused(text, b"SERVERBUG"))
+        else:
+            self._faults = 0
+            self._tagged(request.tag, b"OK", reply.text, reply.code)
+            if reply.after is not None:
+                await reply.after()
+
+    async def _run(self, request: _Request, command: Command) -> Reply:
+        session = self._session
+        args = command.parse(self._cursor(request))
+        found = await command.run(session, args)
+        tells_expunge = command.tells_expunge or request.is_uid
+        await updates.drain(session, tells_expunge=tells_expunge)
+        reply = found or Reply()
+        name = f"UID {command.name}" if request.is_uid else command.name
+        return replace(reply, text=reply.text or f"{name} completed")
+
+    async def _refuse(self, request: _Request, error: RmailError) -> None:
+        self._faults = 0
+        await updates.drain(self._session, tells_expunge=False)
+        code = code_of(error)
+        self._tagged(request.tag, b"NO", error.safe, b"SERVERBUG" if code is None else code)
+
+    def _cursor(self, request: _Request) -> Cursor:
+        raw = request.raw.removesuffix(b"\n").removesuffix(b"\r")
+        limits = self._session.limits
+        return Cursor(raw, request.at, is_uid=request.is_uid, limits=limits)
+
+    def _fault(self, tag: bytes, error: BadSyntax) -> None:
+        self._faults += 1
+        self._tagged(tag, b"BAD", error.safe, error.code)
+
+    def _tagged(self, tag: bytes, kind: bytes, text: str, code: bytes = b"") -> None:
+        self._wire.write(write.status(tag + b" " + kind, text, code) + b"\r\n")
+
+    def _farewell(self, text: str, code: bytes = b"") -> None:
+        self._wire.write(write.status(b"* BYE", text, code) + b"\r\n")
+
+    def _report(self, error: Exception) -> str:
+        """Logs a traceback; the id to look for."""
+        report = secrets.token_hex(4)
+        principal = self._session.info.principal
+        account = None if principal is None else principal.account
+        session = self._session.info.id
+        _log.error("imap failed", id=report, session=session, account=account, exc_info=error)
+        return report

@@ -1,0 +1,162 @@
+"""The tokenizer: a place in the bytes of one command, literals included in line as they came.
+
+RFC 3501 9. Every step is one regular expression without backtracking.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_imap.errors import BadSyntax
+from rmail_imap.mailbox_names import canonical, decode_name
+from rmail_kernel.errors import Invalid
+
+_ATOM: Final = re.compile(
+    rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]++"
+)  # ASTRING-CHAR, so with "]"
+_LIST_MAILBOX: Final = re.compile(rb"[!#$%&'*+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~\x80-\xff]++")
+_QUOTED: Final = re.compile(rb'"((?:[^"\\\r\n\0]++|\\["\\])*+)"')
+_ESCAPE: Final = re.compile(rb"\\(.)")
+_LITERAL: Final = re.compile(rb"\{(\d{1,12})\+?\}\r?\n")
+_NUMBER: Final = re.compile(rb"\d++")
+_WORD: Final = re.compile(rb"[A-Za-z0-9.\-]++")
+_FLAG: Final = re.compile(rb"\\?[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]++")
+MAX_NUMBER: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the grammar, from the settings."""
+
+    set_ranges: int = 8192
+    search_depth: int = 32
+    search_keys: int = 1024
+
+
+class Cursor:
+    """A command under parsing.
+
+    Attributes:
+        raw: the whole command, without its final line end.
+        at: the next byte.
+        is_uid: the command came as `UID name`, so its sets hold UIDs.
+    """
+
+    __slots__ = ("at", "is_uid", "limits", "raw")
+
+    def __init__(
+        self, raw: bytes, at: int = 0, *, is_uid: bool = False, limits: Limits | None = None
+    ) -> None:
+        self.raw = raw
+        self.at = at
+        self.is_uid = is_uid
+        self.limits = limits or Limits()
+
+    def peek(self) -> bytes:
+        """The next byte, b"" at the end."""
+        return self.raw[self.at : self.at + 1]
+
+    def skip(self, token: bytes) -> bool:
+        """Passes over `token` if it comes next."""
+        if self.raw.startswith(token, self.at):
+            self.at += len(token)
+            return True
+        return False
+
+    def expect(self, token: bytes) -> None:
+        """Passes over `token`, which must come next."""
+        if not self.skip(token):
+            raise BadSyntax(f"Expected {token.decode()!r} at byte {self.at + 1}")
+
+    def space(self) -> None:
+        """SP."""
+        if not self.skip(b" "):
+            raise BadSyntax("Missing argument" if self.is_at_end else "Expected a space")
+
+    def end(self) -> None:
+        """Nothing may follow; one space at the end, which clients send, is forgiven."""
+        self.skip(b" ")
+        if not self.is_at_end:
+            raise BadSyntax("Unexpected argument")
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all bytes were taken."""
+        return self.at >= len(self.raw)
+
+    def take(self, pattern: re.Pattern[bytes], what: str) -> bytes:
+        """The match of `pattern` here."""
+        match = pattern.match(self.raw, self.at)
+        if match is None:
+            raise BadSyntax(f"Expected {what}")
+        self.at = match.end()
+        return match[0]
+
+    def word(self) -> str:
+        """A keyword of the grammar (letters, digits, dot, hyphen), in upper case."""
+        return self.take(_WORD, "a word").decode("ascii").upper()
+
+    def atom(self) -> bytes:
+        """atom, also with `]`."""
+        return self.take(_ATOM, "an atom")
+
+    def number(self) -> int:
+        """number: 32 bits, unsigned."""
+        digits = self.take(_NUMBER, "a number")
+        if len(digits) > 10 or int(digits) > MAX_NUMBER:
+            raise BadSyntax("A number is too large")
+        return int(digits)
+
+    def flag(self) -> bytes:
+        """flag: an atom, or a backslash and an atom."""
+        return self.take(_FLAG, "a flag")
+
+    def string(self) -> bytes:
+        """string: quoted or a literal."""
+        raw = self._quoted_or_literal()
+        if raw is None:
+            raise BadSyntax("Expected a string")
+        return raw
+
+    def nstring(self) -> bytes | None:
+        """nstring: a string, or NIL as None."""
+        raw = self._quoted_or_literal()
+        if raw is None and self.atom().upper() != b"NIL":
+            raise BadSyntax("Expected a string or NIL")
+        return raw
+
+    def astring(self) -> bytes:
+        """astring: an atom or a string."""
+        raw = self._quoted_or_literal()
+        return self.take(_ATOM, "a string") if raw is None else raw
+
+    def list_mailbox(self) -> bytes:
+        """list-mailbox: a string, or an atom in which wildcards may stand."""
+        raw = self._quoted_or_literal()
+        return self.take(_LIST_MAILBOX, "a mailbox pattern") if raw is None else raw
+
+    def mailbox(self) -> str:
+        """mailbox: its name, decoded, INBOX in upper case (RFC 3501 5.1)."""
+        try:
+            return canonical(decode_name(self.astring()))
+        except BadSyntax:
+            raise
+        except Invalid as error:
+            raise BadSyntax(error.safe) from error
+
+    def _quoted_or_literal(self) -> bytes | None:
+        match = _QUOTED.match(self.raw, self.at)
+        if match is not None:
+            self.at = match.end()
+            return _ESCAPE.sub(rb"\1", match[1]) if b"\\" in match[1] else match[1]
+        match = _LITERAL.match(self.raw, self.at)
+        if match is None:
+            return None
+        end = match.end() + int(match[1])
+        raw = self.raw[match.end() : end]
+        if end > len(self.raw) or b"\0" in raw:
+            raise BadSyntax("A literal is cut short or holds a NUL")  # RFC 3501 9: CHAR8
+        self.at = end
+        return raw

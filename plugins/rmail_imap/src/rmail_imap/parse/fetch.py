@@ -1,0 +1,178 @@
+"""What FETCH asks for (RFC 3501 6.4.5 and 9: fetch-att, section)."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_imap import write
+from rmail_imap.errors import BadSyntax
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.sets import NumberSet, number_set
+from rmail_kernel.mime import Section, SectionKind
+
+_PART: Final = re.compile(rb"[1-9]\d{0,8}(?:\.[1-9]\d{0,8})*+")
+_KIND: Final = re.compile(rb"[A-Za-z.]++")
+_MAX_ITEMS: Final = 200
+_MAX_FIELDS: Final = 200
+_MAX_PART_DEPTH: Final = 100
+
+
+class Item(enum.Enum):
+    """Data items that are one value of a message; the value is the name on the wire."""
+
+    UID = b"UID"
+    FLAGS = b"FLAGS"
+    INTERNALDATE = b"INTERNALDATE"
+    SIZE = b"RFC822.SIZE"
+    ENVELOPE = b"ENVELOPE"
+    BODY = b"BODY"
+    BODYSTRUCTURE = b"BODYSTRUCTURE"
+
+
+@dataclass(frozen=True, slots=True)
+class BodyItem:
+    """Bytes of a message: BODY[section]<partial> or one of the RFC822 items.
+
+    Attributes:
+        label: name in the response.
+        sets_seen: fetching it sets \\Seen.
+        partial: first byte and count, None for all.
+    """
+
+    section: Section
+    label: bytes
+    sets_seen: bool
+    partial: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchArgs:
+    """FETCH set items."""
+
+    messages: NumberSet
+    items: tuple[Item | BodyItem, ...]
+
+
+_FAST: Final = (Item.FLAGS, Item.INTERNALDATE, Item.SIZE)
+_MACROS: Final[dict[str, tuple[Item, ...]]] = {
+    "FAST": _FAST,
+    "ALL": (*_FAST, Item.ENVELOPE),
+    "FULL": (*_FAST, Item.ENVELOPE, Item.BODY),
+}
+_ITEMS: Final[dict[str, Item | BodyItem]] = {
+    **{item.value.decode(): item for item in Item},
+    "RFC822": BodyItem(Section(), b"RFC822", sets_seen=True),
+    "RFC822.TEXT": BodyItem(Section(kind="TEXT"), b"RFC822.TEXT", sets_seen=True),
+    "RFC822.HEADER": BodyItem(Section(kind="HEADER"), b"RFC822.HEADER", sets_seen=False),
+}
+_KINDS: Final[dict[str, SectionKind]] = {
+    "HEADER": "HEADER",
+    "HEADER.FIELDS": "HEADER.FIELDS",
+    "HEADER.FIELDS.NOT": "HEADER.FIELDS.NOT",
+    "TEXT": "TEXT",
+    "MIME": "MIME",
+}
+
+
+def fetch_args(cursor: Cursor) -> FetchArgs:
+    """The arguments of FETCH and UID FETCH; UID FETCH always answers UID (RFC 3501 6.4.8)."""
+    cursor.space()
+    messages = number_set(cursor)
+    cursor.space()
+    items = _items(cursor)
+    cursor.end()
+    if cursor.is_uid and Item.UID not in items:
+        items = (Item.UID, *items)
+    return FetchArgs(messages, items)
+
+
+def _items(cursor: Cursor) -> tuple[Item | BodyItem, ...]:
+    if not cursor.skip(b"("):
+        start = cursor.at
+        macro = _MACROS.get(cursor.word())
+        if macro is not None:
+            return macro
+        cursor.at = start
+        return (_item(cursor),)
+    items = [_item(cursor)]
+    while cursor.skip(b" "):
+        items.append(_item(cursor))
+        if len(items) > _MAX_ITEMS:
+            raise BadSyntax("Too many data items", b"LIMIT")
+    cursor.expect(b")")
+    return tuple(dict.fromkeys(items))
+
+
+def _item(cursor: Cursor) -> Item | BodyItem:
+    name = cursor.word()
+    if cursor.peek() == b"[" and name in ("BODY", "BODY.PEEK"):
+        return _body_item(cursor, sets_seen=name == "BODY")
+    item = _ITEMS.get(name)
+    if item is None:
+        raise BadSyntax("Unknown data item")
+    return item
+
+
+def _body_item(cursor: Cursor, *, sets_seen: bool) -> BodyItem:
+    cursor.expect(b"[")
+    section = _section(cursor)
+    cursor.expect(b"]")
+    partial = _partial(cursor) if cursor.skip(b"<") else None
+    label = b"BODY[%b]" % _label(section)
+    if partial is not None:
+        label += b"<%d>" % partial[0]
+    return BodyItem(section, label, sets_seen, partial)
+
+
+def _section(cursor: Cursor) -> Section:
+    part: tuple[int, ...] = ()
+    match = _PART.match(cursor.raw, cursor.at)
+    if match is not None:
+        cursor.at = match.end()
+        part = tuple(map(int, match[0].split(b".")))
+        if len(part) > _MAX_PART_DEPTH:
+            raise BadSyntax("A section is too deep", b"LIMIT")
+        if not cursor.skip(b"."):
+            return Section(part)
+    elif cursor.peek() == b"]":
+        return Section()
+    kind = _KINDS.get(cursor.take(_KIND, "a section").decode("ascii").upper())
+    if kind is None or (kind == "MIME" and not part):
+        raise BadSyntax("Unknown section")
+    names = _field_names(cursor) if kind.startswith("HEADER.FIELDS") else ()
+    return Section(part, kind, names)
+
+
+def _field_names(cursor: Cursor) -> tuple[bytes, ...]:
+    cursor.space()
+    cursor.expect(b"(")
+    names = [cursor.astring()]
+    while cursor.skip(b" "):
+        names.append(cursor.astring())
+        if len(names) > _MAX_FIELDS:
+            raise BadSyntax("Too many header fields", b"LIMIT")
+    cursor.expect(b")")
+    return tuple(names)
+
+
+def _partial(cursor: Cursor) -> tuple[int, int]:
+    start = cursor.number()
+    cursor.expect(b".")
+    count = cursor.number()
+    cursor.expect(b">")
+    if count == 0:  # RFC 3501 9: nz-number
+        raise BadSyntax("A partial fetch of nothing")
+    return start, count
+
+
+def _label(section: Section) -> bytes:
+    pieces = [b"%d" % number for number in section.part]
+    if section.kind:
+        pieces.append(section.kind.encode())
+    label = b".".join(pieces)
+    if section.fields:
+        label += b" (%b)" % b" ".join(map(write.astring, section.fields))
+    return label

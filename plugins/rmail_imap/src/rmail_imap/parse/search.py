@@ -1,0 +1,237 @@
+"""SEARCH keys (RFC 3501 6.4.4) as a tree. Message numbers and \\Recent stay open in it: only the
+session can tell what they stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rmail_imap.errors import BadSyntax, Refused
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.dates import search_date
+from rmail_imap.parse.flags import keyword
+from rmail_imap.parse.sets import NumberSet, number_set
+from rmail_kernel.storage import search as query
+from rmail_kernel.storage.search import SearchNode
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A condition in the store's words."""
+
+    node: SearchNode
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The message is in a set of sequence numbers or UIDs."""
+
+    numbers: NumberSet
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The message is \\Recent in this session."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """All keys hold."""
+
+    parts: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One key holds."""
+
+    parts: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negated:
+    """The key does not hold."""
+
+    part: Key
+
+
+Key = Leaf | Numbers | Recent | AllOf | AnyOf | Negated
+
+
+@dataclass(frozen=True, slots=True)
+class SearchArgs:
+    """SEARCH [CHARSET charset] keys."""
+
+    key: Key
+    is_uid: bool
+
+
+class _Search:
+    """One SEARCH under parsing: the cursor and what counts against the limits."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+        self.depth = 0
+        self.keys = 0
+
+    def text(self) -> str:
+        """A string to look for; US-ASCII and UTF-8 are what charset may be (RFC 3501 6.4.4)."""
+        self.cursor.space()
+        try:
+            return self.cursor.astring().decode()
+        except UnicodeDecodeError as error:
+            raise BadSyntax("A search string is not UTF-8") from error
+
+    def key(self) -> Key:
+        """search-key."""
+        self.keys += 1
+        if self.keys > self.cursor.limits.search_keys:
+            raise BadSyntax("Too many search keys", b"LIMIT")
+        if self.depth >= self.cursor.limits.search_depth:
+            raise BadSyntax("Search keys are nested too deeply", b"LIMIT")
+        self.depth += 1
+        found = self._key()
+        self.depth -= 1
+        return found
+
+    def key_list(self) -> Key:
+        """Keys with spaces between: all of them must hold."""
+        parts = [self.key()]
+        while self.cursor.skip(b" "):
+            if self.cursor.is_at_end:
+                break  # a space at the end, which clients send
+            parts.append(self.key())
+        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+
+    def _key(self) -> Key:
+        cursor = self.cursor
+        if cursor.skip(b"("):
+            inner = self.key_list()
+            cursor.expect(b")")
+            return inner
+        if cursor.peek() in (b"*", b"") or cursor.peek().isdigit():
+            return Numbers(number_set(cursor, is_uid=False))
+        parser = KEYS.get(cursor.word())
+        if parser is None:
+            raise BadSyntax("Unknown search key")
+        return parser(self)
+
+
+def search_args(cursor: Cursor) -> SearchArgs:
+    """The arguments of SEARCH and UID SEARCH.
+
+    Raises:
+        BadSyntax: they are not IMAP. Refused: a charset that is not known.
+    """
+    cursor.space()
+    if cursor.raw[cursor.at : cursor.at + 8].upper() == b"CHARSET ":
+        cursor.at += 8
+        if cursor.astring().upper() not in (b"US-ASCII", b"UTF-8", b"ASCII"):
+            raise Refused("Unknown charset", b"BADCHARSET (US-ASCII UTF-8)")
+        cursor.space()
+    key = _Search(cursor).key_list()
+    cursor.end()
+    return SearchArgs(key, cursor.is_uid)
+
+
+def _constant(key: Key) -> Callable[[_Search], Key]:
+    return lambda _: key
+
+
+def _flag(name: str) -> Leaf:
+    return Leaf(query.HasFlag(name))
+
+
+def _header(name: str) -> Callable[[_Search], Key]:
+    return lambda search: Leaf(query.Header(name, search.text()))
+
+
+def _dated(
+    which: Literal["internal", "sent"], op: Literal["before", "on", "since"]
+) -> Callable[[_Search], Key]:
+    def parse(search: _Search) -> Key:
+        search.cursor.space()
+        return Leaf(query.Dated(which, op, search_date(search.cursor)))
+
+    return parse
+
+
+def _sized(op: Literal["larger", "smaller"]) -> Callable[[_Search], Key]:
+    def parse(search: _Search) -> Key:
+        search.cursor.space()
+        return Leaf(query.Sized(op, search.cursor.number()))
+
+    return parse
+
+
+def _keyword(search: _Search) -> Key:
+    search.cursor.space()
+    return _flag(keyword(search.cursor))
+
+
+def _any_header(search: _Search) -> Key:
+    name = search.text()
+    return Leaf(query.Header(name, search.text()))
+
+
+def _uid(search: _Search) -> Key:
+    search.cursor.space()
+    return Numbers(number_set(search.cursor, is_uid=True))
+
+
+def _not(search: _Search) -> Key:
+    search.cursor.space()
+    return Negated(search.key())
+
+
+def _or(search: _Search) -> Key:
+    """A chain `OR a OR b c`, which clients make as long as they like, is one level."""
+    cursor, parts = search.cursor, []
+    while True:
+        cursor.space()
+        parts.append(search.key())
+        cursor.space()
+        if cursor.raw[cursor.at : cursor.at + 3].upper() != b"OR ":
+            return AnyOf((*parts, search.key()))
+        cursor.at += 2
+
+
+KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
+    "ALL": _constant(Leaf(query.All())),
+    "ANSWERED": _constant(_flag("\\Answered")),
+    "BCC": _header("Bcc"),
+    "BEFORE": _dated("internal", "before"),
+    "BODY": lambda search: Leaf(query.Body(search.text())),
+    "CC": _header("Cc"),
+    "DELETED": _constant(_flag("\\Deleted")),
+    "DRAFT": _constant(_flag("\\Draft")),
+    "FLAGGED": _constant(_flag("\\Flagged")),
+    "FROM": _header("From"),
+    "HEADER": _any_header,
+    "KEYWORD": _keyword,
+    "LARGER": _sized("larger"),
+    "NEW": _constant(AllOf((Recent(), Negated(_flag("\\Seen"))))),
+    "NOT": _not,
+    "OLD": _constant(Negated(Recent())),
+    "ON": _dated("internal", "on"),
+    "OR": _or,
+    "RECENT": _constant(Recent()),
+    "SEEN": _constant(_flag("\\Seen")),
+    "SENTBEFORE": _dated("sent", "before"),
+    "SENTON": _dated("sent", "on"),
+    "SENTSINCE": _dated("sent", "since"),
+    "SINCE": _dated("internal", "since"),
+    "SMALLER": _sized("smaller"),
+    "SUBJECT": _header("Subject"),
+    "TEXT": lambda search: Leaf(query.Text(search.text())),
+    "TO": _header("To"),
+    "UID": _uid,
+    "UNANSWERED": _constant(Negated(_flag("\\Answered"))),
+    "UNDELETED": _constant(Negated(_flag("\\Deleted"))),
+    "UNDRAFT": _constant(Negated(_flag("\\Draft"))),
+    "UNFLAGGED": _constant(Negated(_flag("\\Flagged"))),
+    "UNKEYWORD": lambda search: Negated(_keyword(search)),
+    "UNSEEN": _constant(Negated(_flag("\\Seen"))),
+}

@@ -1,0 +1,52 @@
+"""Sets of message numbers (RFC 3501 9, sequence-set)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_imap.errors import BadSyntax
+from rmail_imap.parse.cursor import MAX_NUMBER, Cursor
+
+_SET: Final = re.compile(rb"[0-9:,*]++")
+_RANGE: Final = re.compile(rb"(\d{1,10}|\*)(?::(\d{1,10}|\*))?\Z")
+STAR: Final = 0
+"""The `*` of a set: the largest number in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSet:
+    """A set as it was written: pairs of numbers in any order, STAR for `*`.
+
+    `is_uid`: they are UIDs, otherwise sequence numbers.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    is_uid: bool = False
+
+
+def number_set(cursor: Cursor, *, is_uid: bool | None = None) -> NumberSet:
+    """sequence-set; UIDs if the command is a UID command, or as `is_uid` says."""
+    raw = cursor.take(_SET, "a set of message numbers")
+    if raw.count(b",") >= cursor.limits.set_ranges:
+        raise BadSyntax("A set has too many ranges", b"LIMIT")
+    ranges = tuple(map(_range, raw.split(b",")))
+    return NumberSet(ranges, cursor.is_uid if is_uid is None else is_uid)
+
+
+def _range(raw: bytes) -> tuple[int, int]:
+    match = _RANGE.match(raw)
+    if match is None:
+        raise BadSyntax("Not a set of message numbers")
+    first = _number(match[1])
+    return first, first if match[2] is None else _number(match[2])
+
+
+def _number(raw: bytes) -> int:
+    if raw == b"*":
+        return STAR
+    number = int(raw)
+    if not 1 <= number <= MAX_NUMBER:  # nz-number
+        raise BadSyntax("A message number is out of range")
+    return number

@@ -1,0 +1,48 @@
+"""Mailbox patterns of LIST: `*` stands for anything, `%` for anything without the separator.
+
+RFC 3501 6.3.8. Compared in wire form, so that a wildcard may stand anywhere; in linear time,
+because the pattern is a stranger's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import re2
+
+from rmail_imap.errors import BadSyntax
+from rmail_imap.mailbox_names import SEPARATOR, encode_name
+
+MAX_PATTERN_BYTES: Final = 1024
+_WILDCARDS: Final = re.compile(rb"[*%]+")
+
+
+class Pattern:
+    """A pattern in its wire form.
+
+    Raises:
+        BadSyntax: longer than MAX_PATTERN_BYTES.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) > MAX_PATTERN_BYTES:
+            raise BadSyntax("The pattern is too long", b"LIMIT")
+        self._exact = _compile(raw)
+        self._any_case = _compile(raw.upper())
+
+    def matches(self, name: str) -> bool:
+        """Whether a mailbox name matches; INBOX does in any case (RFC 3501 5.1)."""
+        if self._exact.fullmatch(encode_name(name).decode("ascii")):
+            return True
+        return name == "INBOX" and bool(self._any_case.fullmatch(name))
+
+
+def _compile(raw: bytes) -> re2._Regexp[str]:
+    pieces, at = [], 0
+    for match in _WILDCARDS.finditer(raw):
+        pieces.append(re2.escape(raw[at : match.start()].decode("latin-1")))
+        pieces.append(".*" if b"*" in match[0] else f"[^{SEPARATOR}]*")
+        at = match.end()
+    pieces.append(re2.escape(raw[at:].decode("latin-1")))
+    return re2.compile("(?s)" + "".join(pieces))

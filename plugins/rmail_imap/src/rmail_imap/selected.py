@@ -1,0 +1,218 @@
+"""What the client of one session believes about its mailbox: which message has which number.
+
+RFC 3501 2.3.1.2, 7.4.1. No I/O: changes go in, and what the client must be told comes out. A
+message that is gone keeps its number until the client was told.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rmail_imap.errors import BadSyntax
+from rmail_imap.parse.sets import STAR, NumberSet
+from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
+from rmail_kernel.storage.mail import Changed, Changes, Flag, MailboxView
+
+_FEW = 64
+_Finder = Callable[[int], int | None]
+
+
+@dataclass(slots=True)
+class News:
+    """What the client was not told yet."""
+
+    flags: dict[int, int] = field(default_factory=dict)  # UID -> flag word
+    vanished: set[int] = field(default_factory=set)
+    has_new: bool = False
+
+
+class Selected:
+    """A selected mailbox.
+
+    Attributes:
+        uids: array of type 'I'; message n has the UID uids[n - 1], for n up to `total`. Shared with
+            the store's view until this session's numbers part from it.
+        recent: UIDs that are \\Recent here (RFC 3501 2.3.2).
+        keywords: the keyword table that the client was told.
+    """
+
+    def __init__(
+        self, view: MailboxView, *, name: str, is_read_only: bool, recent: Iterable[int] = ()
+    ) -> None:
+        self.id: MailboxId = view.mailbox
+        self.name = name
+        self.uidvalidity = view.uidvalidity
+        self.is_read_only = is_read_only
+        self.uids = view.uids
+        self.total = view.total
+        self.modseq: ModSeq = view.modseq
+        self.keywords = view.keywords
+        self.recent = set(recent)
+        self.news = News()
+        self._last_uid = view.uidnext - 1
+        self._own: set[int] = set()
+        self._is_shared = True
+
+    # --- numbers
+
+    def number_of(self, uid: int) -> int | None:
+        """The sequence number of a UID."""
+        index = bisect_left(self.uids, uid, 0, self.total)
+        return index + 1 if index < self.total and self.uids[index] == uid else None
+
+    def numbered(self, uids: Sequence[int]) -> list[tuple[int, int]]:
+        """Number and UID of those of the ascending `uids` that the client knows."""
+        if len(uids) * 8 < self.total:
+            pairs = ((self.number_of(uid), uid) for uid in uids)
+            return [(number, uid) for number, uid in pairs if number is not None]
+        wanted = set(uids)
+        places = enumerate(self.uids[: self.total], 1)
+        return [(number, uid) for number, uid in places if uid in wanted]
+
+    def resolve(self, numbers: NumberSet) -> list[range]:
+        """The places (numbers less one) that a set names, ascending, without overlap.
+
+        Raises:
+            BadSyntax: a sequence number that no message has (RFC 3501 6.4.8 spares UIDs of that).
+        """
+        spans = sorted(span for pair in numbers.ranges if (span := self._span(pair, numbers)))
+        merged: list[range] = []
+        for start, stop in spans:
+            if merged and start <= merged[-1].stop:
+                merged[-1] = range(merged[-1].start, max(stop, merged[-1].stop))
+            else:
+                merged.append(range(start, stop))
+        return merged
+
+    def uids_at(self, places: Sequence[range]) -> list[Uid]:
+        """The UIDs at these places."""
+        found: list[Uid] = []
+        for span in places:
+            found += self.uids[span.start : span.stop]  # type: ignore[arg-type] # ints are Uids here
+        return found
+
+    def words_at(
+        self, places: Sequence[range], view: MailboxView
+    ) -> Iterator[tuple[int, int, int]]:
+        """Number, UID and flag word of the messages there that `view` still has."""
+        self._rejoin(view)
+        if self.uids is view.uids:
+            uids, flags = self.uids, view.flags
+            for span in places:
+                for place in span:
+                    yield place + 1, uids[place], flags[place]
+            return
+        wanted = sum(map(len, places))
+        find = self._few(view) if wanted < _FEW else self._many(view)
+        for span in places:
+            for place in span:
+                word = find(self.uids[place])
+                if word is not None:
+                    yield place + 1, self.uids[place], word
+
+    # --- changes
+
+    def take(self, changes: Changes, view: MailboxView | None = None) -> None:
+        """Takes what happened since `modseq`. `view` is needed where the changes are truncated."""
+        news = self.news
+        fresh = [row for row in changes.changed if row.uid > self._last_uid]
+        for row in changes.changed:
+            if row.uid <= self._last_uid and row.modseq not in self._own:
+                news.flags[row.uid] = row.flags
+        self._append(fresh)
+        gone: Iterable[int] = changes.vanished
+        if changes.is_truncated and view is not None:
+            gone = set(self.uids[: self.total]).difference(view.uids[: view.total])
+        news.vanished.update(uid for uid in gone if self.number_of(uid) is not None)
+        self._last_uid = max(self._last_uid, changes.uidnext - 1)
+        self.modseq = changes.upto
+        self._own = {modseq for modseq in self._own if modseq > changes.upto}
+
+    def mark_own(self, modseq: ModSeq) -> None:
+        """The client knows this change: it made it."""
+        self._own.add(modseq)
+
+    def take_expunges(self) -> list[int]:
+        """Forgets what vanished. The numbers to announce count down, so that none shifts another
+        (RFC 3501 7.4.1).
+        """
+        gone = self.news.vanished
+        if not gone:
+            return []
+        numbers = sorted((n for uid in gone if (n := self.number_of(uid))), reverse=True)
+        self._own_copy()
+        if len(numbers) < _FEW:
+            for number in numbers:
+                del self.uids[number - 1]
+        else:
+            self.uids = array("I", (uid for uid in self.uids if uid not in gone))
+        self.total = len(self.uids)
+        self.recent -= gone
+        for uid in gone:
+            self.news.flags.pop(uid, None)
+        self.news.vanished = set()
+        return numbers
+
+    def take_flags(self) -> list[tuple[int, int, int]]:
+        """Number, UID and flag word of the messages whose flags changed, ascending."""
+        flags, self.news.flags = self.news.flags, {}
+        gone = self.news.vanished
+        rows = ((self.number_of(uid), uid, flags[uid]) for uid in sorted(flags) if uid not in gone)
+        return [(number, uid, word) for number, uid, word in rows if number is not None]
+
+    def _append(self, fresh: Sequence[Changed]) -> None:
+        if not fresh:
+            return
+        self.news.has_new = True
+        if self.is_read_only:
+            self.recent.update(row.uid for row in fresh if row.flags & Flag.RECENT)
+        added = array("I", (row.uid for row in fresh))
+        end = self.total + len(added)
+        if not (self._is_shared and self.uids[self.total : end] == added):
+            self._own_copy()
+            self.uids.extend(added)
+        self.total = end
+
+    def _own_copy(self) -> None:
+        if self._is_shared:
+            self.uids = self.uids[: self.total]
+            self._is_shared = False
+
+    def _rejoin(self, view: MailboxView) -> None:
+        """Shares the view's array again where the numbers are the same."""
+        if self.uids is view.uids and self.total <= view.total:
+            return
+        if self.total == view.total and self.uids[: self.total] == view.uids[: view.total]:
+            self.uids, self._is_shared = view.uids, True
+
+    def _span(self, pair: tuple[int, int], numbers: NumberSet) -> tuple[int, int] | None:
+        """First place and the place after the last of one range; None for nothing."""
+        low, high = pair
+        if numbers.is_uid:
+            last = self.uids[self.total - 1] if self.total else 0
+            low, high = sorted((low or last, high or last))  # `5:*` with less is `*:5`
+            start = bisect_left(self.uids, low, 0, self.total)
+            stop = bisect_right(self.uids, high, 0, self.total)
+            return (start, stop) if start < stop else None
+        if not self.total and STAR in pair:
+            return None  # `1:*` in an empty mailbox
+        if STAR not in pair and max(pair) > self.total:
+            raise BadSyntax("There is no message of that number")
+        low, high = sorted(
+            (min(low or self.total, self.total), min(high or self.total, self.total))
+        )
+        return low - 1, high
+
+    def _few(self, view: MailboxView) -> _Finder:
+        def find(uid: int) -> int | None:
+            index = bisect_left(view.uids, uid, 0, view.total)
+            found = index < view.total and view.uids[index] == uid
+            return view.flags[index] if found else None
+
+        return find
+
+    def _many(self, view: MailboxView) -> _Finder:
+        return dict(zip(view.uids[: view.total], view.flags, strict=False)).get

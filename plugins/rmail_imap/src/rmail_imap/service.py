@@ -1,0 +1,68 @@
+"""The connections of one process: starts them, counts them, ends them when the server drains."""
+
+from __future__ import annotations
+
+import secrets
+
+from rmail_imap import command as _commands
+from rmail_imap.config import ImapSettings
+from rmail_imap.connection import Connection
+from rmail_imap.errors import Goodbye
+from rmail_imap.session import Session
+from rmail_imap.wire import Wire
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.model import SessionInfo
+
+__all__ = ["ImapService"]
+_commands.load()
+
+
+class ImapService:
+    """Serves IMAP with one kernel.
+
+    Args:
+        kernel: its services.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._wires: set[Wire] = set()
+
+    def protocol(self, listener: str) -> Wire:
+        """The protocol of one accepted connection."""
+        return Wire(lambda wire: self._connected(wire, listener))
+
+    async def watch_drain(self) -> None:
+        """Ends sessions that wait for their client once the server drains."""
+        await self._kernel.draining.wait()
+        for wire in list(self._wires):
+            wire.end(Goodbye("The server is shutting down", b"UNAVAILABLE"))
+
+    def _connected(self, wire: Wire, listener: str) -> None:
+        self._kernel.spawn(self._serve(wire, listener), "imap")
+
+    async def _serve(self, wire: Wire, listener: str) -> None:
+        settings = self._kernel.section("imap", ImapSettings)
+        wire.timeout_s = settings.login_timeout_s
+        wire.expire_in(settings.login_timeout_s)
+        session = Session(self._kernel, settings, wire, describe(wire))
+        self._wires.add(wire)
+        try:
+            with self._kernel.connection(listener):
+                await Connection(session).run()
+        finally:
+            self._wires.discard(wire)
+
+
+def describe(wire: Wire) -> SessionInfo:
+    """Where a connection comes from."""
+    peer = wire.transport.get_extra_info("peername") or ("", 0)
+    local = wire.transport.get_extra_info("sockname") or ("", 0)
+    return SessionInfo(
+        id=secrets.token_hex(8),
+        protocol="imap",
+        peer_host=str(peer[0]),
+        peer_port=int(peer[1]),
+        local_port=int(local[1]),
+        tls=wire.tls_name(),
+    )

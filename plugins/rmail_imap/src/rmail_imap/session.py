@@ -1,0 +1,129 @@
+"""What a command sees of its connection: who is logged in, what is selected, where to write.
+
+It decides nothing; the connection runs commands, the command modules act.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rmail_imap.commands import State
+from rmail_imap.config import ImapSettings
+from rmail_imap.errors import BadSyntax, Goodbye
+from rmail_imap.parse.cursor import Limits
+from rmail_imap.selected import Selected
+from rmail_imap.wire import Wire
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.model import Principal, SessionInfo
+from rmail_kernel.storage.ids import AccountId
+
+if TYPE_CHECKING:
+    from rmail_kernel.storage.mail import MailStore
+
+
+class Session:
+    """One client's session.
+
+    Attributes:
+        info: where the client comes from, and its principal after login.
+        selected: the selected mailbox, or None.
+        is_over: LOGOUT was given.
+    """
+
+    def __init__(
+        self, kernel: Kernel, settings: ImapSettings, wire: Wire, info: SessionInfo
+    ) -> None:
+        self.kernel = kernel
+        self.settings = settings
+        self.wire = wire
+        self.info = info
+        self.selected: Selected | None = None
+        self.failed_logins = 0
+        self.is_over = False
+        self.limits = Limits(
+            settings.max_set_ranges, settings.max_search_depth, settings.max_search_keys
+        )
+
+    @property
+    def state(self) -> State:
+        """RFC 3501 3."""
+        if self.selected is not None:
+            return State.SELECTED
+        return State.NOT_AUTHENTICATED if self.info.principal is None else State.AUTHENTICATED
+
+    @property
+    def principal(self) -> Principal:
+        """Who is logged in; only for commands of the authenticated state."""
+        if self.info.principal is None:
+            raise BadSyntax("Not logged in")
+        return self.info.principal
+
+    @property
+    def account(self) -> AccountId:
+        """The account of the principal."""
+        return self.principal.account
+
+    @property
+    def mail(self) -> MailStore:
+        """The mail store."""
+        return self.kernel.mail
+
+    @property
+    def mailbox(self) -> Selected:
+        """The selected mailbox; only for commands of the selected state."""
+        if self.selected is None:
+            raise BadSyntax("No mailbox is selected")
+        return self.selected
+
+    @property
+    def may_log_in(self) -> bool:
+        """Whether a password may be sent: TLS, no TLS to be had, or this machine's loopback."""
+        is_local = self.info.peer_host == "::1" or self.info.peer_host.startswith("127.")
+        return bool(self.info.tls) or self.kernel.tls is None or is_local
+
+    @property
+    def may_start_tls(self) -> bool:
+        """Whether STARTTLS can be given now (RFC 3501 6.2.1)."""
+        is_early = self.info.principal is None
+        return is_early and not self.info.tls and self.kernel.tls is not None
+
+    def logged_in(self, principal: Principal) -> None:
+        """Notes who it is; silence may last longer from now on."""
+        self.info = replace(self.info, principal=principal)
+        self.failed_logins = 0
+        self.wire.deadline_at = None
+        self.wire.timeout_s = self.settings.idle_timeout_s
+
+    async def check_current(self) -> None:
+        """Ends the session of an account that was disabled, deleted or has another password.
+
+        Raises:
+            Goodbye: so it is, or the server is going down.
+        """
+        if self.kernel.draining.is_set():
+            raise Goodbye("The server is shutting down", b"UNAVAILABLE")
+        principal = self.info.principal
+        if principal is not None and not await self.kernel.auth.is_current(principal):
+            raise Goodbye("The account has changed, log in again")
+
+    @property
+    def line_limit_bytes(self) -> int:
+        """Longest command now."""
+        settings = self.settings
+        is_early = self.info.principal is None
+        return settings.max_greeting_bytes if is_early else settings.max_command_bytes
+
+    def write(self, raw: bytes) -> None:
+        """Gathers untagged responses, with their line ends."""
+        self.wire.write(raw)
+
+    async def flush_full(self) -> None:
+        """Sends what is gathered if it has become much; long answers call it between messages."""
+        if self.wire.is_output_full:
+            await self.wire.flush()
+
+    async def ask(self, raw_text: bytes = b"OK") -> None:
+        """Sends a continuation request (RFC 3501 7.5)."""
+        self.wire.write(b"+ " + raw_text + b"\r\n")
+        await self.wire.flush()

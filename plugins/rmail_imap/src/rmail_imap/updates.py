@@ -1,0 +1,67 @@
+"""The one place that tells a client what changed in its mailbox: EXPUNGE, EXISTS, RECENT, FETCH.
+
+RFC 3501 5.2, 7.3, 7.4. Runs before the tagged line of each command and during IDLE.
+"""
+
+from __future__ import annotations
+
+from rmail_imap.errors import Goodbye
+from rmail_imap.flag_words import FlagWriter, announce
+from rmail_imap.selected import Selected
+from rmail_imap.session import Session
+from rmail_kernel.errors import NotFound
+
+
+async def drain(session: Session, *, tells_expunge: bool) -> None:
+    """Writes what the client was not told yet.
+
+    Args:
+        tells_expunge: EXPUNGE may be sent now; otherwise it waits, and the numbers stay.
+
+    Raises:
+        Goodbye: the mailbox is gone.
+    """
+    selected = session.selected
+    if selected is None:
+        return
+    await take_changes(session, selected)
+    if tells_expunge:
+        for number in selected.take_expunges():
+            session.write(b"* %d EXPUNGE\r\n" % number)
+            await session.flush_full()
+    if selected.news.has_new:
+        await _tell_new(session, selected)
+    if selected.news.flags:
+        await _tell_flags(session, selected)
+
+
+async def take_changes(session: Session, selected: Selected) -> None:
+    """Brings the numbers up to date with the store, without telling the client yet."""
+    try:
+        changes = await session.mail.changes(session.account, selected.id, selected.modseq)
+        if changes.upto == selected.modseq:
+            return
+        view = None
+        if changes.is_truncated:
+            view = await session.mail.view(session.account, selected.id)
+        selected.take(changes, view)
+    except NotFound as error:
+        raise Goodbye("The selected mailbox was deleted") from error
+    if changes.keywords != selected.keywords:
+        selected.keywords = changes.keywords
+        session.write(announce(selected.keywords, is_read_only=selected.is_read_only))
+
+
+async def _tell_new(session: Session, selected: Selected) -> None:
+    if not selected.is_read_only:
+        selected.recent |= await session.mail.claim_recent(session.account, selected.id)
+    selected.news.has_new = False
+    session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (selected.total, len(selected.recent)))
+
+
+async def _tell_flags(session: Session, selected: Selected) -> None:
+    flags = FlagWriter(selected.keywords, selected.recent)
+    for number, uid, word in selected.take_flags():
+        row = (number, uid, flags.render(uid, word))
+        session.write(b"* %d FETCH (UID %d FLAGS %b)\r\n" % row)
+        await session.flush_full()

@@ -1,0 +1,273 @@
+"""One client's byte stream: an asyncio protocol with a bounded input buffer and gathered output.
+
+It knows lines and byte counts, not IMAP. Input is paused above HIGH_WATER_BYTES.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+HIGH_WATER_BYTES: Final = 1 << 17
+FLUSH_BYTES: Final = 1 << 16
+_LINGER_S: Final = 5.0
+
+
+class Disconnected(Exception):
+    """The client is gone."""
+
+
+class LineTooLong(Exception):
+    """No line end within the limit."""
+
+
+class Wire(asyncio.Protocol):
+    """A connection.
+
+    Args:
+        connected: called once the connection stands.
+
+    Attributes:
+        transport: the current transport, the TLS one after start_tls.
+        timeout_s: longest wait for the client, in either direction; TimeoutError past it.
+        deadline_at: moment of the loop's clock at which waiting ends, whatever comes in.
+        ending: raised instead of waiting for more input, when set.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, connected: Callable[[Wire], None]) -> None:
+        self._connected = connected
+        self._loop = asyncio.get_running_loop()
+        self._input = bytearray()
+        self._scanned = 0
+        self._output: list[bytes] = []
+        self._output_bytes = 0
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._is_eof = self._is_lost = self._is_woken = False
+        self._is_reading_paused = self._is_writing_paused = False
+        self.timeout_s = 60.0
+        self.deadline_at: float | None = None
+        self.ending: Exception | None = None
+
+    # --- called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._input += data
+        if len(self._input) > HIGH_WATER_BYTES and not self._is_reading_paused:
+            self.transport.pause_reading()
+            self._is_reading_paused = True
+        _release(self._reader)
+
+    def eof_received(self) -> bool:
+        self._is_eof = True
+        _release(self._reader)
+        return True  # what is still in work may be answered
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
+        self._is_eof = self._is_lost = True
+        _release(self._reader)
+        _release(self._writer)
+
+    def pause_writing(self) -> None:
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_writing_paused = False
+        _release(self._writer)
+
+    # --- input
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a whole line lies in the buffer."""
+        return self._input.find(b"\n", self._scanned) >= 0
+
+    async def read_line(self, limit: int) -> bytes:
+        """The next line with its line end.
+
+        Raises:
+            LineTooLong: it is longer than `limit`; nothing was taken.
+        """
+        while (end := self._input.find(b"\n", self._scanned, limit)) < 0:
+            if len(self._input) >= limit:
+                raise LineTooLong
+            self._scanned = len(self._input)
+            await self._more()
+        return self._take(end + 1)
+
+    async def read_exactly(self, count: int) -> bytes:
+        """The next `count` bytes; for counts within the limits of a command."""
+        while len(self._input) < count:
+            await self._more()
+        return self._take(count)
+
+    async def read_some(self, most: int) -> bytes:
+        """At least one and at most `most` bytes."""
+        if not self._input:
+            await self._more()
+        return self._take(min(most, len(self._input)))
+
+    async def discard_line(self, most: int) -> None:
+        """Drops input up to and with the next line end. LineTooLong: it is further than `most`."""
+        while (end := self._input.find(b"\n")) < 0:
+            most -= len(self._input)
+            if most < 0:
+                raise LineTooLong
+            self._take(len(self._input))
+            await self._more()
+        self._take(end + 1)
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until there is input, `wake` was called, or time is up."""
+        if self._is_woken:
+            self._is_woken = False
+            return
+        if self._is_eof:
+            raise Disconnected
+        if self.ending is not None:
+            raise self.ending
+        try:
+            await self._wait_for_input(timeout_s)
+        except TimeoutError:
+            return
+        finally:
+            self._is_woken = False
+
+    def wake(self) -> None:
+        """Ends a `wait`, or the next one."""
+        self._is_woken = True
+        _release(self._reader)
+
+    def time(self) -> float:
+        """Seconds of the clock that waits count by."""
+        return self._loop.time()
+
+    def expire_in(self, seconds: float) -> None:
+        """Sets the moment at which waiting ends for good."""
+        self.deadline_at = self._loop.time() + seconds
+
+    def end(self, reason: Exception) -> None:
+        """Lets whoever waits for input, now or later, get `reason` instead."""
+        self.ending = reason
+        _release(self._reader)
+
+    async def _more(self) -> None:
+        """Waits for more input than there is."""
+        if self._is_eof:
+            raise Disconnected
+        timeout_s = self.timeout_s
+        if self.deadline_at is not None:
+            timeout_s = min(timeout_s, max(0.0, self.deadline_at - self._loop.time()))
+        before = len(self._input)
+        while len(self._input) == before:
+            if self.ending is not None:
+                raise self.ending
+            await self._wait_for_input(timeout_s)
+            if self._is_eof and len(self._input) == before:
+                raise Disconnected
+
+    async def _wait_for_input(self, timeout_s: float) -> None:
+        if self._is_reading_paused:
+            self.transport.resume_reading()
+            self._is_reading_paused = False
+        self._reader = self._loop.create_future()
+        timer = self._loop.call_later(timeout_s, _expire, self._reader)
+        try:
+            await self._reader
+        finally:
+            timer.cancel()
+            self._reader = None
+
+    def _take(self, count: int) -> bytes:
+        raw = bytes(self._input[:count])
+        del self._input[:count]
+        self._scanned = 0
+        return raw
+
+    # --- output
+
+    def write(self, raw: bytes) -> None:
+        """Gathers bytes for the client; `flush` sends them."""
+        self._output.append(raw)
+        self._output_bytes += len(raw)
+
+    @property
+    def is_output_full(self) -> bool:
+        """Whether so much is gathered that a flush is due."""
+        return self._output_bytes >= FLUSH_BYTES
+
+    async def flush(self) -> None:
+        """Sends what is gathered and waits while the client does not read."""
+        self.send()
+        if self._is_writing_paused and not self._is_lost:
+            self._writer = self._loop.create_future()
+            timer = self._loop.call_later(self.timeout_s, _expire, self._writer)
+            try:
+                await self._writer
+            finally:
+                timer.cancel()
+                self._writer = None
+        if self._is_lost:
+            raise Disconnected
+
+    def send(self) -> None:
+        """Hands what is gathered to the transport, without waiting."""
+        if self._output and not self._is_lost:
+            self.transport.write(b"".join(self._output))
+        self._output.clear()
+        self._output_bytes = 0
+
+    # --- the connection
+
+    async def start_tls(self, context: ssl.SSLContext, timeout_s: float) -> None:
+        """Becomes TLS. Input that came before is dropped: it was not protected (RFC 3501 11.1)."""
+        self.send()
+        self._input.clear()
+        self._scanned = 0
+        transport = await self._loop.start_tls(
+            self.transport, self, context, server_side=True, ssl_handshake_timeout=timeout_s
+        )
+        if transport is None or self._is_lost:
+            raise Disconnected
+        self.transport = transport
+
+    def tls_name(self) -> str:
+        """Version and cipher of the connection's TLS, "" in clear text."""
+        tls = self.transport.get_extra_info("ssl_object")
+        if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
+            return ""
+        cipher = tls.cipher()
+        return f"{tls.version()} {cipher[0] if cipher else ''}".strip()
+
+    def close(self) -> None:
+        """Sends the rest and closes; a client that does not read it is cut off soon."""
+        self.send()
+        if self._is_lost:
+            return
+        if self.transport.get_write_buffer_size():
+            self._loop.call_later(_LINGER_S, self.abort)
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        if not self._is_lost:
+            self.transport.abort()
+
+
+def _release(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

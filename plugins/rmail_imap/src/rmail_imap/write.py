@@ -1,0 +1,76 @@
+"""The typed writer: values in their wire form (RFC 3501 9). It knows no session and does no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from rmail_imap.mailbox_names import encode_name
+from rmail_imap.parse.dates import MONTHS
+
+_ATOM: Final = re.compile(rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]+\Z")
+_QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*\Z")
+_SPECIAL: Final = re.compile(rb'[\\"]')
+_RAW_MONTHS: Final = tuple(month.encode() for month in MONTHS)
+
+
+def string(raw: bytes) -> bytes:
+    """A quoted string, or a literal where that cannot hold it."""
+    if len(raw) <= 1024 and _QUOTABLE.match(raw):
+        return b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", raw)
+    return b"{%d}\r\n%b" % (len(raw), raw)
+
+
+def astring(raw: bytes) -> bytes:
+    """An atom where it can be one, otherwise a string."""
+    return raw if _ATOM.match(raw) and raw.upper() != b"NIL" else string(raw)
+
+
+def mailbox(name: str) -> bytes:
+    """A mailbox name, quoted as most servers do."""
+    return string(encode_name(name))
+
+
+def flags(names: Iterable[str]) -> bytes:
+    """A flag list with its parentheses."""
+    return b"(%b)" % " ".join(names).encode("ascii", "replace")
+
+
+def date_time(moment: datetime) -> bytes:
+    """date-time in UTC."""
+    at = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return b'"%02d-%b-%04d %02d:%02d:%02d +0000"' % (
+        at.day, _RAW_MONTHS[at.month - 1], at.year, at.hour, at.minute, at.second
+    )  # fmt: skip
+
+
+def number_set(numbers: Sequence[int]) -> bytes:
+    """sequence-set of numbers in the order given, runs that count up as ranges."""
+    pieces: list[bytes] = []
+    start = previous = -1
+    for number in numbers:
+        if number == previous + 1 and start >= 0:
+            previous = number
+            continue
+        if start >= 0:
+            pieces.append(_range(start, previous))
+        start = previous = number
+    if start >= 0:
+        pieces.append(_range(start, previous))
+    return b",".join(pieces)
+
+
+def text(message: str) -> bytes:
+    """Human-readable text of a response: one line, ASCII (RFC 3501 9, TEXT-CHAR)."""
+    return " ".join(message.split()).encode("ascii", "replace")
+
+
+def status(kind: bytes, message: str, code: bytes = b"") -> bytes:
+    """resp-text after OK, NO, BAD, BYE: without tag and line end."""
+    return b"%b [%b] %b" % (kind, code, text(message)) if code else kind + b" " + text(message)
+
+
+def _range(first: int, last: int) -> bytes:
+    return b"%d" % first if first == last else b"%d:%d" % (first, last)
