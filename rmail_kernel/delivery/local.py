@@ -106,5 +106,7 @@ def _explained(error: RmailError, target: Target) -> Result:
         return Result(Status.DEFERRED, FULL)
     if not isinstance(error, Temporary):
         # For example a mailbox name that no store takes, asked for by a plugin.
-        _log.error("delivery failed", account=target.account, reason=str(error), **error.fields)
+        _log.error(
+            "delivery failed", account=target.account, reason=str(error), detail=error.fields
+        )
     return Result(Status.DEFERRED, TROUBLE)

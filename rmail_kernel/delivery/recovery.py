@@ -63,7 +63,9 @@ class Recovery:
         try:
             held = await self._kernel.run(self._spool.take, entry_id)
         except Corrupt as error:
-            _log.error("spool entry put aside", entry=entry_id, reason=str(error), **error.fields)
+            _log.error(
+                "spool entry put aside", entry=entry_id, reason=str(error), detail=error.fields
+            )
             return
         if held is None:
             return

@@ -87,7 +87,7 @@ class Delivering:
             return await self._accept(entry, submission.content)
         except RmailError as error:
             # Nothing was committed: Temporary from a hook or the store, a full disk.
-            _log.warning("not accepted", reason=str(error), **error.fields)
+            _log.warning("not accepted", reason=str(error), detail=error.fields)
             return _refused(envelope, TROUBLE)
 
     async def _judged(

@@ -2,8 +2,53 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.net.listeners import Listener
+
+from .config import SmtpSettings
+from .roles import SMTP, SMTPS, SUBMISSION
+from .session import SmtpSession
+
 
 class SmtpPlugin:
     """SMTP receiving and submission."""
 
     name = "smtp"
+    settings = SmtpSettings
+
+    def __init__(self) -> None:
+        self._live: set[SmtpSession] = set()
+
+    @hookimpl
+    def register_listeners(self, kernel: Kernel) -> list[Listener]:
+        """One listener for each port that is set; smtps only with TLS."""
+        options = kernel.section(self.name, SmtpSettings)
+        ports = {
+            SMTP: options.port,
+            SUBMISSION: options.submission_port,
+            SMTPS: options.smtps_port if kernel.settings.tls.enabled else None,
+        }
+        return [
+            Listener(
+                role.listener,
+                options.host,
+                port,
+                partial(SmtpSession, kernel, role, self._live),
+                implicit_tls=role.implicit_tls,
+            )
+            for role, port in ports.items()
+            if port is not None
+        ]
+
+    @hookimpl
+    async def on_start(self, kernel: Kernel) -> None:
+        """Watches for the shutdown."""
+        kernel.spawn(self._end_sessions(kernel), "smtp drain")
+
+    async def _end_sessions(self, kernel: Kernel) -> None:
+        await kernel.draining.wait()
+        for session in list(self._live):
+            session.end_if_idle()

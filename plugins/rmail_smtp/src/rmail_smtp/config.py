@@ -1,0 +1,36 @@
+"""Settings of the section `smtp`. Sizes, times and limits carry their unit in the name."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rmail_kernel.config import Port, Section, unit
+
+
+class SmtpSettings(Section):
+    """SMTP receiving and submission."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a server listens for everyone by default
+    """Address to listen on."""
+    port: Port | None = 25
+    """Port for mail from other servers; null: off, 0: any free one."""
+    submission_port: Port | None = 587
+    """Port for mail from users, STARTTLS; null: off, 0: any free one."""
+    smtps_port: Port | None = 465
+    """Port for mail from users, TLS from the first byte; null: off, 0: any free one."""
+    max_message_bytes: int = Field(52_428_800, ge=65_536, json_schema_extra=unit("bytes"))
+    """Largest message taken (RFC 1870)."""
+    max_recipients: int = Field(100, ge=100)
+    """Recipients of one message; RFC 5321 4.5.3.1.8 asks for at least 100."""
+    idle_s: float = Field(300.0, gt=0, json_schema_extra=unit("s"))
+    """How long to wait for a client's next byte (RFC 5321 4.5.3.2.7: at least 5 minutes)."""
+    session_s: float = Field(14_400.0, gt=0, json_schema_extra=unit("s"))
+    """Longest life of a connection, however busy."""
+    greeting_delay_s: float = Field(0.0, ge=0, le=60, json_schema_extra=unit("s"))
+    """Pause before the greeting on the port for other servers; who talks earlier is refused."""
+    max_errors: int = Field(10, ge=1)
+    """Refused commands until a session is ended."""
+    max_auth_failures: int = Field(3, ge=1)
+    """Failed logins until a session is ended."""
+    max_idle_commands: int = Field(1000, ge=100)
+    """Commands without an accepted message until a session is ended."""

@@ -1,0 +1,78 @@
+"""What EHLO offers, as one table: each keyword, when it is offered, and what must then be handled.
+
+RFC 5321 4.1.1.1. Only what works may stand here; a test compares it with the command table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .auth import MECHANISMS
+
+if TYPE_CHECKING:
+    from .session import SmtpSession
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One EHLO keyword.
+
+    Args:
+        keyword: upper case. rfc: where it is defined.
+        is_offered: whether this session is offered it now.
+        value: what follows the keyword.
+        verb: the command that it adds, if any.
+        parameters: the MAIL parameters that it adds.
+    """
+
+    keyword: str
+    rfc: str
+    is_offered: Callable[[SmtpSession], bool] = lambda _: True
+    value: Callable[[SmtpSession], str] = lambda _: ""
+    verb: bytes | None = None
+    parameters: tuple[str, ...] = ()
+
+    def line(self, session: SmtpSession) -> str:
+        """The EHLO line."""
+        return f"{self.keyword} {self.value(session)}".rstrip()
+
+
+def _can_start_tls(session: SmtpSession) -> bool:
+    return session.kernel.tls is not None and not session.info.tls  # RFC 3207 4.2
+
+
+def _can_log_in(session: SmtpSession) -> bool:
+    is_private = bool(session.info.tls) or session.kernel.tls is None
+    return session.role.is_submission and is_private
+
+
+EXTENSIONS = (
+    Extension("PIPELINING", "2920"),
+    Extension(
+        "SIZE",
+        "1870",
+        value=lambda session: str(session.options.max_message_bytes),
+        parameters=("SIZE",),
+    ),
+    Extension("8BITMIME", "6152", parameters=("BODY",)),
+    Extension("SMTPUTF8", "6531", parameters=("SMTPUTF8",)),
+    Extension("ENHANCEDSTATUSCODES", "2034"),
+    Extension("STARTTLS", "3207", _can_start_tls, verb=b"STARTTLS"),
+    Extension(
+        "AUTH",
+        "4954",
+        _can_log_in,
+        lambda _: " ".join(name.decode("ascii") for name in MECHANISMS),
+        verb=b"AUTH",
+        parameters=("AUTH",),
+    ),
+    Extension("HELP", "5321", verb=b"HELP"),
+)
+BY_KEYWORD = {extension.keyword: extension for extension in EXTENSIONS}
+
+
+def offered(session: SmtpSession) -> list[str]:
+    """The EHLO lines for a session."""
+    return [each.line(session) for each in EXTENSIONS if each.is_offered(session)]

@@ -1,0 +1,18 @@
+"""All commands, by verb. Two of one verb are an error at import."""
+
+from __future__ import annotations
+
+from . import auth, data, hello, transaction
+from .command import Command
+
+
+def _by_verb(*groups: tuple[Command, ...]) -> dict[bytes, Command]:
+    table: dict[bytes, Command] = {}
+    for command in (command for group in groups for command in group):
+        if command.verb in table:
+            raise ValueError(f"two commands are called {command.verb!r}")
+        table[command.verb] = command
+    return table
+
+
+COMMANDS = _by_verb(hello.COMMANDS, auth.COMMANDS, transaction.COMMANDS, data.COMMANDS)
