@@ -16,7 +16,7 @@ from rmail_kernel import config as settings_module
 from rmail_kernel.cli import config_file, passwords, user
 from rmail_kernel.cli.addresses import parse_domain
 from rmail_kernel.cli.options import DEFAULT_CONFIG, Config, Password, PasswordStdin
-from rmail_kernel.cli.session import Session, open_session
+from rmail_kernel.cli.session import open_session
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError, Invalid
 from rmail_kernel.model import Address
@@ -41,12 +41,14 @@ def init(
     config_file.refuse_existing(config)
     if domain is None:
         domain, admin = _ask(admin)
-    data = _data(config, root, parse_domain(domain), hostname)
-    settings = settings_module.build(data, {}, base=config.parent, environ={})
+    domain = parse_domain(domain)
+    data = _data(config, root, domain, hostname)
+    settings = settings_module.build(data, {}, base=config.parent)
     _refuse_store(settings.mail_root)
-    secret = _secret(admin, settings.domains[0], password, from_stdin=password_stdin)
+    address = _administrator(admin, domain) if admin else None
+    secret = _secret(address, password, from_stdin=password_stdin)
     with _all_or_nothing(settings.mail_root):
-        asyncio.run(_make_store(settings, admin, secret))
+        asyncio.run(_make_store(settings, domain, address, secret))
         config_file.write_new(config, data)
     typer.echo(f"wrote {config} and the store {settings.mail_root}")
     typer.echo("next: `rmail config show`, then `rmail run`")
@@ -78,28 +80,29 @@ def _refuse_store(root: Path) -> None:
         raise ConfigError(f"{root} exists and is not an empty folder; --root names another")
 
 
-def _secret(admin: str | None, domain: str, password: str | None, *, from_stdin: bool) -> str:
-    """The administrator's password, checked like the name before anything is written."""
-    if admin is None:
-        if password is not None or from_stdin:
-            raise Invalid("a password without an account; give --admin, too")
-        return ""
-    address = Address.parse(admin if "@" in admin else f"{admin}@{domain}")
+def _administrator(name: str, domain: str) -> Address:
+    address = Address.parse(name if "@" in name else f"{name}@{domain}")
     if address.domain != domain:
         raise Invalid(f"the administrator {address} is not of the domain {domain}")
-    return passwords.read(password, from_stdin=from_stdin)
+    return address
 
 
-async def _make_store(settings: Settings, admin: str | None, secret: str) -> None:
-    async with open_session(settings, create=True) as session:
-        await _fill(session, admin, secret)
-
-
-async def _fill(session: Session, admin: str | None, secret: str) -> None:
-    for domain in session.settings.domains:
-        await session.directory.add_domain(domain)
+def _secret(admin: Address | None, password: str | None, *, from_stdin: bool) -> str:
+    """The administrator's password, looked at before anything is written."""
     if admin is not None:
-        await user.create(session, admin, secret, is_admin=True, quota_mb=user.DEFAULT_QUOTA_MB)
+        return passwords.read(password, from_stdin=from_stdin)
+    if password is not None or from_stdin:
+        raise Invalid("a password without an account; give --admin, too")
+    return ""
+
+
+async def _make_store(settings: Settings, domain: str, admin: Address | None, secret: str) -> None:
+    async with open_session(settings, create=True) as session:
+        await session.directory.add_domain(domain)
+        if admin is not None:
+            await user.create(
+                session, str(admin), secret, is_admin=True, quota_mb=user.DEFAULT_QUOTA_MB
+            )
 
 
 @contextmanager

@@ -21,13 +21,14 @@ from rmail_kernel.cli.options import (
 from rmail_kernel.cli.output import show_fields, show_json, show_table
 from rmail_kernel.cli.session import Session, with_store
 from rmail_kernel.errors import Conflict, Invalid
+from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Account
 from rmail_kernel.storage.ids import AccountId
 
 app = typer.Typer()
 DEFAULT_QUOTA_MB = 1024
 User = Annotated[str, typer.Argument(metavar="ADDRESS", help="An address, like alice@example.com.")]
-QuotaMb = Annotated[int | None, typer.Option("--quota-mb", min=0, help="Quota in MB; 0: none.")]
+QuotaMb = Annotated[int | None, typer.Option("--quota-mb", min=1, help="Room in MB.")]
 Admin = Annotated[bool | None, typer.Option("--admin/--no-admin", help="May administer.")]
 Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="May log in.")]
 
@@ -45,10 +46,10 @@ async def create(session: Session, text: str, password: str, **fields: Any) -> A
     address = await local_address(session.directory, text)
     if await session.directory.get(address) is not None:
         raise Conflict(f"there is an account {address} already; `rmail user passwd` changes it")
+    address = Address(address.local.lower(), address.domain)
     hashed = hashing.hash_password(password, session.settings.auth.bcrypt_cost)
-    return await session.directory.create(
-        Account(AccountId(address.key), address, hashed, **fields)
-    )
+    account = Account(AccountId(address.key), address, hashed, **fields)
+    return await session.directory.create(account)
 
 
 @app.command()
