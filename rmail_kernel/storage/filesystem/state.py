@@ -31,6 +31,7 @@ MAX_COUNTERS = 100_000  # rows
 MAX_MARKS = 50_000
 SWEEP_EVERY = 512  # writes
 CHECKPOINT_PAGES = 1000
+MAX_JOURNAL_PAGES = 4000  # 16 MB
 BUSY_MS = 1000
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS hits(key TEXT, at REAL, n INTEGER, ends_at REAL,
@@ -267,13 +268,18 @@ class SqliteState:
     def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         if pages >= CHECKPOINT_PAGES and not self._is_checkpointing:
             self._is_checkpointing = True
-            self._thread.submit(self._checkpoint)
+            self._thread.submit(self._checkpoint, pages)
         return apsw.SQLITE_OK
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, pages: int) -> None:
+        """Moves the journal into the database. Writers go on meanwhile; when that has kept the
+        journal from ever starting over, they wait for once.
+        """
+        mode = "PASSIVE" if pages < MAX_JOURNAL_PAGES else "RESTART"
         try:
             db = apsw.Connection(str(self._path))
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            db.set_busy_timeout(BUSY_MS)
+            db.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
             db.close()
         except apsw.Error:
             _log.exception("checkpoint of shared state failed", path=str(self._path))
