@@ -31,7 +31,7 @@ def plugins(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     show_table(titles, [[record[key] for key in keys] for record in records])
     for record in records:
         if record["error"]:
-            typer.echo(f"rmail: warning: {record['error']}")
+            typer.echo(f"rmail: warning: {record['error']}", err=True)
 
 
 def describe(plugin: Installed, *, is_enabled: bool) -> dict[str, Any]:
