@@ -25,7 +25,7 @@ def take(environ: MutableMapping[str, str]) -> dict[str, socket.socket]:
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
     if pid != str(os.getpid()) or not count.isdecimal():
         return {}  # meant for another process
-    if len(names) != int(count) or len(set(names)) != len(names):
+    if len(names) != int(count) or len(set(names)) != len(names) or not all(names):
         raise ConfigError(
             f"LISTEN_FDNAMES must give each of the {count} sockets a name of its own, "
             "the listener's (FileDescriptorName= of the socket unit)"

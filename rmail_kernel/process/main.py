@@ -18,8 +18,9 @@ from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError, PluginError, RmailError
 from rmail_kernel.net.sockets import open_listeners
 from rmail_kernel.observe import logs
-from rmail_kernel.process import activation, notify, presence, privileges, reload
+from rmail_kernel.process import activation, notify, presence, privileges
 from rmail_kernel.process.node import load_kernel, possible_listeners
+from rmail_kernel.process.reload import Reloader
 from rmail_kernel.process.single import Server
 from rmail_kernel.process.supervisor import INTERRUPTED, OnReady, Supervisor
 
@@ -67,9 +68,7 @@ def _run_supervisor(
         sockets = open_listeners(possible_listeners(kernel), activation.take(os.environ))
         privileges.drop(settings.process.user, settings.mail_root)
         stack.enter_context(presence.only_server(settings.mail_root))
-        supervisor = Supervisor(kernel, sockets, lambda: reload.load_file(config_path), on_ready)
-        if config_path.exists():
-            supervisor.remember_file(reload.load_file(config_path))
+        supervisor = Supervisor(settings, sockets, Reloader(kernel, config_path), on_ready)
         return asyncio.run(supervisor.run(workers))
 
 
@@ -86,7 +85,8 @@ async def _serve_alone(settings: Settings, config_path: Path, on_ready: OnReady 
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, _interrupt, stopping)
     await server.start()
-    loop.add_signal_handler(signal.SIGHUP, _reload_alone, server, config_path)
+    reloader = Reloader(server.kernel, config_path)
+    loop.add_signal_handler(signal.SIGHUP, reloader.reload, server.reload_soon)
     _log.info("serving", ports=server.ports, workers=0)
     notify.notify(notify.READY)
     if on_ready is not None:
@@ -101,17 +101,3 @@ def _interrupt(stopping: asyncio.Event) -> None:
     if stopping.is_set():  # the second time: at once
         os._exit(INTERRUPTED)
     stopping.set()
-
-
-def _reload_alone(server: Server, config_path: Path) -> None:
-    try:
-        new = reload.load_file(config_path)
-    except RmailError as error:
-        _log.error("settings kept: the new ones cannot be used", reason=error.safe)
-        return
-    running = server.kernel.settings
-    for path in reload.changed(running, new):
-        _log.warning("setting needs a restart", path=path)
-    settings = reload.keep_running(running, new)
-    logs.configure(settings.log)
-    server.kernel.spawn(server.reload(settings), "reload")

@@ -70,10 +70,10 @@ class Server:
         presence.publish_ports(root, self.ports)
         self._cleanup.callback(presence.retract_ports, root)
 
-    async def reload(self, settings: Settings) -> None:
-        """Takes new settings and certificates; sessions go on."""
+    def reload_soon(self, settings: Settings) -> None:
+        """Takes new settings and certificates in the background; sessions go on."""
         if self._node is not None:
-            await self._node.reload(settings)
+            self.kernel.spawn(self._node.reload(settings), "reload")
 
     async def stop(self) -> None:
         """Drains and ends. Idempotent."""

@@ -18,15 +18,12 @@ import structlog
 
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import RmailError
-from rmail_kernel.kernel import Kernel
-from rmail_kernel.net.listeners import Listener
 from rmail_kernel.net.sockets import ports
-from rmail_kernel.observe import logs
 from rmail_kernel.observe.exposition import FOLDER_VARIABLE
-from rmail_kernel.process import notify, presence, reload, runfiles
+from rmail_kernel.process import notify, presence, runfiles
 from rmail_kernel.process.hub import Hub
-from rmail_kernel.process.node import possible_listeners
-from rmail_kernel.process.worker_process import WorkerProcess, describe
+from rmail_kernel.process.reload import Reloader
+from rmail_kernel.process.worker_process import StartFailed, WorkerProcess, describe
 
 TOKEN_VARIABLE = "RMAIL_TOKEN_SECRET"  # noqa: S105 - a name, no secret
 GRACE_S = 5.0  # what a worker may take to close after its drain
@@ -35,7 +32,6 @@ QUICK_DEATH_S = 1.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 OnReady = Callable[[Mapping[str, int]], None]
-LoadSettings = Callable[[], Settings]
 _log = structlog.get_logger("rmail.supervisor")
 
 
@@ -43,25 +39,22 @@ class Supervisor:
     """The workers of one server.
 
     Args:
-        kernel: with its plugins, never started: it tells which listeners there are.
+        settings: what the workers get.
         sockets: open, by listener name; the supervisor closes them.
-        load: reads the settings again for SIGHUP.
+        reloader: reads the settings again at SIGHUP.
         on_ready: called with the ports once all workers accept.
     """
 
     def __init__(
         self,
-        kernel: Kernel,
+        settings: Settings,
         sockets: dict[str, socket.socket],
-        load: LoadSettings,
+        reloader: Reloader,
         on_ready: OnReady | None = None,
     ) -> None:
-        self._kernel = kernel
-        self._settings = kernel.settings
-        self._listeners = _places(possible_listeners(kernel))
+        self._settings = settings
         self._sockets = sockets
-        self._load = load
-        self._file_settings: Settings | None = None
+        self._reloader = reloader
         self._on_ready = on_ready
         self._environ: dict[str, str] = {}
         self._stopping = asyncio.Event()
@@ -126,7 +119,7 @@ class Supervisor:
         lived_s = 0.0
         try:
             worker = await WorkerProcess.start(self._settings, self._sockets, self._environ)
-        except OSError as error:
+        except StartFailed as error:
             _fail(first, error)
             return False
         self._workers[worker.pid] = worker
@@ -174,7 +167,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.reload, self._take)
 
     def _interrupt(self) -> None:
         if self._stopping.is_set():  # the second time: at once
@@ -186,36 +179,10 @@ class Supervisor:
         for worker in self._workers.values():
             worker.signal(number)
 
-    def _reload(self) -> None:
-        """SIGHUP: takes what can be taken from the config file, or keeps everything."""
-        notify.notify(notify.reloading())
-        try:
-            self._take(self._load())
-        except RmailError as error:
-            _log.error("settings kept: the new ones cannot be used", reason=error.safe)
-        notify.notify(notify.READY)
-
-    def _take(self, new: Settings) -> None:
-        settings = reload.keep_running(self._settings, new)
-        self._kernel.settings = settings
-        try:
-            wanted = _places(possible_listeners(self._kernel))
-        except RmailError:
-            self._kernel.settings = self._settings
-            raise
-        for path in reload.changed(self._file_settings or self._settings, new):
-            _log.warning("setting needs a restart", path=path)
-        for name in sorted(key for key, _ in self._listeners.items() ^ wanted.items()):
-            _log.warning("listener needs a restart", listener=name)
+    def _take(self, settings: Settings) -> None:
         self._settings = settings
-        logs.configure(settings.log)
         for worker in self._workers.values():
             worker.send(settings)
-        _log.info("settings reloaded")
-
-    def remember_file(self, settings: Settings) -> None:
-        """What the config file said at the start, without the options of the command line."""
-        self._file_settings = settings
 
     def _worker_environ(self) -> dict[str, str]:
         folder = runfiles.make_folder(self._settings.mail_root, "run", "metrics")
@@ -244,7 +211,3 @@ def _fail(first: asyncio.Future[frozenset[str]], error: Exception) -> None:
         _log.error("a worker cannot start", reason=str(error))
     else:
         first.set_exception(error)
-
-
-def _places(listeners: list[Listener]) -> dict[str, tuple[str, int, bool]]:
-    return {found.name: (found.host, found.port, found.implicit_tls) for found in listeners}

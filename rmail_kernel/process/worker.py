@@ -20,7 +20,7 @@ import uvloop
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError, RmailError
 from rmail_kernel.observe import logs
-from rmail_kernel.process import reload
+from rmail_kernel.process import settings_pipe
 from rmail_kernel.process.hub import SOCKET_FILE
 from rmail_kernel.process.hub_events import HubEvents
 from rmail_kernel.process.node import Node, load_kernel
@@ -55,7 +55,7 @@ class _Channel:
     async def settings(self) -> Settings | None:
         """The next settings; None: the supervisor is gone."""
         line = await self._reader.readline()
-        return reload.parse(line) if line.endswith(b"\n") else None
+        return settings_pipe.parse(line) if line.endswith(b"\n") else None
 
     def report(self, report: Report) -> None:
         with suppress(BrokenPipeError):  # the supervisor is gone

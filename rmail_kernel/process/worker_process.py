@@ -16,7 +16,7 @@ import msgspec
 
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError, RmailError
-from rmail_kernel.process import reload
+from rmail_kernel.process import settings_pipe
 
 SOCKETS_VARIABLE = "RMAIL_SOCKETS"
 
@@ -46,22 +46,12 @@ class WorkerProcess:
         """Starts a worker that inherits the sockets.
 
         Raises:
-            OSError: no process can be made.
+            StartFailed: no process can be made.
         """
         named = {name: opened.fileno() for name, opened in sockets.items()}
         value = ",".join(f"{name}={descriptor}" for name, descriptor in named.items())
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # the working directory is no place to import from
-            "-m",
-            "rmail_kernel.process.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=list(named.values()),
-            env={**environ, SOCKETS_VARIABLE: value},
-            process_group=0,  # Ctrl-C is for the supervisor, which then drains the workers
-        )
-        worker = cls(process)
+        environ = {**environ, SOCKETS_VARIABLE: value}
+        worker = cls(await _spawn(list(named.values()), environ))
         worker.send(settings)
         return worker
 
@@ -73,7 +63,7 @@ class WorkerProcess:
     def send(self, settings: Settings) -> None:
         """Hands over settings: the first ones, or new ones."""
         assert self._process.stdin is not None
-        self._process.stdin.write(reload.dump(settings) + b"\n")
+        self._process.stdin.write(settings_pipe.dump(settings) + b"\n")
 
     async def ready(self) -> frozenset[str]:
         """Waits until the worker accepts; the names of the listeners that it serves.
@@ -101,6 +91,23 @@ class WorkerProcess:
         """Sends a signal; nothing when it ended already."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
+
+
+async def _spawn(descriptors: list[int], environ: Mapping[str, str]) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the working directory is no place to import from
+            "-m",
+            "rmail_kernel.process.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=descriptors,
+            env=environ,
+            process_group=0,  # Ctrl-C is for the supervisor, which then drains the workers
+        )
+    except OSError as error:
+        raise StartFailed(f"cannot run {sys.executable}: {error.strerror}") from error
 
 
 def describe(code: int) -> str:
