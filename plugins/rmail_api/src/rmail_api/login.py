@@ -43,9 +43,7 @@ async def log_in(kernel: Kernel, request: web.Request) -> web.Response:
         Invalid: not such an object. AuthFailed, LockedOut: see the auth service.
     """
     body = await read_json(request, Login)
-    principal = await kernel.auth.authenticate(
-        _address(kernel, body), body.password, request[SESSION]
-    )
+    principal = await kernel.auth.authenticate(_address(body), body.password, request[SESSION])
     token, expires_in = kernel.auth.issue_token(principal)
     return json_response(
         {
@@ -57,11 +55,10 @@ async def log_in(kernel: Kernel, request: web.Request) -> web.Response:
     )
 
 
-def _address(kernel: Kernel, body: Login) -> str:
+def _address(body: Login) -> str:
     if "@" in body.username:
         given = body.username.rpartition("@")[2]
         if body.domain and body.domain.lower() != given.lower():
             raise Invalid("domain: is not the domain of username")
         return body.username
-    domain = body.domain or next(iter(kernel.settings.domains), "")
-    return f"{body.username}@{domain}" if domain else body.username
+    return f"{body.username}@{body.domain}" if body.domain else body.username
