@@ -1,0 +1,71 @@
+"""The embedded storage driver: files are the truth, databases beside them are rebuildable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rmail_kernel.errors import ConfigError, Corrupt
+from rmail_kernel.storage.drivers import Storage
+from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
+from rmail_kernel.storage.filesystem.disk import Owner, make_directory, read_json, write_json
+from rmail_kernel.storage.filesystem.state import SqliteState
+from rmail_kernel.storage.filesystem.store import FilesystemMailStore
+
+if TYPE_CHECKING:
+    from rmail_kernel.kernel import Kernel
+
+__all__ = ["STORE_VERSION", "FilesystemMailStore", "open_storage", "prepare_root"]
+STORE_VERSION = 1
+
+
+async def open_storage(kernel: Kernel) -> Storage:
+    """Opens the store below `mail_root`; the entry point of the driver.
+
+    Raises:
+        ConfigError: the store cannot be used: permissions, or a newer version.
+    """
+    root = kernel.settings.mail_root
+    prepare_root(root)
+    directory = FilesystemDirectory(root, clock=kernel.clock, events=kernel.events)
+    state = SqliteState(root / "state.db", kernel.clock)
+    mail = FilesystemMailStore(root, directory, kernel.events, kernel.clock, kernel.pool)
+
+    async def close() -> None:
+        await mail.close()
+        await state.close()
+        await directory.close()
+
+    return Storage(mail, directory, state, close)
+
+
+def prepare_root(root: Path) -> None:
+    """Makes the store's root, or checks that it is a store of our version. Changes nothing else.
+
+    Raises:
+        ConfigError: see open_storage.
+    """
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = Owner.of(root)
+        found = read_json(root / "store.json")
+        if found is None:
+            write_json(root / "store.json", {"version": STORE_VERSION}, owner, durable=True)
+        elif found.get("version") != STORE_VERSION:
+            raise ConfigError(
+                f"{root} is a store of version {found.get('version')!r}, this program knows"
+                f" version {STORE_VERSION}",
+                path="mail_root",
+            )
+        make_directory(root / "domains", owner)
+        _check_writable(root)
+    except (OSError, Corrupt) as error:
+        raise ConfigError(
+            f"the store at {root} cannot be used: {error}", path="mail_root"
+        ) from error
+
+
+def _check_writable(root: Path) -> None:
+    probe = root / ".writable"
+    probe.touch()
+    probe.unlink()

@@ -1,0 +1,282 @@
+"""One account that is open in this process: its writer, its reading connections, its views.
+
+Reads of few rows happen on the event loop (microseconds), larger ones in the pool. Every read first
+makes sure that account.db is still the file it has open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import apsw
+
+from rmail_kernel.errors import NotFound, Temporary
+from rmail_kernel.storage.filesystem import schema, tables, views
+from rmail_kernel.storage.filesystem.batch import DAMAGE, Batches, Identity, Work, translate
+from rmail_kernel.storage.filesystem.layout import AccountPaths, canonical
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.writer import Writer
+from rmail_kernel.storage.mail import Changes, MailboxView
+
+T = TypeVar("T")
+_ATTEMPTS = 3
+
+
+class Moved(Exception):
+    """account.db is not the file that is open."""
+
+
+class Reader:
+    """A connection that only reads, used by one thread at a time."""
+
+    def __init__(self, paths: AccountPaths) -> None:
+        self._path = str(paths.database)
+        identity = Identity.of(self._path)
+        if identity is None:
+            raise Moved
+        self.db = schema.connect(paths.database)
+        self.db.execute("PRAGMA query_only=1")
+        self._identity = identity
+
+    def check(self) -> None:
+        """Raises Moved if the database was deleted, replaced or cut short."""
+        if not self._identity.is_still(Identity.of(self._path)):
+            raise Moved
+
+    def version(self) -> int:
+        """A number that differs after every commit by anybody else."""
+        return int(schema.value(self.db, "PRAGMA data_version"))
+
+
+@contextmanager
+def snapshot(db: apsw.Connection) -> Iterator[None]:
+    """All queries inside see the same state."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("COMMIT")
+
+
+class OpenAccount:
+    """See the module. `users`: how many calls are using it now."""
+
+    def __init__(
+        self,
+        paths: AccountPaths,
+        batches: Batches,
+        pool: ThreadPoolExecutor,
+        changed: Callable[[dict[int, int]], None],
+    ) -> None:
+        self.paths = paths
+        self.users = 0
+        self.looked_at: dict[int, float] = {}
+        self._pool = pool
+        self._writer = Writer(batches, pool, changed)
+        self._reader: Reader | None = None
+        self._version = -1
+        self._boxes: dict[str | int, MailboxRow] = {}
+        self._views: dict[int, MailboxView] = {}
+        self._large: Reader | None = None
+        self._large_lock = threading.Lock()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody uses it."""
+        return not self.users and self._writer.is_idle
+
+    async def close(self) -> None:
+        """Finishes what was submitted and closes everything."""
+        await self._writer.close()
+        for reader in (self._reader, self._large):
+            if reader is not None:
+                reader.db.close()
+        self._reader = self._large = None
+
+    def forget_looks(self) -> None:
+        """Has the next read look for changes from outside again."""
+        self.looked_at.clear()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    async def write(
+        self, run: Callable[[Transaction], T], *, alone: bool = False, durable: bool = True
+    ) -> T:
+        """Runs an operation in the next batch. It goes on when the caller is cancelled."""
+        work = Work(run, is_alone=alone, is_durable=durable)
+        value: T = await asyncio.shield(self._writer.submit(work))
+        return value
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs blocking work that is not a transaction in the pool."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, function, *arguments)
+        except (OSError, apsw.Error) as error:
+            raise translate(error) from error
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def read(self, query: Callable[[apsw.Connection], T]) -> T:
+        """Runs a small query on the loop, on the newest state."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return query(self._fresh())
+            except Moved:
+                await self._reopen()
+            except DAMAGE:
+                await self._repair()
+            except apsw.Error as error:
+                raise translate(error) from error
+        raise Temporary("The account's database cannot be read")
+
+    async def read_large(self, query: Callable[[apsw.Connection], T]) -> T:
+        """Runs a query in the pool, on the newest state."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self.run(self._query_large, query)
+            except Moved:
+                await self._reopen()
+            except DAMAGE:
+                await self._repair()
+        raise Temporary("The account's database cannot be read")
+
+    def _query_large(self, query: Callable[[apsw.Connection], T]) -> T:
+        with self._large_lock:
+            if self._large is None:
+                self._large = Reader(self.paths)
+            try:
+                self._large.check()
+                return query(self._large.db)
+            except (Moved, *DAMAGE):
+                self._large.db.close()
+                self._large = None
+                raise
+
+    def _fresh(self) -> apsw.Connection:
+        if self._reader is None:
+            raise Moved
+        self._reader.check()
+        version = self._reader.version()
+        if version != self._version:
+            self._version = version
+            self._boxes.clear()
+        return self._reader.db
+
+    async def _reopen(self) -> None:
+        """Has the writer make sure that there is a sound database, and opens it for reading."""
+        await self.write(_nothing, durable=False)
+        self._drop_reader()
+        try:
+            self._reader = await self.run(Reader, self.paths)
+        except Moved:
+            return  # deleted again already; the next attempt finds out
+
+    async def _repair(self) -> None:
+        await self.write(_examine, durable=False)
+        self._drop_reader()
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.db.close()
+        self._reader = None
+        self._boxes.clear()
+        self._version = -1
+
+    # -- mailboxes -------------------------------------------------------------------------
+
+    async def box(self, mailbox: str | int) -> MailboxRow:
+        """A mailbox as it is now; not to be changed. NotFound."""
+        return await self.read(lambda db: self._box(db, mailbox))
+
+    def _box(self, db: apsw.Connection, mailbox: str | int) -> MailboxRow:
+        found = self._boxes.get(mailbox)
+        if found is None:
+            key = canonical(mailbox) if isinstance(mailbox, str) else mailbox
+            found = tables.mailbox_row(db, key)
+            if found is None:
+                self._views.pop(mailbox, None) if isinstance(mailbox, int) else None
+                raise NotFound("No such mailbox", mailbox=mailbox)
+            self._boxes[mailbox] = found
+        return found
+
+    async def changes(self, mailbox: int, since: int) -> Changes:
+        """What happened in a mailbox after `since`."""
+        found = await self.read(lambda db: self._changes(db, mailbox, since, views.FEW)[1])
+        if found is None:
+            found = await self.read_large(lambda db: _all_changes(db, mailbox, since))
+        return found
+
+    def _changes(
+        self, db: apsw.Connection, mailbox: int, since: int, limit: int
+    ) -> tuple[MailboxRow, Changes | None]:
+        known = self._boxes.get(mailbox)
+        if known is not None and known.floor <= since and known.highestmodseq <= since:
+            return known, views.read_changes(db, known, since)
+        with snapshot(db):
+            row = tables.mailbox_row(db, mailbox)
+            if row is None:
+                raise NotFound("No such mailbox", mailbox=mailbox)
+            self._boxes[mailbox] = row
+            return row, views.read_changes(db, row, since, limit)
+
+    async def view(self, mailbox: str | int) -> MailboxView:
+        """The newest view of a mailbox, shared in this process."""
+        row = await self.box(mailbox)
+        view = self._views.get(row.id)
+        if view is not None:
+            if (view.modseq, view.uidnext) == (row.highestmodseq, row.uidnext):
+                return view
+            since = view.modseq
+            row, changes = await self.read(lambda db: self._changes(db, row.id, since, views.FEW))
+            newer = self._views.get(row.id)  # another call may have advanced it meanwhile
+            if newer is view and changes is not None:
+                view = views.advance(view, row, changes)
+                if view is not None:
+                    self._views[row.id] = view
+                    return view
+        return await self._load(row)
+
+    async def _load(self, row: MailboxRow) -> MailboxView:
+        read = self.read if row.total <= views.FEW else self.read_large
+        view = await read(lambda db: _load(db, row.id))
+        known = self._views.get(row.id)
+        if known is None or known.modseq <= view.modseq:
+            self._views[row.id] = view
+        return view
+
+
+def _load(db: apsw.Connection, mailbox: int) -> MailboxView:
+    with snapshot(db):
+        row = tables.mailbox_row(db, mailbox)
+        if row is None:
+            raise NotFound("No such mailbox", mailbox=mailbox)
+        return views.load(db, row)
+
+
+def _all_changes(db: apsw.Connection, mailbox: int, since: int) -> Changes:
+    with snapshot(db):
+        row = tables.mailbox_row(db, mailbox)
+        if row is None:
+            raise NotFound("No such mailbox", mailbox=mailbox)
+        found = views.read_changes(db, row, since)
+    if found is None:
+        raise AssertionError("without a limit there is always an answer")
+    return found
+
+
+def _nothing(_: Transaction) -> None:
+    """An operation that only has the database opened, checked and recovered."""
+
+
+def _examine(tx: Transaction) -> None:
+    """Raises if the database is damaged, which has it rebuilt."""
+    if schema.value(tx.db, "PRAGMA quick_check(1)") != "ok":
+        raise apsw.CorruptError("quick_check")

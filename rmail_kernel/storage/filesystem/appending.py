@@ -1,0 +1,147 @@
+"""Storing new messages: the bytes first, durable and aside; then their names and rows in a batch.
+
+A message is never wholly in memory when it was not before. RFC 9051 6.3.12.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmail_kernel.mime import Summary, encode_structure, summarise
+from rmail_kernel.storage.filesystem import failpoints, schema
+from rmail_kernel.storage.filesystem.disk import Owner, temporary_name, write_file
+from rmail_kernel.storage.filesystem.flagging import count, word_of
+from rmail_kernel.storage.filesystem.layout import file_name
+from rmail_kernel.storage.filesystem.mailboxes import create
+from rmail_kernel.storage.filesystem.retries import remember, remembered
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
+from rmail_kernel.storage.mail import Appended, AppendItem
+
+_INSERT_MESSAGE = (
+    "INSERT INTO message (mailbox, uid, flags, modseq, named, size_bytes, internal_date, save_date)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_SUMMARY = (
+    "REPLACE INTO summary (key, envelope, body, bodystructure, headers, has_all_headers, structure)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+SummaryRow = tuple[bytes, bytes, bytes, bytes, int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message on disk that is not in a mailbox yet."""
+
+    item: AppendItem
+    path: Path
+    size_bytes: int
+    internal_date: int  # seconds since the epoch
+    summary: SummaryRow
+
+
+def prepare(directory: Path, item: AppendItem, owner: Owner, now: float) -> Prepared:
+    """Writes a message to a synced file aside and computes what FETCH will ask for."""
+    path = temporary_name(directory)
+    at = int(item.internal_date.timestamp() if item.internal_date else now)
+    size = write_file(path, item.content.chunks(), owner, mtime=at)
+    failpoints.reach("append.written")
+    try:
+        if isinstance(item.content.body, bytes):
+            summary = summary_row(summarise(item.content.read()))
+        else:
+            summary = summary_of(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return Prepared(item, path, size, at, summary)
+
+
+def summary_of(path: Path) -> SummaryRow:
+    """The summary of a stored message, read through a map of its file."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return summary_row(summarise(b""))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+            return summary_row(summarise(buffer))
+
+
+def summary_row(found: Summary) -> SummaryRow:
+    """The columns of the table `summary` after its key."""
+    return (
+        found.raw_envelope,
+        found.raw_body,
+        found.raw_bodystructure,
+        found.raw_headers,
+        int(found.headers_complete),
+        encode_structure(found.structure),
+    )
+
+
+def save_summary(tx: Transaction, mailbox: int, uid: int, summary: SummaryRow) -> None:
+    """Keeps a summary that was computed on demand, if the message is still there."""
+    if schema.first(tx.db, "SELECT 1 FROM message WHERE mailbox=? AND uid=?", mailbox, uid):
+        tx.db.execute(_INSERT_SUMMARY, (schema.summary_key(mailbox, uid), *summary))
+
+
+def append(
+    tx: Transaction, prepared: Sequence[Prepared], limit_bytes: int | None
+) -> list[Appended]:
+    """Puts prepared messages into their mailboxes, in order; see MailStore.append."""
+    found = [_known(tx, one.item.op_id) for one in prepared]
+    fresh = [one for one, known in zip(prepared, found, strict=True) if known is None]
+    if not fresh:
+        return [known for known in found if known is not None]
+    tx.book(sum(one.size_bytes for one in fresh), len(fresh), limit_bytes)
+    rows = [_mailbox(tx, one.item) for one in fresh]
+    modseq = tx.next_modseq()
+    uids = {row.id: _announce(tx, row, rows) for row in {row.id: row for row in rows}.values()}
+    stored = iter(
+        [
+            _store(tx, one, row, next(uids[row.id]), modseq)
+            for one, row in zip(fresh, rows, strict=True)
+        ]
+    )
+    return [known or next(stored) for known in found]
+
+
+def _mailbox(tx: Transaction, item: AppendItem) -> MailboxRow:
+    if item.create and tx.find(item.mailbox) is None:
+        return create(tx, item.mailbox)
+    return tx.mailbox(item.mailbox)
+
+
+def _announce(tx: Transaction, row: MailboxRow, rows: Sequence[MailboxRow]) -> Iterator[int]:
+    uids = tx.allocate(row, sum(one.id == row.id for one in rows))
+    tx.intend(row, uids)
+    return iter(uids)
+
+
+def _store(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int) -> Appended:
+    word = word_of(tx, row, one.item.flags)
+    tx.rename_in(one.path, tx.shard(row, uid) / file_name(uid, word))
+    failpoints.reach("append.renamed")
+    tx.db.execute(
+        _INSERT_MESSAGE,
+        (row.id, uid, word, modseq, word, one.size_bytes, one.internal_date, tx.now),
+    )
+    tx.db.execute(_INSERT_SUMMARY, (schema.summary_key(row.id, uid), *one.summary))
+    row.total += 1
+    row.recent += 1
+    row.size_bytes += one.size_bytes
+    count(row, word, 1)
+    tx.touched(row, modseq)
+    result = Appended(MailboxId(row.id), row.uidvalidity, Uid(uid), ModSeq(modseq))
+    if one.item.op_id is not None:
+        remember(tx, one.item.op_id, [row.id, row.uidvalidity, uid, modseq])
+    return result
+
+
+def _known(tx: Transaction, op_id: str | None) -> Appended | None:
+    found = remembered(tx, op_id)
+    return Appended(*found) if found else None  # type: ignore[arg-type] # our own JSON

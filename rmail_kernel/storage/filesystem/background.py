@@ -1,0 +1,113 @@
+"""What an open account does by itself: the settling pass after changes, the look for changes from
+outside before a mailbox is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from rmail_kernel.errors import RmailError
+from rmail_kernel.storage.filesystem import outside, schema, settling
+from rmail_kernel.storage.filesystem.account import OpenAccount
+
+if TYPE_CHECKING:
+    from rmail_kernel.kernel import Clock
+
+_log = structlog.get_logger("rmail.storage")
+SETTLE_S = 0.5
+LOOK_S = 1.0
+_ALL = 0
+
+
+class Background:
+    """Owns the tasks of all open accounts of one store."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._timers: dict[OpenAccount, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def settle_soon(self, account: OpenAccount) -> None:
+        """Has the account settled within SETTLE_S, unless that is on its way."""
+        if account not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[account] = loop.call_later(SETTLE_S, self._settle, account)
+
+    def _settle(self, account: OpenAccount) -> None:
+        self._timers.pop(account, None)
+        self._spawn(self.settle(account))
+
+    async def settle(self, account: OpenAccount) -> None:
+        """Runs the settling pass to its end; trouble is logged and met again by the next one."""
+        account.users += 1
+        try:
+            while await account.write(settling.settle, alone=True, durable=False):
+                pass
+            await account.run(settling.clean_temporary, account.paths.temporary)
+        except RmailError as error:
+            _log.warning("settling failed", path=str(account.paths.home), error=error.safe)
+        finally:
+            account.users -= 1
+
+    def has_timer(self, account: OpenAccount) -> bool:
+        """Whether a settling pass is due."""
+        return account in self._timers
+
+    async def finish(self, account: OpenAccount) -> None:
+        """Settles now what was due, before the account is closed."""
+        timer = self._timers.pop(account, None)
+        if timer is not None:
+            timer.cancel()
+            await self.settle(account)
+
+    async def close(self) -> None:
+        """Waits for the passes under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="storage settling")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def look(self, account: OpenAccount, mailbox: int | None = None) -> None:
+        """Takes in changes from outside, in one mailbox (None: all), at most once per LOOK_S."""
+        now = self._clock.monotonic()
+        if now - account.looked_at.get(mailbox or _ALL, -LOOK_S) < LOOK_S:
+            return
+        account.looked_at[mailbox or _ALL] = now
+        if mailbox is None:
+            found = await account.read_large(lambda db: _differing(account, db))
+        else:
+            found = await account.read_large(lambda db: _differs(account, db, mailbox))
+        if _ALL in found:
+            await account.write(outside.take_mailboxes, alone=True)
+        for one in found:
+            if one != _ALL:
+                await account.write(lambda tx, one=one: outside.take_mailbox(tx, one))  # type: ignore[misc]
+
+
+def _differs(account: OpenAccount, db: Any, mailbox: int) -> list[int]:
+    name = schema.value(db, "SELECT name FROM mailbox WHERE id=?", mailbox)
+    if name is None:
+        return []
+    known: dict[int, int] = dict(
+        schema.rows(db, "SELECT shard, mtime_ns FROM shard WHERE mailbox=?", mailbox)
+    )
+    return [mailbox] if known != outside.mtimes(account.paths.mailbox(name)) else []
+
+
+def _differing(account: OpenAccount, db: Any) -> list[int]:
+    known = schema.value(db, "SELECT mtime_ns FROM shard WHERE mailbox=0")
+    try:
+        changed = known != account.paths.mailboxes.stat().st_mtime_ns
+    except FileNotFoundError:
+        changed = True
+    found = [_ALL] if changed else []
+    for (mailbox,) in list(schema.rows(db, "SELECT id FROM mailbox")):
+        found += _differs(account, db, mailbox)
+    return found

@@ -1,0 +1,235 @@
+"""Running one batch of operations on an account: lock, check, transaction, sync, commit, follow-up.
+
+All of it blocks and belongs in a pool thread. One operation that fails does not harm the others of
+its batch; a failing disk fails them all, with nothing half-written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+import structlog
+
+from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
+from rmail_kernel.storage.filesystem import failpoints, followup, rebuild, recovery, schema
+from rmail_kernel.storage.filesystem.disk import Owner, make_directory
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.lock import AccountLock
+from rmail_kernel.storage.filesystem.transaction import Transaction
+
+_log = structlog.get_logger("rmail.storage")
+DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One operation. `is_alone`: it has a batch for itself. `is_durable`: its commit is synced."""
+
+    run: Callable[[Transaction], Any]
+    is_alone: bool = False
+    is_durable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation gave: a value, or an error."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which file is open as account.db, and how large it was: it never shrinks by our doing."""
+
+    device: int
+    inode: int
+    size_bytes: int
+
+    @classmethod
+    def of(cls, path: str) -> Identity | None:
+        """What lies at `path` now."""
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return cls(found.st_dev, found.st_ino, found.st_size)
+
+    def is_still(self, now: Identity | None) -> bool:
+        """Whether `now` is the same file and has lost nothing."""
+        return (
+            now is not None
+            and (now.device, now.inode) == (self.device, self.inode)
+            and now.size_bytes >= self.size_bytes
+        )
+
+
+class Batches:
+    """The writing side of one account in one process. Used by one thread at a time."""
+
+    def __init__(self, paths: AccountPaths, owner: Owner, time: Callable[[], float]) -> None:
+        self._paths = paths
+        self._owner = owner
+        self._time = time
+        self._db: apsw.Connection | None = None
+        self._identity: Identity | None = None
+        if not paths.home.is_dir():
+            raise NotFound("No such account")
+        make_directory(paths.temporary, owner)
+        self._lock = AccountLock(paths.lock, owner)
+
+    def close(self) -> None:
+        """Closes database and lock file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        self._lock.close()
+
+    def run(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
+        """Runs a batch; outcomes in order, and the MODSEQ of each mailbox that changed."""
+        try:
+            self._lock.acquire()
+            try:
+                return self._run_locked(works)
+            finally:
+                self._lock.release()
+        except (OSError, apsw.Error, RmailError) as error:
+            known = translate(error)
+            return [Outcome(error=known) for _ in works], {}
+
+    def _run_locked(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
+        try:
+            return self._commit(self._open(), works)
+        except DAMAGE as error:
+            _log.error(
+                "account database is damaged", path=str(self._paths.database), error=str(error)
+            )
+            self._rebuild()
+            return self._commit(self._open(), works)
+
+    def _open(self) -> apsw.Connection:
+        """The connection, to the file that is account.db now; made anew if there is none."""
+        path = str(self._paths.database)
+        now = Identity.of(path)
+        if self._db is not None and self._identity is not None and self._identity.is_still(now):
+            return self._db
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if now is None:
+            self._rebuild()
+        self._db = schema.connect(self._paths.database)
+        self._identity = Identity.of(path)
+        if rebuild.is_stale(self._db, self._paths):
+            raise apsw.CorruptError("older than the files")
+        return self._db
+
+    def _rebuild(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if not self._paths.home.is_dir():
+            raise NotFound("No such account")
+        rebuild.rebuild(self._paths, self._owner, int(self._time()))
+
+    def _commit(
+        self, db: apsw.Connection, works: Sequence[Work]
+    ) -> tuple[list[Outcome], dict[int, int]]:
+        if self._lock.has_intent:
+            self._recover(db)
+        is_durable = any(work.is_durable for work in works)
+        tx = self._begin(db, is_durable=is_durable)
+        try:
+            outcomes = [_one(tx, work) for work in works]
+            tx.sync()
+            failpoints.reach("commit.before")
+            db.execute("COMMIT")
+        except BaseException:
+            self._roll_back(tx)
+            raise
+        failpoints.reach("commit.after")
+        self._follow(db, tx)
+        return outcomes, tx.changes
+
+    def _begin(self, db: apsw.Connection, *, is_durable: bool) -> Transaction:
+        db.execute("PRAGMA synchronous=FULL" if is_durable else "PRAGMA synchronous=NORMAL")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            return Transaction(self._paths, self._owner, db, self._lock, int(self._time()))
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+    def _roll_back(self, tx: Transaction) -> None:
+        try:
+            tx.undo_files()
+        finally:
+            if tx.db.in_transaction:
+                tx.db.execute("ROLLBACK")
+        self._lock.settle()
+
+    def _recover(self, db: apsw.Connection) -> None:
+        tx = self._begin(db, is_durable=False)
+        try:
+            recovery.recover(tx, self._lock.intents())
+            tx.sync()
+            db.execute("COMMIT")
+        except BaseException:
+            self._lock_kept(db)
+            raise
+        self._lock.settle()
+
+    @staticmethod
+    def _lock_kept(db: apsw.Connection) -> None:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+    def _follow(self, db: apsw.Connection, done: Transaction) -> None:
+        """Has the files follow the commit. It stands, whatever happens here."""
+        few = len(done.unlinks) + len(done.renames) <= followup.AT_ONCE
+        if done.has_directories or (few and (done.unlinks or done.renames)):
+            try:
+                tx = self._begin(db, is_durable=False)
+                if done.has_directories:
+                    followup.directories(tx)
+                if few:
+                    followup.files(tx, done.unlinks, done.renames)
+                tx.note_shards()
+                db.execute("COMMIT")
+            except (OSError, apsw.Error) as error:
+                self._lock_kept(db)
+                _log.warning("files do not follow yet", error=str(error))
+                return  # the intent stays, so the next batch completes it
+        failpoints.reach("followup.after")
+        self._lock.settle()
+
+
+def _one(tx: Transaction, work: Work) -> Outcome:
+    mark = tx.begin()
+    try:
+        value = work.run(tx)
+        tx.end()
+    except DAMAGE:
+        raise
+    except Exception as error:
+        tx.undo(mark)
+        if not tx.db.in_transaction:
+            raise  # SQLite gave up the whole transaction: no room, or an I/O error
+        if not isinstance(error, RmailError | OSError | apsw.Error):
+            _log.exception("storage operation failed")
+        return Outcome(error=translate(error))
+    return Outcome(value=value)
+
+
+def translate(error: Exception) -> Exception:
+    """The error for the caller: trouble with the disk is Temporary, without its text."""
+    if isinstance(error, Corrupt) or not isinstance(error, OSError | apsw.Error):
+        return error
+    _log.warning("storage trouble", error=str(error))
+    found = Temporary("The store does not answer at the moment", error=str(error))
+    found.__cause__ = error
+    return found

@@ -1,0 +1,178 @@
+"""COPY and MOVE inside an account: the target's file is a hard link, no byte is copied.
+
+RFC 9051 6.4.7, RFC 6851. A move is a copy and an expunge in one transaction.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rmail_kernel.storage.filesystem import failpoints, schema
+from rmail_kernel.storage.filesystem.disk import write_file
+from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
+from rmail_kernel.storage.filesystem.flagging import count, word_of
+from rmail_kernel.storage.filesystem.layout import file_name
+from rmail_kernel.storage.filesystem.locate import find_file, settled
+from rmail_kernel.storage.filesystem.retries import remember, remembered
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
+from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, CopyResult
+
+_SYSTEM_BITS = (1 << (FIRST_KEYWORD_BIT - 1)) - 1
+_CHUNK_BYTES = 1 << 18
+# The file has as many links as it can have, or the file system has no links.
+_NO_LINK = {errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV}
+
+
+def copy(
+    tx: Transaction,
+    source: int,
+    uids: Sequence[int],
+    target: str | int,
+    op_id: str | None,
+    limit_bytes: int | None,
+) -> CopyResult:
+    """Copies messages; see MailStore.copy."""
+    known = remembered(tx, op_id)
+    if known is not None:
+        return _result(known)
+    source_row, target_row = tx.mailbox(source), tx.mailbox(target)
+    found = _existing(tx, source_row, uids)
+    tx.book(sum(message[3] for message, _ in found), len(found), limit_bytes)
+    modseq = tx.next_modseq() if found else target_row.highestmodseq
+    new_uids = _link_all(tx, source_row, target_row, found, modseq)
+    _copy_summaries(tx, source_row, target_row, found, new_uids)
+    return _done(tx, target_row, [message[0] for message, _ in found], new_uids, modseq, op_id)
+
+
+def move(
+    tx: Transaction, source: int, uids: Sequence[int], target: str | int, op_id: str | None
+) -> CopyResult:
+    """Moves messages; see MailStore.move."""
+    known = remembered(tx, op_id)
+    if known is not None:
+        return _result(known)
+    source_row, target_row = tx.mailbox(source), tx.mailbox(target)
+    found = _existing(tx, source_row, uids)
+    modseq = tx.next_modseq() if found else target_row.highestmodseq
+    new_uids = _link_all(tx, source_row, target_row, found, modseq)
+    tx.book(sum(message[3] for message, _ in found), len(found), None)
+    _copy_summaries(tx, source_row, target_row, found, new_uids)
+    if found:
+        remove(tx, source_row, [message for message, _ in found], modseq)
+    return _done(tx, target_row, [message[0] for message, _ in found], new_uids, modseq, op_id)
+
+
+def _existing(
+    tx: Transaction, row: MailboxRow, uids: Sequence[int]
+) -> list[tuple[schema.Row, Path]]:
+    """The messages that exist, with their files; one whose file was taken away does not."""
+    mailbox = tx.paths.mailbox(row.name)
+    found = []
+    for message in schema.messages(tx.db, row.id, uids, COLUMNS):
+        path = find_file(mailbox, message[0], message[1], settled(message[2]))
+        if path is not None:
+            found.append((message, path))
+    return found
+
+
+def _link_all(
+    tx: Transaction,
+    source: MailboxRow,
+    target: MailboxRow,
+    found: Sequence[tuple[schema.Row, Path]],
+    modseq: int,
+) -> list[int]:
+    if not found:
+        return []
+    words = {flags: _translated(tx, source, target, flags) for (_, flags, *_), _ in found}
+    uids = list(tx.allocate(target, len(found)))
+    tx.intend(target, uids)
+    rows = []
+    for uid, ((_, flags, _, size, date), path) in zip(uids, found, strict=True):
+        word = words[flags]
+        _link(tx, path, tx.shard(target, uid) / file_name(uid, word), date)
+        failpoints.reach("copy.linked")
+        rows.append((target.id, uid, word, modseq, word, size, date, tx.now))
+        count(target, word, 1)
+        target.size_bytes += size
+    tx.db.executemany(
+        "INSERT INTO message (mailbox, uid, flags, modseq, named, size_bytes, internal_date,"
+        " save_date) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+    target.total += len(rows)
+    target.recent += len(rows)
+    tx.touched(target, modseq)
+    return uids
+
+
+def _translated(tx: Transaction, source: MailboxRow, target: MailboxRow, flags: int) -> int:
+    """The flags in the keyword table of the target."""
+    if source.id == target.id:
+        return flags
+    keywords = [
+        keyword
+        for index, keyword in enumerate(source.keywords)
+        if flags >> (FIRST_KEYWORD_BIT + index) & 1
+    ]
+    return flags & _SYSTEM_BITS | word_of(tx, target, keywords)
+
+
+def _link(tx: Transaction, source: Path, target: Path, date: int) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        with source.open("rb") as file:
+            write_file(target, iter(lambda: file.read(_CHUNK_BYTES), b""), tx.owner, mtime=date)
+    tx.made(target)
+
+
+def _copy_summaries(
+    tx: Transaction,
+    source: MailboxRow,
+    target: MailboxRow,
+    found: Sequence[tuple[schema.Row, Path]],
+    uids: Sequence[int],
+) -> None:
+    tx.db.executemany(
+        "INSERT INTO summary (key, envelope, body, bodystructure, headers, has_all_headers,"
+        " structure) SELECT ?, envelope, body, bodystructure, headers, has_all_headers, structure"
+        " FROM summary WHERE key=?",
+        [
+            (schema.summary_key(target.id, uid), schema.summary_key(source.id, message[0]))
+            for uid, (message, _) in zip(uids, found, strict=True)
+        ],
+    )
+
+
+def _done(
+    tx: Transaction,
+    target: MailboxRow,
+    old: Sequence[int],
+    new: Sequence[int],
+    modseq: int,
+    op_id: str | None,
+) -> CopyResult:
+    value: list[object] = [target.id, target.uidvalidity, list(old), list(new), modseq]
+    if op_id is not None:
+        remember(tx, op_id, value)
+    return _result(value)
+
+
+def _result(value: Sequence[object]) -> CopyResult:
+    mailbox, uidvalidity, old, new, modseq = value
+    assert isinstance(mailbox, int)
+    assert isinstance(uidvalidity, int)
+    assert isinstance(old, list)
+    assert isinstance(new, list)
+    assert isinstance(modseq, int)
+    return CopyResult(
+        MailboxId(mailbox), uidvalidity, list(map(Uid, old)), list(map(Uid, new)), ModSeq(modseq)
+    )

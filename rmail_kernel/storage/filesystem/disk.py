@@ -1,0 +1,127 @@
+"""Files that survive a power loss: written aside, synced, renamed, owned by the store's owner.
+
+Nothing here knows what a mailbox is. All functions block; call them in a pool thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from rmail_kernel.errors import Corrupt
+
+_serial = count()
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom new files belong to: the owner of the store, also when root runs a command."""
+
+    uid: int
+    gid: int
+    is_needed: bool
+
+    @classmethod
+    def of(cls, root: Path) -> Owner:
+        """The owner of a directory that exists."""
+        found = root.stat()
+        return cls(found.st_uid, found.st_gid, os.geteuid() == 0 and found.st_uid != 0)
+
+    def take(self, target: int | Path) -> None:
+        """Hands a file or directory over, if we are root and the owner is somebody else."""
+        if self.is_needed:
+            os.chown(target, self.uid, self.gid)
+
+
+def make_directory(path: Path, owner: Owner) -> None:
+    """Makes one directory; it may exist."""
+    try:
+        path.mkdir(DIRECTORY_MODE)
+    except FileExistsError:
+        return
+    owner.take(path)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def temporary_name(directory: Path) -> Path:
+    """A name in `directory` that no other process or thread uses."""
+    return directory / f"{os.getpid()}.{os.urandom(4).hex()}.{next(_serial)}"
+
+
+def write_file(path: Path, pieces: Iterable[bytes], owner: Owner, *, mtime: int | None) -> int:
+    """Writes a new, synced file and returns its size; nothing is left of one that fails."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        size = 0
+        for piece in pieces:
+            size += _write_all(fd, piece)
+        owner.take(fd)
+        if mtime is not None:
+            os.utime(fd, (mtime, mtime))
+        os.fsync(fd)
+    except BaseException:
+        os.close(fd)
+        path.unlink(missing_ok=True)
+        raise
+    os.close(fd)
+    return size
+
+
+def _write_all(fd: int, piece: bytes) -> int:
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    return len(piece)
+
+
+def write_json(path: Path, value: Mapping[str, object], owner: Owner, *, durable: bool) -> None:
+    """Replaces a JSON file atomically; `durable` also syncs file and directory."""
+    raw = json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{next(_serial)}")
+    if durable:
+        write_file(aside, (raw,), owner, mtime=None)
+    else:
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        try:
+            _write_all(fd, raw)
+            owner.take(fd)
+        finally:
+            os.close(fd)
+    try:
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def read_json(path: Path) -> dict[str, object] | None:
+    """The object in a JSON file, None if there is no file.
+
+    Raises:
+        Corrupt: not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise Corrupt("A file of the store is not JSON", path=str(path)) from error
+    if not isinstance(value, dict):
+        raise Corrupt("A file of the store is not a JSON object", path=str(path))
+    return value

@@ -1,0 +1,137 @@
+"""Streaming messages in batches: rows, cached summaries (computed once where missing), contents."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import structlog
+
+from rmail_kernel.storage.filesystem import reading
+from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.appending import SummaryRow, save_summary, summary_of
+from rmail_kernel.storage.filesystem.locate import find_file
+from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.mail import Fetched, Field, MessageReader
+
+_log = structlog.get_logger("rmail.storage")
+BATCH = 100
+BATCH_WITH_CONTENT = 16
+
+
+async def fetch(
+    use: Callable[[], AbstractAsyncContextManager[OpenAccount]],
+    pool: ThreadPoolExecutor,
+    mailbox: int,
+    uids: Sequence[int],
+    fields: Field,
+) -> AsyncIterator[list[Fetched]]:
+    """See MailStore.fetch. `use` holds the account for one batch, not between batches."""
+    wanted = sorted(uids)
+    step = BATCH_WITH_CONTENT if fields & Field.CONTENT else BATCH
+    for start in range(0, max(len(wanted), 1), step):
+        async with use() as account:
+            found = await _batch(account, pool, mailbox, wanted[start : start + step], fields)
+        if found:
+            yield found
+
+
+async def _batch(
+    account: OpenAccount,
+    pool: ThreadPoolExecutor,
+    mailbox: int,
+    uids: Sequence[int],
+    fields: Field,
+) -> list[Fetched]:
+    box = await account.box(mailbox)
+    found, named = await account.read(lambda db: reading.read_rows(db, mailbox, uids, fields))
+    directory = account.paths.mailbox(box.name)
+    missing = [one for one in found if not reading.has_summary(one, fields)]
+    if missing:
+        await _summarise(account, mailbox, directory, missing, named, fields)
+    if not fields & Field.CONTENT:
+        return found
+    contents = await account.run(_open_all, directory, found, named, pool)
+    if None in contents:
+        contents = await _try_again(account, pool, mailbox, found, named, contents)
+    kept = []
+    for one, content in zip(found, contents, strict=True):
+        if content is not None:
+            one.content = content
+            kept.append(one)
+    return kept
+
+
+def _open_all(
+    directory: Path, found: Sequence[Fetched], named: dict[int, int], pool: ThreadPoolExecutor
+) -> list[MessageReader | None]:
+    opened: list[MessageReader | None] = []
+    try:
+        for one in found:
+            opened.append(reading.open_file(directory, one, named[one.uid], pool))
+    except OSError:
+        for reader in opened:
+            if reader is not None:
+                reader.close()
+        raise
+    return opened
+
+
+async def _try_again(
+    account: OpenAccount,
+    pool: ThreadPoolExecutor,
+    mailbox: int,
+    found: Sequence[Fetched],
+    named: dict[int, int],
+    contents: Sequence[MessageReader | None],
+) -> list[MessageReader | None]:
+    """Looks once more under the lock: the mailbox's directory may just have been renamed."""
+
+    def search(tx: Transaction) -> list[MessageReader | None]:
+        directory = tx.paths.mailbox(tx.mailbox(mailbox).name)
+        return [
+            reader or reading.open_file(directory, one, named[one.uid], pool)
+            for one, reader in zip(found, contents, strict=True)
+        ]
+
+    again = await account.write(search, durable=False)
+    for one, reader in zip(found, again, strict=True):
+        if reader is None:
+            account.forget_looks()
+            _log.warning("message file is missing", mailbox=mailbox, uid=one.uid)
+    return again
+
+
+async def _summarise(
+    account: OpenAccount,
+    mailbox: int,
+    directory: Path,
+    missing: Sequence[Fetched],
+    named: dict[int, int],
+    fields: Field,
+) -> None:
+    """Computes summaries of messages that came from outside or lived through a rebuild."""
+    computed = await account.run(_compute, directory, missing, named)
+
+    def save(tx: Transaction) -> None:
+        for uid, summary in computed.items():
+            save_summary(tx, mailbox, uid, summary)
+
+    for one in missing:
+        if one.uid in computed:
+            reading.put_summary(one, computed[one.uid], fields)
+    if computed:
+        await account.write(save, durable=False)
+
+
+def _compute(
+    directory: Path, missing: Sequence[Fetched], named: dict[int, int]
+) -> dict[int, SummaryRow]:
+    found: dict[int, SummaryRow] = {}
+    for one in missing:
+        path = find_file(directory, one.uid, one.flags, named[one.uid])
+        if path is not None:
+            found[one.uid] = summary_of(path)
+    return found

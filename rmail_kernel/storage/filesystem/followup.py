@@ -1,0 +1,111 @@
+"""What files do after a commit: mailbox directories move, expunged files go, names take the flags.
+
+The database says what is left to do (`pending_*`, `message.named`) until it is known to be on disk;
+so a crash at any point is made good here, by the next batch, the settling pass or the next open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rmail_kernel.storage.filesystem import failpoints, schema, tables
+from rmail_kernel.storage.filesystem.disk import sync_directory, temporary_name
+from rmail_kernel.storage.filesystem.layout import shard_name, shard_of
+from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.transaction import Transaction
+
+AT_ONCE = 100
+
+
+def directories(tx: Transaction) -> None:
+    """Renames and removes mailbox directories as committed. Idempotent."""
+    todo = list(schema.rows(tx.db, "SELECT id, source, target FROM pending_directory ORDER BY id"))
+    if todo:
+        tx.mailboxes()
+    for _, source, target in todo:
+        old = tx.paths.mailboxes / source
+        removed = temporary_name(tx.paths.temporary)
+        new = removed if target is None else tx.paths.mailboxes / target
+        if old.is_dir() and not new.exists():
+            failpoints.reach("directory.before")
+            old.rename(new)
+        failpoints.reach("directory.after")
+    if todo:
+        sync_directory(tx.paths.mailboxes)
+        tx.db.execute("DELETE FROM pending_directory WHERE id <= ?", (todo[-1][0],))
+
+
+def files(
+    tx: Transaction,
+    unlinks: Iterable[tuple[MailboxRow, int, int]],
+    renames: Iterable[tuple[MailboxRow, int, int]],
+) -> None:
+    """Removes and renames files at once; the database learns of it when the names are durable."""
+    for row, uid, word in unlinks:
+        tx.shard(row, uid)
+        unlink(tx.paths.mailbox(row.name), uid, word)
+        failpoints.reach("expunge.unlinked")
+    for row, uid, word in renames:
+        tx.shard(row, uid)
+        rename(tx.paths.mailbox(row.name), uid, word)
+        failpoints.reach("flags.renamed")
+
+
+def unlink(mailbox: Path, uid: int, word: int) -> None:
+    """Removes the file of an expunged message."""
+    path = find_file(mailbox, uid, word)
+    if path is not None:
+        path.unlink(missing_ok=True)
+
+
+def rename(mailbox: Path, uid: int, word: int) -> None:
+    """Gives a file the name of its flags."""
+    wanted = message_path(mailbox, uid, word)
+    path = find_file(mailbox, uid, word)
+    if path is not None and path != wanted:
+        path.rename(wanted)
+
+
+def settle(tx: Transaction, limit: int) -> bool:
+    """Does and closes up to `limit` pending unlinks and renames; whether some are left."""
+    directories(tx)
+    boxes: dict[int, MailboxRow | None] = {}
+
+    def box(mailbox: int) -> MailboxRow | None:
+        if mailbox not in boxes:
+            boxes[mailbox] = tables.mailbox_row(tx.db, mailbox)
+        return boxes[mailbox]
+
+    gone = list(schema.rows(tx.db, "SELECT mailbox, uid, named FROM pending_unlink LIMIT ?", limit))
+    unnamed = list(
+        schema.rows(
+            tx.db,
+            "SELECT mailbox, uid, flags FROM message INDEXED BY message_unnamed"
+            " WHERE named < 0 LIMIT ?",
+            limit,
+        )
+    )
+    unlinks = [(row, uid, settled(word)) for m, uid, word in gone if (row := box(m))]
+    renames = [(row, uid, word) for m, uid, word in unnamed if (row := box(m))]
+    files(tx, unlinks, renames)
+    _sync({_shard(tx, row, uid) for row, uid, _ in (*unlinks, *renames)})
+    tx.db.executemany(
+        "DELETE FROM pending_unlink WHERE mailbox=? AND uid=?", [(m, uid) for m, uid, _ in gone]
+    )
+    tx.db.executemany(
+        "UPDATE message SET named = flags WHERE mailbox=? AND uid=?",
+        [(m, uid) for m, uid, _ in unnamed],
+    )
+    return len(gone) == limit or len(unnamed) == limit
+
+
+def _shard(tx: Transaction, row: MailboxRow, uid: int) -> Path:
+    return tx.paths.mailbox(row.name) / shard_name(shard_of(uid))
+
+
+def _sync(shards: set[Path]) -> None:
+    for shard in shards:
+        if shard.is_dir():
+            sync_directory(shard)

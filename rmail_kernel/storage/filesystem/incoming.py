@@ -1,0 +1,47 @@
+"""The way of new messages through pool and writer: written in parallel, then named in one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rmail_kernel.errors import Invalid
+from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.appending import Prepared, append, prepare
+from rmail_kernel.storage.filesystem.disk import Owner
+from rmail_kernel.storage.mail import Appended, AppendItem
+
+
+async def store_messages(
+    account: OpenAccount,
+    owner: Owner,
+    items: Sequence[AppendItem],
+    limit_bytes: int | None,
+    now: float,
+) -> list[Appended]:
+    """See MailStore.append. Nothing is left of messages that could not be stored."""
+    named = [item.op_id for item in items if item.op_id is not None]
+    if len(set(named)) < len(named):
+        raise Invalid("Two messages of one call have the same operation id")
+    directory = account.paths.temporary
+    outcomes = await asyncio.gather(
+        *(account.run(prepare, directory, item, owner, now) for item in items),
+        return_exceptions=True,
+    )
+    prepared = [one for one in outcomes if isinstance(one, Prepared)]
+    is_stored = False
+    try:
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        stored = await account.write(lambda tx: append(tx, prepared, limit_bytes))
+        is_stored = not named  # a retried message is not taken, its file is left
+    finally:
+        if not is_stored:
+            await account.run(_discard, prepared)
+    return stored
+
+
+def _discard(prepared: Sequence[Prepared]) -> None:
+    for one in prepared:
+        one.path.unlink(missing_ok=True)

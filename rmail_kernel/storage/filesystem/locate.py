@@ -1,0 +1,33 @@
+"""Finding the file of a message whose name may lag behind its flags."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rmail_kernel.storage.filesystem.layout import file_name, parse_file, shard_name, shard_of
+
+
+def message_path(mailbox: Path, uid: int, word: int) -> Path:
+    """Where a message with these flags should be."""
+    return mailbox / shard_name(shard_of(uid)) / file_name(uid, word)
+
+
+def find_file(mailbox: Path, uid: int, *words: int) -> Path | None:
+    """The file of a message: by the names it may have, then by its UID in the shard."""
+    for word in words:
+        path = message_path(mailbox, uid, word)
+        if path.exists():
+            return path
+    shard = mailbox / shard_name(shard_of(uid))
+    try:
+        names = os.listdir(shard)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    prefix = f"{uid:08d}_"
+    return next((shard / n for n in names if n.startswith(prefix) and parse_file(n)), None)
+
+
+def settled(named: int) -> int:
+    """The flags that the file's name had when last known to be durable."""
+    return named if named >= 0 else ~named

@@ -1,0 +1,125 @@
+"""Making, renaming, deleting and subscribing mailboxes. RFC 9051 6.3.4 to 6.3.8, RFC 6154."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rmail_kernel.errors import Conflict, Invalid
+from rmail_kernel.storage.filesystem import failpoints, schema, tables
+from rmail_kernel.storage.filesystem.copying import move
+from rmail_kernel.storage.filesystem.disk import make_directory
+from rmail_kernel.storage.filesystem.layout import canonical, directory_name, parents
+from rmail_kernel.storage.filesystem.rebuild import new_row
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.transaction import Transaction
+
+SPECIAL_USES = {
+    name.lower(): name
+    for name in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
+}  # RFC 6154 2
+
+
+def create(tx: Transaction, name: str, special_use: str | None = None) -> MailboxRow:
+    """Makes a mailbox and its missing parents; see MailStore.create."""
+    name = canonical(name)
+    if special_use is not None:
+        special_use = _special_use(tx, special_use)
+    _make_room(tx, [name])
+    return _make(tx, name, special_use)
+
+
+def _make_room(tx: Transaction, names: Sequence[str]) -> None:
+    """Makes sure that none of the names is taken, and makes the parents of the first."""
+    from rmail_kernel.storage.filesystem.outside import take_mailboxes
+
+    if any(tx.paths.mailbox(name).exists() and tx.find(name) is None for name in names):
+        take_mailboxes(tx)  # a directory that somebody put there is a mailbox
+    for name in names:
+        if tx.find(name) is not None:
+            raise Conflict("The mailbox exists", mailbox=name)
+    for parent in parents(names[0]):
+        if tx.find(parent) is None:
+            _make(tx, parent, None)
+
+
+def _special_use(tx: Transaction, given: str) -> str:
+    use = SPECIAL_USES.get(given.lower())
+    if use is None:
+        raise Invalid("Not a special use that is known", special_use=given)
+    if schema.first(tx.db, "SELECT 1 FROM mailbox WHERE special_use=?", use):
+        raise Conflict("Another mailbox has this special use", special_use=use)
+    return use
+
+
+def _make(tx: Transaction, name: str, special_use: str | None) -> MailboxRow:
+    row = new_row(tx.account, name, tx.now, special_use=special_use)
+    tx.write_counters(durable=True)
+    directory = tx.mailboxes() / directory_name(name)
+    make_directory(directory, tx.owner)
+    tx.made(directory)
+    tx.write_status(row)
+    failpoints.reach("create.made")
+    tx.track(row)
+    modseq = tx.next_modseq()
+    row.floor = 0
+    tx.touched(row, modseq)
+    return row
+
+
+def subscribe(tx: Transaction, name: str, subscribed: bool) -> None:
+    """Sets or clears the subscription."""
+    row = tx.mailbox(name)
+    if bool(row.subscribed) != subscribed:
+        row.subscribed = int(subscribed)
+        tx.write_status(row)
+        tx.changes[row.id] = row.highestmodseq
+
+
+def rename(tx: Transaction, old: str, new: str) -> None:
+    """Renames a mailbox and its children; INBOX moves its messages instead (RFC 9051 6.3.6)."""
+    row = tx.mailbox(old)
+    new = canonical(new)
+    if row.name == "INBOX":
+        _move_inbox(tx, row, new)
+        return
+    if new == "INBOX" or new.startswith(f"{row.name}/"):
+        raise Invalid("A mailbox cannot go there", mailbox=new)
+    names = {row.name: new}
+    prefix = f"{row.name}/"
+    for child in tables.mailbox_rows(tx.db):
+        if child.name.startswith(prefix):
+            names[child.name] = canonical(f"{new}/{child.name.removeprefix(prefix)}")
+    _make_room(tx, list(names.values()))
+    modseq = tx.next_modseq()
+    for before, after in names.items():
+        found = tx.mailbox(before)
+        found.name = after
+        tx.intend_directory(directory_name(before), directory_name(after))
+        tx.changes[found.id] = modseq
+
+
+def _move_inbox(tx: Transaction, inbox: MailboxRow, new: str) -> None:
+    create(tx, new)
+    uids = [uid for (uid,) in schema.messages(tx.db, inbox.id, None, "uid")]
+    move(tx, inbox.id, uids, new, None)
+
+
+def delete(tx: Transaction, name: str) -> None:
+    """Deletes a mailbox and its messages; children stay (RFC 9051 6.3.5)."""
+    row = tx.mailbox(name)
+    if row.name == "INBOX":
+        raise Invalid("INBOX cannot be deleted")
+    forget(tx, row)
+    tx.intend_directory(directory_name(row.name), None)
+
+
+def forget(tx: Transaction, row: MailboxRow) -> None:
+    """Drops all rows of a mailbox."""
+    tx.book(-row.size_bytes, -row.total, None)
+    low, high = schema.summary_key(row.id, 0), schema.summary_key(row.id + 1, 0)
+    tx.db.execute("DELETE FROM summary WHERE key >= ? AND key < ?", (low, high))
+    for table in ("message", "expunged", "shard", "pending_unlink"):
+        tx.db.execute(f"DELETE FROM {table} WHERE mailbox=?", (row.id,))  # noqa: S608 - constants
+    tx.db.execute("DELETE FROM mailbox WHERE id=?", (row.id,))
+    tx.forget(row)
+    tx.changes[row.id] = tx.next_modseq()

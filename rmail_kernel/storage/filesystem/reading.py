@@ -1,0 +1,180 @@
+"""Reading messages: rows as `Fetched`, and the bytes of their files by offset."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import apsw
+
+from rmail_kernel.errors import Temporary
+from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem.appending import SummaryRow
+from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled
+from rmail_kernel.storage.ids import ModSeq, Uid
+from rmail_kernel.storage.mail import Fetched, Field, MessageReader
+
+SMALL_BYTES = 1 << 18
+"""Messages up to this size are read when opened and need no descriptor afterwards."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SUMMARY = Field.ENVELOPE | Field.BODY | Field.BODYSTRUCTURE | Field.HEADERS | Field.STRUCTURE
+_SUMMARY_COLUMNS = (
+    (Field.ENVELOPE, "envelope"),
+    (Field.BODY, "body"),
+    (Field.BODYSTRUCTURE, "bodystructure"),
+    (Field.HEADERS, "headers"),
+    (Field.HEADERS, "has_all_headers"),
+    (Field.STRUCTURE, "structure"),
+)
+_COLUMNS = "uid, modseq, flags, named, size_bytes, internal_date, save_date"
+
+
+class SmallMessage:
+    """A message that was read when it was opened."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return len(self._raw)
+
+    async def read(self, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes from `start` to `end` (exclusive; None: the end)."""
+        return self._raw[start:end]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class LargeMessage:
+    """A message that is read from its file in the pool, also after it was expunged."""
+
+    def __init__(self, fd: int, size: int, pool: ThreadPoolExecutor) -> None:
+        self._fd = fd
+        self._size = size
+        self._pool = pool
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self._size
+
+    async def read(self, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes from `start` to `end` (exclusive; None: the end)."""
+        end = self._size if end is None else min(end, self._size)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, self._pread, start, end)
+        except OSError as error:
+            raise Temporary("The message cannot be read", error=str(error)) from error
+
+    def _pread(self, start: int, end: int) -> bytes:
+        pieces = []
+        fd = os.dup(self._fd)  # close() may come while this reads
+        try:
+            while start < end and (piece := os.pread(fd, end - start, start)):
+                pieces.append(piece)
+                start += len(piece)
+        finally:
+            os.close(fd)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_message(path: Path, pool: ThreadPoolExecutor) -> MessageReader:
+    """Opens a message file."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        if size > SMALL_BYTES:
+            fd, large = -1, LargeMessage(fd, size, pool)
+            return large
+        return SmallMessage(os.pread(fd, size, 0))
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def read_rows(
+    db: apsw.Connection, mailbox: int, uids: Sequence[int], fields: Field
+) -> tuple[list[Fetched], dict[int, int]]:
+    """Messages without their content, and the flags that their files' names last had."""
+    rows = schema.messages(db, mailbox, uids, _COLUMNS)
+    found = [
+        Fetched(Uid(uid), ModSeq(modseq), flags, size, moment(date), _moment_or_none(saved))
+        for uid, modseq, flags, _, size, date, saved in rows
+    ]
+    if fields & _SUMMARY and found:
+        keys = [schema.summary_key(mailbox, one.uid) for one in found]
+        columns = ", ".join(name if fields & bit else "NULL" for bit, name in _SUMMARY_COLUMNS)
+        sql = f"SELECT key, {columns} FROM summary"  # noqa: S608 - names of our own
+        where = "WHERE key IN (SELECT value FROM json_each(?))"
+        known = {row[0]: row[1:] for row in schema.rows(db, f"{sql} {where}", str(keys))}
+        for key, one in zip(keys, found, strict=True):
+            if key in known:
+                _put(one, known[key])
+    return found, {row[0]: settled(row[3]) for row in rows}
+
+
+def has_summary(one: Fetched, fields: Field) -> bool:
+    """Whether a message got all that was asked of its summary."""
+    return not (
+        (fields & Field.ENVELOPE and one.raw_envelope is None)
+        or (fields & Field.BODY and one.raw_body is None)
+        or (fields & Field.BODYSTRUCTURE and one.raw_bodystructure is None)
+        or (fields & Field.HEADERS and one.raw_headers is None)
+        or (fields & Field.STRUCTURE and one.raw_structure is None)
+    )
+
+
+def put_summary(one: Fetched, summary: SummaryRow, fields: Field) -> None:
+    """Fills in the fields that were asked for."""
+    asked = [bit for bit, _ in _SUMMARY_COLUMNS]
+    _put(one, tuple(v if fields & bit else None for bit, v in zip(asked, summary, strict=True)))
+
+
+def _put(one: Fetched, row: schema.Row) -> None:
+    one.raw_envelope, one.raw_body, one.raw_bodystructure, one.raw_headers = row[:4]
+    one.has_all_headers, one.raw_structure = bool(row[4]), row[5]
+
+
+def open_file(
+    mailbox: Path, one: Fetched, named: int, pool: ThreadPoolExecutor
+) -> MessageReader | None:
+    """The content of a message; None: its file is not there."""
+    try:
+        return open_message(message_path(mailbox, one.uid, one.flags), pool)
+    except FileNotFoundError:
+        pass
+    for _ in range(2):  # it may be renamed between being found and being opened
+        path = find_file(mailbox, one.uid, one.flags, named)
+        if path is None:
+            return None
+        try:
+            return open_message(path, pool)
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def moment(seconds: int) -> datetime:
+    """A time of the database, aware, UTC."""
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def _moment_or_none(seconds: int | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)

@@ -1,0 +1,55 @@
+"""What the holder of the lock does for one that died: unfinished files go, commits are followed.
+
+Never removes a message whose row was committed, or a file that the dead holder did not announce.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from rmail_kernel.storage.filesystem import followup, schema, tables
+from rmail_kernel.storage.filesystem.layout import (
+    mailbox_name,
+    parse_file,
+    shard_name,
+    shard_of,
+)
+from rmail_kernel.storage.filesystem.lock import Intent
+from rmail_kernel.storage.filesystem.transaction import Transaction
+
+
+def recover(tx: Transaction, intents: Sequence[Intent]) -> None:
+    """Removes announced files that have no row, then completes pending directories."""
+    for intent in intents:
+        _remove_unknown(tx, intent)
+    followup.directories(tx)
+
+
+def _remove_unknown(tx: Transaction, intent: Intent) -> None:
+    name = mailbox_name(intent.directory)
+    row = tables.mailbox_row(tx.db, name) if name is not None else None
+    known = _known(tx, row.id, intent) if row is not None else set()
+    for shard in range(shard_of(intent.first), shard_of(intent.last) + 1):
+        directory = tx.paths.mailboxes / intent.directory / shard_name(shard)
+        try:
+            names = os.listdir(directory)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if row is not None:
+            tx.shard(row, shard * 1000)
+        for found in names:
+            parsed = parse_file(found)
+            if parsed and intent.first <= parsed[0] <= intent.last and parsed[0] not in known:
+                (directory / found).unlink(missing_ok=True)
+
+
+def _known(tx: Transaction, mailbox: int, intent: Intent) -> set[int]:
+    found = schema.rows(
+        tx.db,
+        "SELECT uid FROM message WHERE mailbox=? AND uid BETWEEN ? AND ?",
+        mailbox,
+        intent.first,
+        intent.last,
+    )
+    return {uid for (uid,) in found}

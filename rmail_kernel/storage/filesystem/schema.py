@@ -1,0 +1,143 @@
+"""The database of one account: its tables, and how a connection to it is opened.
+
+It is rebuildable: any other format version, or damage, has it set aside and made anew from files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+Row = tuple[Any, ...]
+VERSION = 1
+_BUSY_MS = 10_000
+
+# message and summary are two tables so that loading a view reads no envelope.
+# summary.key is mailbox << 32 | uid: rows with large values belong in a rowid table.
+# message.named: the flags in the file's name when that name is known to be durable; negative (the
+# complement of the last such value) from a flag change until the rename is on disk.
+TABLES = """
+CREATE TABLE account (
+  one INTEGER PRIMARY KEY CHECK (one = 1), modseq INTEGER NOT NULL,
+  modseq_reserved INTEGER NOT NULL, next_id INTEGER NOT NULL, uidvalidity INTEGER NOT NULL,
+  used_bytes INTEGER NOT NULL, used_messages INTEGER NOT NULL);
+CREATE TABLE mailbox (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, special_use TEXT,
+  subscribed INTEGER NOT NULL, uidvalidity INTEGER NOT NULL, uidnext INTEGER NOT NULL,
+  uid_reserved INTEGER NOT NULL, highestmodseq INTEGER NOT NULL, floor INTEGER NOT NULL,
+  total INTEGER NOT NULL, unseen INTEGER NOT NULL, deleted INTEGER NOT NULL,
+  recent INTEGER NOT NULL, recent_from INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+  objectid TEXT NOT NULL, keywords TEXT NOT NULL, written_uidnext INTEGER NOT NULL);
+CREATE TABLE message (
+  mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, flags INTEGER NOT NULL,
+  modseq INTEGER NOT NULL, named INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+  internal_date INTEGER NOT NULL, save_date INTEGER,
+  PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
+CREATE INDEX message_modseq ON message (mailbox, modseq);
+CREATE INDEX message_unnamed ON message (mailbox, uid) WHERE named < 0;
+CREATE TABLE summary (
+  key INTEGER PRIMARY KEY, envelope BLOB NOT NULL, body BLOB NOT NULL,
+  bodystructure BLOB NOT NULL, headers BLOB NOT NULL, has_all_headers INTEGER NOT NULL,
+  structure BLOB NOT NULL);
+CREATE TABLE expunged (
+  mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, modseq, uid)) WITHOUT ROWID;
+CREATE INDEX expunged_at ON expunged (at);
+CREATE TABLE op (id TEXT PRIMARY KEY, at INTEGER NOT NULL, result TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX op_at ON op (at);
+CREATE TABLE shard (
+  mailbox INTEGER NOT NULL, shard INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, shard)) WITHOUT ROWID;
+CREATE TABLE pending_unlink (
+  mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, named INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
+CREATE TABLE pending_directory (
+  id INTEGER PRIMARY KEY, source TEXT NOT NULL, target TEXT);
+"""
+
+
+def connect(path: Path) -> apsw.Connection:
+    """A connection to a database that exists, in WAL mode, every commit synced.
+
+    Raises:
+        apsw.Error: it cannot be opened or is no database.
+        apsw.CorruptError: it is of another version.
+    """
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        db.set_busy_timeout(_BUSY_MS)
+        if value(db, "PRAGMA user_version") != VERSION:
+            raise apsw.CorruptError("another version")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA cache_size=-8000")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def create(path: Path) -> apsw.Connection:
+    """A new database being filled: neither synced nor recoverable until `finish`."""
+    db = apsw.Connection(str(path))
+    db.execute("PRAGMA journal_mode=OFF")
+    db.execute("PRAGMA synchronous=OFF")
+    db.execute("BEGIN")
+    db.execute(TABLES)
+    return db
+
+
+def finish(db: apsw.Connection) -> None:
+    """Commits and closes a database made by `create`; its file is synced by the caller."""
+    db.execute("COMMIT")
+    db.execute(f"PRAGMA user_version={VERSION}")
+    db.execute("ANALYZE")
+    db.close()
+
+
+def rows(db: apsw.Connection, sql: str, *values: Any) -> Iterator[Row]:
+    """The rows of a query."""
+    return iter(db.execute(sql, values))
+
+
+def first(db: apsw.Connection, sql: str, *values: Any) -> Row | None:
+    """The first row of a query, or None."""
+    cursor = db.execute(sql, values)
+    found: Row | None = cursor.fetchone()
+    cursor.close()
+    return found
+
+
+def value(db: apsw.Connection, sql: str, *values: Any) -> Any:
+    """The first column of the first row, or None."""
+    found = first(db, sql, *values)
+    return found[0] if found else None
+
+
+def summary_key(mailbox: int, uid: int) -> int:
+    """The key of a message in the table `summary`."""
+    return mailbox << 32 | uid
+
+
+def messages(
+    db: apsw.Connection, mailbox: int, uids: Sequence[int] | None, columns: str
+) -> list[Row]:
+    """Columns of the messages that exist among `uids` (None: all), in UID order.
+
+    Args:
+        columns: names of columns of `message`, from our own code only.
+    """
+    sql = f"SELECT {columns} FROM message WHERE mailbox=?"  # noqa: S608 - see columns
+    if uids is None:
+        return list(rows(db, f"{sql} ORDER BY uid", mailbox))
+    if not uids:
+        return []
+    low, high = min(uids), max(uids)
+    if high - low + 1 == len(uids):
+        return list(rows(db, f"{sql} AND uid BETWEEN ? AND ? ORDER BY uid", mailbox, low, high))
+    sql += " AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid"
+    return list(rows(db, sql, mailbox, json.dumps(list(uids))))

@@ -1,0 +1,319 @@
+"""The embedded driver's MailStore: accounts opened on demand, each call passed to its part.
+
+It holds no rule of mail itself. See docs/storage.md for the contract and the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rmail_kernel.errors import NotFound
+from rmail_kernel.storage import evaluate
+from rmail_kernel.storage.accounts import Directory
+from rmail_kernel.storage.events import Change, EventBus
+from rmail_kernel.storage.filesystem import (
+    copying,
+    expunging,
+    flagging,
+    mailboxes,
+    tables,
+)
+from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.background import Background
+from rmail_kernel.storage.filesystem.batch import Batches, translate
+from rmail_kernel.storage.filesystem.disk import Owner
+from rmail_kernel.storage.filesystem.fetching import fetch
+from rmail_kernel.storage.filesystem.incoming import store_messages
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
+from rmail_kernel.storage.mail import (
+    Appended,
+    AppendItem,
+    Changes,
+    CopyResult,
+    Fetched,
+    Field,
+    MailboxStatus,
+    MailboxView,
+    Quota,
+    StoreResult,
+)
+from rmail_kernel.storage.search import SearchNode
+
+if TYPE_CHECKING:
+    from rmail_kernel.kernel import Clock
+
+MAX_OPEN_ACCOUNTS = 256
+
+
+class FilesystemMailStore:
+    """Mail in files below `root`, for several processes at a time. See MailStore for the methods.
+
+    Args:
+        root: the store; its owner owns all files.
+        directory: tells which accounts exist, and their quota.
+        events: told after each commit.
+        clock: where time comes from.
+        pool: threads for everything that blocks.
+        max_open: accounts kept open; idle ones are closed beyond it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        directory: Directory,
+        events: EventBus,
+        clock: Clock,
+        pool: ThreadPoolExecutor,
+        *,
+        max_open: int = MAX_OPEN_ACCOUNTS,
+    ) -> None:
+        self._root = root
+        self._owner = Owner.of(root)
+        self._directory = directory
+        self._events = events
+        self._clock = clock
+        self._pool = pool
+        self._max_open = max_open
+        self._accounts: OrderedDict[AccountId, OpenAccount] = OrderedDict()
+        self._opening: dict[AccountId, asyncio.Task[OpenAccount]] = {}
+        self._background = Background(clock)
+
+    async def close(self) -> None:
+        """Finishes what is under way and closes all accounts."""
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        await self._background.close()
+        while self._accounts:
+            _, account = self._accounts.popitem()
+            await self._background.finish(account)
+            await account.close()
+
+    # -- accounts --------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _use(self, name: AccountId) -> AsyncIterator[OpenAccount]:
+        await self._quota_bytes(name)
+        account = self._accounts.get(name)
+        if account is None:
+            account = await self._open_once(name)
+        else:
+            self._accounts.move_to_end(name)
+        with _used(account):
+            yield account
+
+    async def _quota_bytes(self, name: AccountId) -> int:
+        record = await self._directory.by_id(name)
+        if record is None:
+            raise NotFound("No such account", account=name)
+        return record.quota_mb << 20
+
+    async def _open_once(self, name: AccountId) -> OpenAccount:
+        task = self._opening.get(name)
+        if task is None:
+            task = asyncio.create_task(self._open(name))
+            self._opening[name] = task
+            task.add_done_callback(lambda _: self._opening.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _open(self, name: AccountId) -> OpenAccount:
+        paths = AccountPaths.of(self._root, name)
+        loop = asyncio.get_running_loop()
+        try:
+            batches = await loop.run_in_executor(
+                self._pool, Batches, paths, self._owner, self._clock.time
+            )
+        except OSError as error:
+            raise translate(error) from error
+
+        def changed(modseqs: dict[int, int]) -> None:
+            for mailbox, modseq in modseqs.items():
+                self._events.publish(Change(name, "mail", mailbox, modseq))
+            self._background.settle_soon(account)
+
+        account = OpenAccount(paths, batches, self._pool, changed)
+        self._accounts[name] = account
+        self._background.settle_soon(account)
+        await self._close_idle()
+        return account
+
+    async def _close_idle(self) -> None:
+        """Closes the accounts used least recently beyond the limit, if nobody is using them."""
+        excess = len(self._accounts) - self._max_open
+        idle = [name for name, one in self._accounts.items() if one.is_idle]
+        for name in idle[: max(excess, 0)]:
+            account = self._accounts.pop(name)
+            await self._background.finish(account)
+            await account.close()
+
+    async def settle(self, account: AccountId) -> None:
+        """Has file names and JSON files catch up now. Not part of the contract."""
+        async with self._use(account) as one:
+            await self._background.settle(one)
+
+    # -- mailboxes -------------------------------------------------------------------------
+
+    async def mailboxes(self, account: AccountId) -> list[MailboxStatus]:
+        """All mailboxes with their counters, sorted by name, INBOX first."""
+        async with self._use(account) as one:
+            await self._background.look(one)
+            return [row.status() for row in await one.read(tables.mailbox_rows)]
+
+    async def status(self, account: AccountId, mailbox: str | MailboxId) -> MailboxStatus:
+        """Counters of one mailbox."""
+        async with self._use(account) as one:
+            await self._background.look(one, (await self._box(one, mailbox)).id)
+            return (await one.box(mailbox)).status()
+
+    async def _box(self, one: OpenAccount, mailbox: str | MailboxId) -> MailboxRow:
+        """A mailbox; one that was just put there from outside is taken in first."""
+        try:
+            return await one.box(mailbox)
+        except NotFound:
+            await self._background.look(one)
+            return await one.box(mailbox)
+
+    async def create(
+        self, account: AccountId, name: str, *, special_use: str | None = None
+    ) -> MailboxStatus:
+        """Makes a mailbox and its missing parents. Conflict, Invalid."""
+        async with self._use(account) as one:
+            return await one.write(lambda tx: mailboxes.create(tx, name, special_use).status())
+
+    async def rename(self, account: AccountId, old: str, new: str) -> None:
+        """Renames a mailbox and its children. Conflict, Invalid, NotFound."""
+        async with self._use(account) as one:
+            await one.write(lambda tx: mailboxes.rename(tx, old, new), alone=True)
+
+    async def delete(self, account: AccountId, name: str) -> None:
+        """Deletes a mailbox and its messages. Invalid, NotFound."""
+        async with self._use(account) as one:
+            await one.write(lambda tx: mailboxes.delete(tx, name), alone=True)
+
+    async def subscribe(self, account: AccountId, name: str, subscribed: bool) -> None:
+        """Sets or clears the subscription. NotFound."""
+        async with self._use(account) as one:
+            await one.write(lambda tx: mailboxes.subscribe(tx, name, subscribed))
+
+    # -- messages --------------------------------------------------------------------------
+
+    async def append(self, account: AccountId, items: Sequence[AppendItem]) -> list[Appended]:
+        """Stores messages, all or none; durable on return. QuotaExceeded, NotFound, Invalid."""
+        if not items:
+            return []
+        # A caller that is cancelled does not know the outcome; it must not leave files behind.
+        return await asyncio.shield(self._append(account, items))
+
+    async def _append(self, account: AccountId, items: Sequence[AppendItem]) -> list[Appended]:
+        limit_bytes = await self._quota_bytes(account)
+        async with self._use(account) as one:
+            return await store_messages(one, self._owner, items, limit_bytes, self._clock.time())
+
+    async def view(self, account: AccountId, mailbox: str | MailboxId) -> MailboxView:
+        """A snapshot no older than any change answered before this call, in any process."""
+        async with self._use(account) as one:
+            row = await self._box(one, mailbox)
+            await self._background.look(one, row.id)
+            return await one.view(row.id)
+
+    async def claim_recent(self, account: AccountId, mailbox: MailboxId) -> frozenset[Uid]:
+        """Takes \\Recent for this caller."""
+        async with self._use(account) as one:
+            if not (await one.box(mailbox)).recent:
+                return frozenset()
+            return await one.write(lambda tx: expunging.claim_recent(tx, mailbox))
+
+    async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
+        """Everything after `since`."""
+        async with self._use(account) as one:
+            return await one.changes(mailbox, since)
+
+    def fetch(
+        self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid], fields: Field
+    ) -> AsyncIterator[list[Fetched]]:
+        """Messages in UID order, in batches."""
+        return fetch(lambda: self._use(account), self._pool, mailbox, uids, fields)
+
+    async def store_flags(
+        self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: Sequence[Uid],
+        op: Literal["set", "add", "remove"],
+        flags: frozenset[str],
+        *,
+        unchanged_since: ModSeq | None = None,
+    ) -> StoreResult:
+        """Changes flags by name, one MODSEQ for the call. Invalid."""
+        async with self._use(account) as one:
+            return await one.write(
+                lambda tx: flagging.store_flags(tx, mailbox, uids, op, flags, unchanged_since)
+            )
+
+    async def copy(
+        self,
+        account: AccountId,
+        source: MailboxId,
+        uids: Sequence[Uid],
+        target: str | MailboxId,
+        *,
+        op_id: str | None = None,
+    ) -> CopyResult:
+        """Copies within the account, all or nothing. QuotaExceeded, NotFound."""
+        limit = await self._quota_bytes(account)
+        async with self._use(account) as one:
+            return await one.write(lambda tx: copying.copy(tx, source, uids, target, op_id, limit))
+
+    async def move(
+        self,
+        account: AccountId,
+        source: MailboxId,
+        uids: Sequence[Uid],
+        target: str | MailboxId,
+        *,
+        op_id: str | None = None,
+    ) -> CopyResult:
+        """Moves within the account in one transaction (RFC 6851)."""
+        async with self._use(account) as one:
+            return await one.write(lambda tx: copying.move(tx, source, uids, target, op_id))
+
+    async def expunge(
+        self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: Sequence[Uid] | None,
+        *,
+        only_deleted: bool = True,
+    ) -> tuple[list[Uid], ModSeq]:
+        """Removes messages; their UIDs, ascending."""
+        async with self._use(account) as one:
+            return await one.write(
+                lambda tx: expunging.expunge(tx, mailbox, uids, only_deleted=only_deleted)
+            )
+
+    async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:
+        """UIDs that match, ascending."""
+        view = await self.view(account, mailbox)
+        return await evaluate.search(self, account, mailbox, query, view)
+
+    async def quota(self, account: AccountId) -> Quota:
+        """What the account uses now."""
+        limit_bytes = await self._quota_bytes(account)
+        async with self._use(account) as one:
+            row = await one.read(tables.account_row)
+        return Quota(row.used_bytes, limit_bytes, row.used_messages)
+
+
+@contextmanager
+def _used(account: OpenAccount) -> Iterator[None]:
+    account.users += 1
+    try:
+        yield
+    finally:
+        account.users -= 1

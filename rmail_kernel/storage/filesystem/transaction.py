@@ -1,0 +1,306 @@
+"""One database transaction of one account, with the files that are made for it.
+
+Runs in a pool thread, under the account's lock. An operation changes rows through this object;
+what it did to files before the commit is undone when it fails, the rest follows the commit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from rmail_kernel.errors import Invalid, NotFound, QuotaExceeded, Temporary
+from rmail_kernel.storage.filesystem import schema, tables
+from rmail_kernel.storage.filesystem.disk import Owner, make_directory, sync_directory, write_json
+from rmail_kernel.storage.filesystem.layout import (
+    MAX_UID,
+    AccountPaths,
+    canonical,
+    directory_name,
+    shard_name,
+    shard_of,
+)
+from rmail_kernel.storage.filesystem.lock import AccountLock, Intent
+from rmail_kernel.storage.filesystem.tables import AccountRow, MailboxRow
+
+RESERVE_UIDS = 1000
+RESERVE_MODSEQS = 10_000
+
+
+@dataclass(slots=True)
+class _Shard:
+    """A shard directory that this transaction changes."""
+
+    mailbox: int
+    number: int
+    path: Path
+    is_known: bool  # nothing had changed it behind our back
+
+
+@dataclass(slots=True)
+class _Made:
+    """A file that exists because of this transaction; `source`: where it was before, if renamed."""
+
+    path: Path
+    source: Path | None = None
+
+
+class Transaction:
+    """See the module.
+
+    Attributes:
+        now: the time of the batch in seconds since the epoch.
+        changes: MODSEQ by id of each mailbox that changed.
+        unlinks, renames: files (mailbox, uid, flags) that follow the commit.
+    """
+
+    def __init__(
+        self, paths: AccountPaths, owner: Owner, db: apsw.Connection, lock: AccountLock, now: int
+    ) -> None:
+        self.paths = paths
+        self.owner = owner
+        self.db = db
+        self.now = now
+        self.changes: dict[int, int] = {}
+        self.unlinks: list[tuple[MailboxRow, int, int]] = []
+        self.renames: list[tuple[MailboxRow, int, int]] = []
+        self.has_directories = False
+        self._lock = lock
+        self._made: list[_Made] = []
+        self._shards: dict[tuple[int, int], _Shard] = {}
+        self._unsynced: set[Path] = set()
+        self._mailboxes: dict[int, MailboxRow] = {}
+        self._account = tables.account_row(db)
+        self._committed_modseq = self._account.modseq
+
+    # -- one operation ---------------------------------------------------------------------
+
+    def begin(self) -> int:
+        """Starts an operation; returns the mark for `undo`."""
+        self.db.execute("SAVEPOINT operation")
+        return len(self._made)
+
+    def end(self) -> None:
+        """Keeps what the operation did."""
+        for row in self._mailboxes.values():
+            tables.save_mailbox(self.db, row)
+        tables.save_account(self.db, self._account)
+        self.db.execute("RELEASE operation")
+        self._mailboxes.clear()
+
+    def undo(self, mark: int) -> None:
+        """Undoes the operation since `begin`, its files too."""
+        self.undo_files(mark)
+        self._mailboxes.clear()
+        self._shards = {key: one for key, one in self._shards.items() if one.path.is_dir()}
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK TO operation")
+            self.db.execute("RELEASE operation")
+            reserved = self._account.modseq_reserved
+            self._account = tables.account_row(self.db)
+            self._account.modseq_reserved = reserved
+
+    def undo_files(self, mark: int = 0) -> None:
+        """Takes back files made since `mark`, newest first."""
+        while len(self._made) > mark:
+            made = self._made.pop()
+            if made.source is not None:
+                made.path.rename(made.source)
+            elif made.path.is_dir():
+                _remove_directory(made.path)
+            else:
+                made.path.unlink(missing_ok=True)
+
+    # -- counters --------------------------------------------------------------------------
+
+    @property
+    def account(self) -> AccountRow:
+        """The counters of the account, to be changed in place."""
+        return self._account
+
+    def next_modseq(self) -> int:
+        """The MODSEQ of this operation (RFC 7162 3.1: strictly ascending)."""
+        row = self._account
+        row.modseq += 1
+        if row.modseq >= row.modseq_reserved:
+            row.modseq_reserved = row.modseq + RESERVE_MODSEQS
+            self.write_counters(durable=True)
+        return row.modseq
+
+    def write_counters(self, *, durable: bool) -> None:
+        """Writes mail.json; the MODSEQ in it is one that was committed."""
+        value = self._account.as_json() | {"modseq": self._committed_modseq}
+        write_json(self.paths.counters, value, self.owner, durable=durable)
+
+    def mailbox(self, mailbox: str | int) -> MailboxRow:
+        """A mailbox, to be changed in place.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.find(mailbox)
+        if found is None:
+            raise NotFound("No such mailbox", mailbox=mailbox)
+        return found
+
+    def find(self, mailbox: str | int) -> MailboxRow | None:
+        """A mailbox by name or id, or None."""
+        if isinstance(mailbox, str):
+            try:
+                mailbox = canonical(mailbox)
+            except Invalid:
+                return None
+            for row in self._mailboxes.values():
+                if row.name == mailbox:
+                    return row
+        elif mailbox in self._mailboxes:
+            return self._mailboxes[mailbox]
+        found = tables.mailbox_row(self.db, mailbox)
+        if found is None or found.id in self._mailboxes:
+            return None  # the row in the database has its old name
+        self._mailboxes[found.id] = found
+        return found
+
+    def track(self, row: MailboxRow) -> None:
+        """Takes a new mailbox row into the transaction."""
+        self._mailboxes[row.id] = row
+
+    def forget(self, row: MailboxRow) -> None:
+        """Drops a mailbox row that was deleted."""
+        self._mailboxes.pop(row.id, None)
+
+    def touched(self, row: MailboxRow, modseq: int) -> None:
+        """Notes that a mailbox changed."""
+        row.highestmodseq = modseq
+        self.changes[row.id] = modseq
+
+    def book(self, size_bytes: int, messages: int, limit_bytes: int | None) -> None:
+        """Adds to what the account uses.
+
+        Raises:
+            QuotaExceeded: it would pass the limit.
+        """
+        row = self._account
+        used_bytes = row.used_bytes + size_bytes
+        if limit_bytes is not None and size_bytes > 0 and used_bytes > limit_bytes:
+            raise QuotaExceeded("The account is over its quota", used_bytes=row.used_bytes)
+        row.used_bytes = used_bytes
+        row.used_messages += messages
+
+    def allocate(self, row: MailboxRow, count: int) -> range:
+        """The next UIDs of a mailbox, never given out before (RFC 9051 2.3.1.1)."""
+        found = range(row.uidnext, row.uidnext + count)
+        if found.stop > MAX_UID:
+            raise Temporary("The mailbox has no UIDs left", mailbox=row.name)
+        row.uidnext = found.stop
+        if row.uidnext > row.uid_reserved:
+            row.uid_reserved = row.uidnext + RESERVE_UIDS
+            self.write_status(row)
+        return found
+
+    def write_status(self, row: MailboxRow) -> None:
+        """Writes the mailbox's status.json durably, before what depends on it is committed."""
+        tables.write_status(self.paths.mailbox(row.name), row, self.owner, durable=True)
+
+    # -- files -----------------------------------------------------------------------------
+
+    def intend(self, row: MailboxRow, uids: Sequence[int]) -> None:
+        """Records that files with these ascending UIDs are about to be made."""
+        directory = directory_name(row.name)
+        self._lock.intend([Intent(directory, a, b) for a, b in _ranges(uids)])
+
+    def intend_directory(self, source: str, target: str | None) -> None:
+        """Has a mailbox directory renamed (None: removed) after the commit."""
+        self.db.execute(
+            "INSERT INTO pending_directory (source, target) VALUES (?, ?)", (source, target)
+        )
+        self._lock.intend([])
+        self.has_directories = True
+
+    def shard(self, row: MailboxRow, uid: int) -> Path:
+        """The directory for a message; to be called before anything in it changes."""
+        number = shard_of(uid)
+        path = self.paths.mailbox(row.name) / shard_name(number)
+        return self._watch(row.id, number, path)
+
+    def mailboxes(self) -> Path:
+        """The directory of the mailboxes; to be called before anything in it changes."""
+        return self._watch(0, 0, self.paths.mailboxes)
+
+    def _watch(self, mailbox: int, number: int, path: Path) -> Path:
+        found = self._shards.get((mailbox, number))
+        if found is None:
+            found = _Shard(mailbox, number, path, self._is_known(mailbox, number, path))
+            self._shards[mailbox, number] = found
+        return found.path
+
+    def _is_known(self, mailbox: int, number: int, path: Path) -> bool:
+        try:
+            mtime_ns = os.stat(path).st_mtime_ns
+        except FileNotFoundError:
+            make_directory(path, self.owner)
+            self._unsynced.add(path.parent)
+            return True
+        return self.stored_mtime(mailbox, number) == mtime_ns
+
+    def stored_mtime(self, mailbox: int, number: int) -> int | None:
+        """The mtime of a shard as we left it, in nanoseconds; None: never seen."""
+        found = schema.value(
+            self.db, "SELECT mtime_ns FROM shard WHERE mailbox=? AND shard=?", mailbox, number
+        )
+        return None if found is None else int(found)
+
+    def rename_in(self, source: Path, target: Path) -> None:
+        """Moves a file into a shard; undone when the operation fails."""
+        source.rename(target)
+        self._made.append(_Made(target, source))
+        self._unsynced.add(target.parent)
+
+    def made(self, path: Path) -> None:
+        """Notes a new file or directory, removed again when the operation fails."""
+        self._made.append(_Made(path))
+        self._unsynced.add(path.parent)
+
+    def sync(self) -> None:
+        """Makes new names durable and notes the shards' mtimes, so that our own changes are not
+        taken for somebody else's.
+        """
+        for path in self._unsynced:
+            if path.is_dir():
+                sync_directory(path)
+        self._unsynced.clear()
+        self.note_shards()
+
+    def note_shards(self) -> None:
+        """Stores the mtime of every shard that only we have changed."""
+        for shard in self._shards.values():
+            if shard.is_known and shard.path.is_dir():
+                self.db.execute(
+                    "REPLACE INTO shard (mailbox, shard, mtime_ns) VALUES (?, ?, ?)",
+                    (shard.mailbox, shard.number, os.stat(shard.path).st_mtime_ns),
+                )
+        self._shards.clear()
+
+
+def _ranges(uids: Sequence[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for uid in uids:
+        if found and uid == found[-1][1] + 1:
+            found[-1] = (found[-1][0], uid)
+        else:
+            found.append((uid, uid))
+    return found
+
+
+def _remove_directory(path: Path) -> None:
+    """Removes a mailbox directory that was made for nothing: its shards and files are gone."""
+    for entry in list(path.iterdir()):
+        if entry.is_dir():
+            entry.rmdir()
+        else:
+            entry.unlink()
+    path.rmdir()

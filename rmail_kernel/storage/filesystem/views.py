@@ -1,0 +1,113 @@
+"""Shared snapshots of mailboxes: loaded once per process, then advanced by what changed.
+
+Sessions hold older views, so nothing in them may change: new messages are appended behind the part
+that a view may look at, changed flags and expunges go to copies.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import apsw
+
+from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
+from rmail_kernel.storage.mail import Changed, Changes, MailboxView
+
+FEW = 500
+"""Rows that may be read on the event loop; more go to a thread."""
+
+
+def load(db: apsw.Connection, row: MailboxRow) -> MailboxView:
+    """A view read from the database; `db` and `row` stand in one snapshot."""
+    uids, flags = array("I"), array("I")
+    found = db.execute("SELECT uid, flags FROM message WHERE mailbox=? ORDER BY uid", (row.id,))
+    for uid, word in found:
+        uids.append(uid)
+        flags.append(word)
+    return _view(row, uids, flags)
+
+
+def _view(row: MailboxRow, uids: array[int], flags: array[int]) -> MailboxView:
+    return MailboxView(
+        MailboxId(row.id),
+        row.uidvalidity,
+        Uid(row.uidnext),
+        ModSeq(row.highestmodseq),
+        row.total,
+        uids,
+        flags,
+        row.keywords,
+    )
+
+
+def read_changes(
+    db: apsw.Connection, row: MailboxRow, since: int, limit: int = -1
+) -> Changes | None:
+    """What happened after `since`; None: more than `limit` rows. In one snapshot with `row`."""
+    changed: list[Changed] = []
+    vanished: list[Uid] = []
+    if since < row.highestmodseq:
+        sql = "SELECT uid, flags, modseq FROM message WHERE mailbox=? AND modseq>? LIMIT ?"
+        changed = [Changed(*found) for found in schema.rows(db, sql, row.id, since, limit)]
+        sql = "SELECT uid FROM expunged WHERE mailbox=? AND modseq>? LIMIT ?"
+        vanished = [Uid(uid) for (uid,) in schema.rows(db, sql, row.id, since, limit)]
+    if limit >= 0 and limit in (len(changed), len(vanished)):
+        return None
+    changed.sort(key=_uid)
+    vanished.sort()
+    upto, uidnext = ModSeq(row.highestmodseq), Uid(row.uidnext)
+    is_truncated = since < row.floor
+    return Changes(ModSeq(since), upto, uidnext, changed, vanished, row.keywords, is_truncated)
+
+
+def _uid(changed: Changed) -> int:
+    return changed.uid
+
+
+def advance(view: MailboxView, row: MailboxRow, changes: Changes) -> MailboxView | None:
+    """The view after `changes`; None: they do not reach back to it, load it anew."""
+    if changes.is_truncated or view.uidvalidity != row.uidvalidity:
+        return None
+    uids, flags, total = view.uids, view.flags, view.total
+    if len(uids) != total or len(flags) != total:
+        uids, flags = uids[:total], flags[:total]  # a newer view has grown these arrays
+    if changes.vanished:
+        uids, flags = _without(uids, flags, changes.vanished)
+    last = uids[-1] if uids else 0
+    fresh = [one for one in changes.changed if one.uid > last]
+    if len(fresh) < len(changes.changed) and flags is view.flags:
+        flags = flags[:]
+    for one in changes.changed[: len(changes.changed) - len(fresh)]:
+        flags[bisect_left(uids, one.uid)] = one.flags
+    uids, flags = _extended(uids, flags, fresh)
+    return _view(row, uids, flags) if len(uids) == row.total else None
+
+
+def _without(
+    uids: array[int], flags: array[int], vanished: Sequence[Uid]
+) -> tuple[array[int], array[int]]:
+    gone = set(vanished)
+    kept = [index for index, uid in enumerate(uids) if uid not in gone]
+    return array("I", [uids[i] for i in kept]), array("I", [flags[i] for i in kept])
+
+
+def _extended(
+    uids: array[int], flags: array[int], fresh: Sequence[Changed]
+) -> tuple[array[int], array[int]]:
+    if not fresh:
+        return uids, flags
+    more_uids = array("I", [one.uid for one in fresh])
+    more_flags = array("I", [one.flags for one in fresh])
+    try:
+        uids.extend(more_uids)
+    except BufferError:  # somebody looks at it through a memoryview
+        uids = uids + more_uids
+    try:
+        flags.extend(more_flags)
+    except BufferError:
+        flags = flags + more_flags
+    return uids, flags
