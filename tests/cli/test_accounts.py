@@ -146,6 +146,7 @@ def test_a_domain_in_use_is_not_removed(rmail: Rmail) -> None:
 
 
 def test_aliases_keep_their_order(rmail: Rmail) -> None:
+    rmail("user", "add", ALICE, "--password", "x")
     for pattern, target in (("sales-.*", "alice"), ("info", "bob@example.org")):
         assert rmail("alias", "add", "example.com", pattern, target).code == 0
     rows = rmail("alias", "list", "example.com", "--json").data
@@ -159,10 +160,12 @@ def test_aliases_keep_their_order(rmail: Rmail) -> None:
 
 
 def test_a_bad_alias_is_refused(rmail: Rmail) -> None:
+    assert "no user alice" in rmail("alias", "add", "example.com", "a", "alice").refusal()
+    rmail("user", "add", ALICE, "--password", "x")
     assert "pattern" in rmail("alias", "add", "example.com", "(", "alice").refusal().lower()
     assert "no domain" in rmail("alias", "add", "example.org", "a", "alice").refusal()
     rmail("alias", "add", "example.com", "a", "alice")
-    rmail("alias", "add", "example.com", "a", "bob").failure()
+    rmail("alias", "add", "example.com", "a", "x@example.org").failure()
     assert "has no alias b" in rmail("alias", "remove", "example.com", "b").failure()
 
 
@@ -179,6 +182,7 @@ def test_what_root_writes_belongs_to_the_owner_of_the_store(rmail: Rmail, store:
     rmail("domain", "add", "example.org")
     rmail("alias", "add", "example.com", "a", "alice")
     rmail("user", "show", ALICE)
+    rmail("unban", "192.0.2.1")
     others = [path for path in store.rglob("*") if path.stat().st_uid != nobody]
     assert others == []
 

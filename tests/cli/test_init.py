@@ -120,3 +120,25 @@ def test_the_secret_is_not_printed(rmail: Rmail, folder: Path) -> None:
     shown = outcome.out + rmail("config", "show").out + rmail("config", "show", "--json").out
     assert secret not in shown
     assert "***" in shown
+
+
+class Terminal(io.StringIO):
+    """Answers typed at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_it_asks_for_what_it_is_not_told(rmail: Rmail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("example.org\n\n"))
+    assert rmail("init", "--password", "secret").code == 0
+    (user,) = rmail("user", "list", "--json").data
+    assert user["address"] == "admin@example.org"  # the proposal, taken by an empty answer
+
+
+def test_an_abandoned_question_writes_nothing(
+    rmail: Rmail, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    assert rmail("init").code != 0
+    assert tree(folder) == {}
