@@ -29,6 +29,8 @@ GET /admin/users/{username}
 PATCH /admin/users/{username}
 DELETE /admin/users/{username}
 PUT /admin/users/{username}/password
+GET /.well-known/autoconfig/mail/config-v1.1.xml
+POST /autodiscover/autodiscover.xml
 """
 
 

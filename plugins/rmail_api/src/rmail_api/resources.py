@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from rmail_api import aliases, flags, folders, login, message, messages, password, send, user, users
+from rmail_api import (
+    aliases,
+    autoconfig,
+    autodiscover,
+    flags,
+    folders,
+    login,
+    message,
+    messages,
+    password,
+    send,
+    user,
+    users,
+)
 from rmail_kernel.http import Route
 from rmail_kernel.kernel import Kernel
 
-_MODULES = (login, folders, messages, message, flags, send, aliases, users, user, password)
+_MODULES = (
+    login, folders, messages, message, flags, send, aliases, users, user, password, autoconfig,
+    autodiscover,
+)  # fmt: skip
 
 
 def routes(kernel: Kernel) -> list[Route]:
