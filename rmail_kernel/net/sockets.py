@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,17 +15,21 @@ from rmail_kernel.errors import ConfigError
 from rmail_kernel.net.listeners import Listener
 
 _log = structlog.get_logger("rmail.sockets")
+_BIND_AGAIN_S = 0.05
 _TCP_LISTEN = "0A"  # state of /proc/net/tcp
 
 
 def open_listeners(
-    listeners: Iterable[Listener], inherited: Mapping[str, socket.socket]
+    listeners: Iterable[Listener],
+    inherited: Mapping[str, socket.socket],
+    patience_s: float = 0.0,
 ) -> dict[str, socket.socket]:
     """One listening socket per listener, by name.
 
     Args:
         inherited: sockets by listener name that are used instead of new ones; one without a
             listener is closed, or its clients would wait for ever.
+        patience_s: how long to wait, blocking, for ports in use to become free.
 
     Raises:
         ConfigError: a port is in use, needs rights, or the host is not an address of this machine;
@@ -34,6 +39,7 @@ def open_listeners(
     for name in inherited.keys() - {listener.name for listener in listeners}:
         _log.warning("inherited socket closed: no listener has its name", listener=name)
         inherited[name].close()
+    deadline = time.monotonic() + patience_s
     sockets: dict[str, socket.socket] = {}
     own: list[socket.socket] = []
     try:
@@ -41,7 +47,7 @@ def open_listeners(
             if listener.name in inherited:
                 sockets[listener.name] = inherited[listener.name]
                 continue
-            sockets[listener.name] = _open(listener)
+            sockets[listener.name] = _open(listener, deadline)
             own.append(sockets[listener.name])
     except ConfigError:
         for opened in own:
@@ -55,7 +61,7 @@ def ports(sockets: Mapping[str, socket.socket]) -> dict[str, int]:
     return {name: opened.getsockname()[1] for name, opened in sockets.items()}
 
 
-def _open(listener: Listener) -> socket.socket:
+def _open(listener: Listener, deadline: float) -> socket.socket:
     try:
         family, address = _resolve(listener)
         opened = socket.socket(family, socket.SOCK_STREAM)
@@ -66,13 +72,25 @@ def _open(listener: Listener) -> socket.socket:
         if family == socket.AF_INET6:
             both = listener.host == "::"
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
-        opened.bind(address)
+        _bind(opened, address, deadline)
         opened.listen(listener.backlog)
         opened.setblocking(False)
     except OSError as error:
         opened.close()
         raise ConfigError(_explain(error, listener)) from error
     return opened
+
+
+def _bind(opened: socket.socket, address: tuple[str, int], deadline: float) -> None:
+    while True:
+        try:
+            opened.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise
+            time.sleep(_BIND_AGAIN_S)
+        else:
+            return
 
 
 def _resolve(listener: Listener) -> tuple[socket.AddressFamily, tuple[str, int]]:

@@ -48,7 +48,7 @@ def configure(settings: LogSettings) -> None:
         logger_factory=_Line,
         cache_logger_on_first_use=False,  # SIGHUP may change the level
     )
-    _route_standard_library([*shared, *renderers], level)
+    _route_standard_library([*shared, _add_name, *renderers], level)
 
 
 def mask_secrets(
@@ -79,6 +79,7 @@ def _add_name(
 ) -> MutableMapping[str, Any]:
     if isinstance(logger, _Line):
         event["logger"] = logger.name
+    event["pid"] = os.getpid()
     return event
 
 

@@ -65,7 +65,9 @@ def _run_supervisor(
     with ExitStack() as stack:
         presence.refuse_second(settings.mail_root)
         kernel = load_kernel(settings)
-        sockets = open_listeners(possible_listeners(kernel), activation.take(os.environ))
+        listeners = possible_listeners(kernel)
+        patience_s = presence.ORPHANS_S if presence.was_killed(settings.mail_root) else 0.0
+        sockets = open_listeners(listeners, activation.take(os.environ), patience_s)
         privileges.drop(settings.process.user, settings.mail_root)
         stack.enter_context(presence.only_server(settings.mail_root))
         supervisor = Supervisor(settings, sockets, Reloader(kernel, config_path), on_ready)

@@ -14,6 +14,7 @@ from rmail_kernel.process import runfiles
 from rmail_kernel.process.lease import try_lock
 
 PORTS_FILE = "ports.json"
+ORPHANS_S = 5.0  # what workers may take to notice that their supervisor was killed
 LOCK_FILE = "supervisor.lock"
 
 
@@ -24,9 +25,9 @@ def refuse_second(mail_root: Path) -> None:
         ConfigError: another server has it (with its pid).
     """
     path = mail_root / "run" / LOCK_FILE
-    if not path.exists():
-        return
     with _config_errors(mail_root):
+        if not path.exists():
+            return
         descriptor = try_lock(path)
     if descriptor is None:
         raise _served_already(mail_root, path)
@@ -72,6 +73,13 @@ def publish_ports(mail_root: Path, ports: Mapping[str, int]) -> None:
     """Writes ports.json: every worker accepts."""
     path = mail_root / "run" / PORTS_FILE
     runfiles.write(mail_root, path, orjson.dumps(dict(ports)) + b"\n", 0o644)
+
+
+def was_killed(mail_root: Path) -> bool:
+    """Whether the last server ended without clearing up. Its workers may take a moment to notice
+    and still listen. Ask while no server runs.
+    """
+    return (mail_root / "run" / PORTS_FILE).exists()
 
 
 def retract_ports(mail_root: Path) -> None:

@@ -56,7 +56,8 @@ class Server:
     async def _start(self) -> None:
         root = self._settings.mail_root
         presence.refuse_second(root)
-        sockets = open_listeners(possible_listeners(self.kernel), self._inherited)
+        patience_s = presence.ORPHANS_S if presence.was_killed(root) else 0.0
+        sockets = open_listeners(possible_listeners(self.kernel), self._inherited, patience_s)
         for opened in sockets.values():
             self._cleanup.callback(opened.close)
         privileges.drop(self._settings.process.user, root)

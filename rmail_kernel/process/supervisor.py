@@ -188,6 +188,7 @@ class Supervisor:
         folder = runfiles.make_folder(self._settings.mail_root, "run", "metrics")
         clean(folder)
         environ = {**os.environ, FOLDER_VARIABLE: str(folder)}
+        environ.pop("NOTIFY_SOCKET", None)  # the supervisor speaks for all
         if self._settings.exchange_api.token_secret is None:
             environ.setdefault(TOKEN_VARIABLE, secrets.token_urlsafe(48))
         return environ

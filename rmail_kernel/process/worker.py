@@ -45,6 +45,7 @@ class _Channel:
         os.dup2(nothing, 0)
         os.close(nothing)
         os.dup2(2, 1)
+        self.has_reported = False
 
     async def open(self) -> None:
         self._reader = asyncio.StreamReader(limit=_MAX_SETTINGS_BYTES)
@@ -58,6 +59,7 @@ class _Channel:
         return settings_pipe.parse(line) if line.endswith(b"\n") else None
 
     def report(self, report: Report) -> None:
+        self.has_reported = True
         with suppress(BrokenPipeError):  # the supervisor is gone
             os.write(self._outgoing, msgspec.json.encode(report) + b"\n")
 
@@ -83,6 +85,8 @@ async def _serve(channel: _Channel) -> int:
     try:
         return await _run(settings, channel, asked_to_end)
     except RmailError as error:
+        if channel.has_reported:  # the supervisor listens until then
+            _log.error("worker failed", reason=error.safe)
         channel.report(
             Report(failed=error.safe[:_MAX_REASON], is_config=isinstance(error, ConfigError))
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def test_a_port_in_use_names_port_and_process_and_closes_what_was_opened() -> No
         assert len(os.listdir("/proc/self/fd")) == before
     assert f"smtp: port {port} on 127.0.0.1 is in use" in caught.value.safe
     assert f"(pid {os.getpid()})" in caught.value.safe
+
+
+def test_with_patience_a_port_is_taken_once_it_becomes_free() -> None:
+    holder = socket.create_server(("127.0.0.1", 0))
+    port = holder.getsockname()[1]
+    releasing = threading.Timer(0.2, holder.close)
+    releasing.start()
+    open_listeners([listener("smtp", port)], {}, patience_s=20)["smtp"].close()
+    releasing.join()
 
 
 def test_a_host_that_is_not_ours_is_refused() -> None:

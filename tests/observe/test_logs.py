@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -26,7 +28,7 @@ def restore() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def lines(capture: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+def lines(capture: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capture.readouterr().err.splitlines()]
 
 
@@ -39,6 +41,7 @@ def test_a_line_has_time_level_logger_event_and_the_session(
         structlog.get_logger("rmail.test").info("stored", uid=7)
     [line] = lines(capfd)
     assert line.pop("timestamp").endswith("Z")
+    assert line.pop("pid") == os.getpid()
     assert line == {
         "level": "info",
         "logger": "rmail.test",

@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from rmail_kernel import Kernel, config, hookimpl
 from rmail_kernel.errors import ConfigError, PluginError
+from rmail_kernel.http.routes import Access, Route
 from rmail_kernel.net.listeners import Listener
 from rmail_kernel.process.single import Server, serve_in_process
 
@@ -65,6 +67,36 @@ async def test_a_plugin_object_is_served_from_start_to_stop(tmp_path: Path) -> N
     assert not published.exists()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", server.ports["greeter"])
+
+
+class Routes:
+    """Has routes, or might have had some."""
+
+    def __init__(self, *routes: Route) -> None:
+        self._routes = routes
+
+    @hookimpl
+    def register_routes(self) -> tuple[Route, ...]:
+        return self._routes
+
+
+async def answer(_: web.Request) -> web.Response:
+    return web.Response(text="hello")
+
+
+async def test_http_is_up_when_there_is_a_route_and_only_then(tmp_path: Path) -> None:
+    http = {"host": "127.0.0.1", "port": 0, "tls_port": None}
+    route = Route("GET", "/hello", answer, Access.PUBLIC)
+    for routes, names in ((Routes(), set()), (Routes(route), {"http"})):
+        server = Server(settings(tmp_path, http=http), extra_plugins={"routes": routes})
+        await server.start()
+        assert set(server.ports) == names
+        for path in ("/hello", "/healthz", "/readyz", "/metrics") if names else ():
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["http"])
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+        await server.stop()
 
 
 async def test_two_listeners_of_one_name_are_refused(tmp_path: Path) -> None:

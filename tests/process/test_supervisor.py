@@ -53,6 +53,17 @@ def test_workers_end_when_the_supervisor_is_killed(server: ServerProcess) -> Non
     assert server.pid() not in pids
 
 
+def test_a_server_takes_its_ports_back_at_once_after_it_was_killed(server: ServerProcess) -> None:
+    server.start(1)
+    server.configure(probe={"port": server.ports["probe"]}, tls={"enabled": False})
+    for workers in (1, 0, 1):
+        server.signal(signal.SIGKILL)
+        server.end()
+        server.start(workers)
+        with server.connect() as client:
+            assert client.ask("ping") == "pong"
+
+
 def test_a_second_server_of_the_store_is_refused_in_one_line(server: ServerProcess) -> None:
     server.start(1)
     first = server.process
