@@ -33,6 +33,7 @@ PORTS: dict[str, dict[str, int]] = {
     "imap": {"port": 2143, "imaps_port": 2993},
     "http": {"port": 9002, "tls_port": 9003},
 }
+_WEB = ("http", "https")
 
 
 def dev(config: Config = DEFAULT_CONFIG, workers: Workers = None) -> int:
@@ -86,10 +87,12 @@ def announcement(
         ports: real port by listener name.
         is_demo: whether the demo account is there.
     """
-    rows = {name: f"{hosts[name]}:{port}" for name, port in ports.items()}
-    if "http" in ports:
-        path = "/webmail" if "webmail" in settings.plugins else "/"
-        rows["web"] = f"http://{rows['http']}{path}"
+    rows = {
+        name: f"{name}://{hosts[name]}:{port}/" if name in _WEB else f"{hosts[name]}:{port}"
+        for name, port in ports.items()
+    }
+    if "http" in ports and "webmail" in settings.plugins:
+        rows["web"] = f"{rows['http']}webmail"
     rows["store"] = str(settings.mail_root)
     rows["settings"] = str(config.resolve())
     demo_login = f"{LOGIN}, password {PASSWORD}"

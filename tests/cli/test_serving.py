@@ -79,7 +79,8 @@ def test_dev_makes_a_demo_and_prints_how_to_log_in(
     with serving(folder, "dev", "--workers", workers) as printed:
         assert printed["login"] == "alice@example.com, password wonderland"
         assert {"smtp", "submission", "smtps", "imap", "imaps"} <= printed.keys()
-        assert printed["web"].startswith("http://127.0.0.1:")
+        assert printed["http"].startswith("http://127.0.0.1:")
+        assert "web" not in printed  # no plugin has pages
         port = int(printed["imap"].rpartition(":")[2])
         assert log_in(port, dev.PASSWORD) == "OK"
 
