@@ -55,6 +55,8 @@ async def _receive(session: SmtpSession) -> Content | Reply:
         dot = DotReader(writer.write)
         while (surplus := dot.feed(await session.wire.chunk())) is None:
             pass
+        # Delivery may take long, and with everything sent at once 354 has not gone out yet.
+        await session.wire.flush()
         session.wire.unread(surplus)  # RFC 2920: the next command may be there already
         return writer.finish() if dot.flaw is None else _FLAWS[dot.flaw]
 

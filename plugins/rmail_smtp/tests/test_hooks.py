@@ -1,0 +1,186 @@
+"""Policy hooks are asked at their stage, and a broken plugin costs a 4xx, never the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from rmail_kernel import Defer, Delivery, Discard, Reject, SessionInfo, hookimpl, hookspecs
+from rmail_kernel.model import Address
+from rmail_kernel.testing import RunningServer, Transcript
+
+Greeter = Callable[[Transcript], Awaitable[list[str]]]
+ONE = """
+    C: MAIL FROM:<carol@remote.test>
+    S: 250 *
+    C: RCPT TO:<alice@example.com>
+    S: 250 *
+    C: DATA
+    S: 354 *
+    C: Subject: hello
+    C: .
+"""
+
+
+class Policy:
+    """Answers by what the test put into it."""
+
+    def __init__(self) -> None:
+        self.connect: Reject | Defer | None = None
+        self.mail_from: Reject | Defer | None = None
+        self.rcpt: Reject | Defer | None = None
+        self.deliver: Callable[[Delivery], Awaitable[object]] | None = None
+
+    @hookimpl
+    async def on_connect(self, session: SessionInfo) -> Reject | Defer | None:
+        assert session.peer_host == "127.0.0.1"
+        return self.connect
+
+    @hookimpl
+    async def on_mail_from(self, sender: Address | None) -> Reject | Defer | None:
+        assert sender == Address("carol", "remote.test")
+        return self.mail_from
+
+    @hookimpl
+    async def on_rcpt(self, recipient: Address) -> Reject | Defer | None:
+        assert recipient.domain == "example.com"
+        return self.rcpt
+
+    @hookimpl
+    async def on_deliver(self, delivery: Delivery) -> Delivery | None:
+        if self.deliver is None:
+            return None
+        return cast("Delivery | None", await self.deliver(delivery))
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return Policy()
+
+
+@pytest.fixture
+def rmail_extra_plugins(policy: Policy) -> dict[str, object]:
+    return {"policy": policy}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reply"),
+    [(Reject("Go away"), "554 5.7.1 Go away"), (Defer("Later"), "421 4.7.1 Later")],
+)
+async def test_on_connect_answers_in_place_of_the_greeting(
+    rmail_server: RunningServer, policy: Policy, verdict: Reject | Defer, reply: str
+) -> None:
+    policy.connect = verdict
+    async with rmail_server.connect("smtp") as client:
+        await client.expect(reply)
+        await client.expect_close()
+
+
+async def test_stages_are_refused_one_by_one(
+    rmail_server: RunningServer, say_hello: Greeter, policy: Policy
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        policy.mail_from = Reject("Not from there", 554, "5.7.7")
+        await client.run("C: MAIL FROM:<carol@remote.test>\nS: 554 5.7.7 Not from there")
+        policy.mail_from = None
+        policy.rcpt = Defer("Greylisted", 450, "4.7.1")
+        await client.run("""
+            C: MAIL FROM:<carol@remote.test>
+            S: 250 *
+            C: RCPT TO:<alice@example.com>
+            S: 450 4.7.1 Greylisted
+        """)
+
+
+async def test_a_verdict_cannot_break_the_protocol(
+    rmail_server: RunningServer, say_hello: Greeter, policy: Policy
+) -> None:
+    policy.mail_from = Reject("two\r\n250 lines ü " + "x" * 600, 250, "2.0.0")
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.run("C: MAIL FROM:<carol@remote.test>\nS: 550 5.7.1 two??250 lines ? xxx*")
+        await client.run("C: NOOP\nS: 250 *")
+
+
+async def _reject(_: Delivery) -> object:
+    return Reject("No thanks", 550, "5.7.1")
+
+
+async def _defer(_: Delivery) -> object:
+    return Defer("Busy", 451, "4.7.1")
+
+
+async def _discard(_: Delivery) -> object:
+    return Discard("spam")
+
+
+async def _raise(_: Delivery) -> object:
+    raise RuntimeError("secret detail")
+
+
+async def _rubbish(_: Delivery) -> object:
+    return "ok"
+
+
+async def _hang(_: Delivery) -> object:
+    await asyncio.Event().wait()
+    return None
+
+
+async def _bad_mailbox(delivery: Delivery) -> object:
+    return delivery.with_mailbox("x" * 2000)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reply"),
+    [
+        (_reject, "550 5.7.1 No thanks"),
+        (_defer, "451 4.7.1 Busy"),
+        (_discard, "250 2.6.0 *"),
+        (_raise, "451 4.3.0 Temporary failure, try again later"),
+        (_rubbish, "451 4.3.0 Temporary failure, try again later"),
+        (_hang, "451 4.3.0 Temporary failure, try again later"),
+        (_bad_mailbox, "451 4.3.0 Temporary failure, try again later"),
+    ],
+)
+async def test_on_deliver_decides_the_answer_to_the_final_dot(
+    rmail_server: RunningServer,
+    say_hello: Greeter,
+    policy: Policy,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: Callable[[Delivery], Awaitable[object]],
+    reply: str,
+) -> None:
+    monkeypatch.setattr(hookspecs.on_deliver, "rmail_deadline_s", 0.1)
+    policy.deliver = behaviour
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.run(ONE + f"S: {reply}")
+        assert await rmail_server.messages("alice") == []
+        policy.deliver = None
+        await client.run(ONE + "S: 250 *")
+    assert len(await rmail_server.messages("alice")) == 1
+
+
+async def test_an_unexpected_error_shows_an_id_and_nothing_else(
+    rmail_server: RunningServer, say_hello: Greeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(rmail_server.kernel.delivery, "check_recipient", broken)
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        heard = await client.run("""
+            C: MAIL FROM:<carol@remote.test>
+            S: 250 *
+            C: RCPT TO:<alice@example.com>
+            S: 451 4.3.0 Internal error *, try again later
+            C: NOOP
+            S: 250 *
+        """)
+    assert "secret" not in "".join(heard)

@@ -1,0 +1,150 @@
+"""What ends a session: endless lines, errors, chatter, silence, haste, shutdown."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from rmail_kernel.testing import RunningServer, Transcript
+
+Greeter = Callable[[Transcript], Awaitable[list[str]]]
+
+
+async def test_an_endless_line_ends_the_connection(rmail_server: RunningServer) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await client.expect("220 *")
+        await client.send(b"x" * 300_000)
+        await client.expect("500 5.5.2 Line too long")
+        await client.expect_close()
+
+
+async def test_a_line_past_its_commands_limit_costs_the_line_only(
+    rmail_server: RunningServer,
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await client.expect("220 *")
+        await client.send(b"NOOP " + b"x" * 600 + b"\r\n")
+        await client.run("S: 500 5.5.2 Line too long\nC: NOOP\nS: 250 *")
+
+
+async def test_ten_errors_end_the_session(rmail_server: RunningServer) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await client.expect("220 *")
+        await client.send(b"BOGUS\r\n" * 30)
+        for _ in range(10):
+            await client.expect("500 5.5.2 *")
+        await client.expect("421 4.7.0 Too many errors")
+        await client.expect_close()
+
+
+class TestChatter:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"max_idle_commands": 100}}
+
+    async def test_commands_without_mail_are_counted(self, rmail_server: RunningServer) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await client.expect("220 *")
+            await client.send(b"NOOP\r\n" * 101)
+            for _ in range(101):
+                await client.expect("250 *")
+            await client.expect("421 4.7.0 Too many commands without mail")
+            await client.expect_close()
+
+
+class TestSilence:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"idle_s": 0.1}}
+
+    async def test_a_silent_client_is_dropped(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await say_hello(client)
+            await client.expect("421 4.4.2 *")
+            await client.expect_close()
+
+    async def test_silence_within_a_message_drops_it(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await say_hello(client)
+            await client.send(
+                b"MAIL FROM:<c@remote.test>\r\nRCPT TO:<alice@example.com>\r\n"
+                b"DATA\r\nSubject: x\r\n"
+            )
+            await client.run("S: 250 *\nS: 250 *\nS: 354 *\nS: 421 4.4.2 *")
+            await client.expect_close()
+        assert await rmail_server.messages("alice") == []
+
+
+class TestWholeLife:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"session_s": 0.1}}
+
+    async def test_no_session_lasts_for_ever(self, rmail_server: RunningServer) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await client.run("S: 220 *\nS: 421 4.4.2 *")
+            await client.expect_close()
+
+
+class TestHaste:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"rate_limit": {"whitelist": ["192.0.2.0/24"], "connections_per_minute": 2}}
+
+    async def test_too_many_connections_in_a_minute(self, rmail_server: RunningServer) -> None:
+        for _ in range(2):
+            async with rmail_server.connect("smtp") as client:
+                await client.expect("220 *")
+        async with rmail_server.connect("smtp") as client:
+            await client.expect("421 4.7.0 Too many connections *")
+            await client.expect_close()
+
+
+class TestEarlyTalkers:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"greeting_delay_s": 0.2}}
+
+    async def test_who_speaks_before_the_greeting_is_refused(
+        self, rmail_server: RunningServer
+    ) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await client.run("C: EHLO hasty.test\nS: 554 5.5.1 *")
+            await client.expect_close()
+
+    async def test_who_waits_is_greeted(self, rmail_server: RunningServer) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await client.expect("220 *")
+
+
+async def test_shutdown_ends_idle_sessions_and_lets_transactions_finish(
+    rmail_server: RunningServer, say_hello: Greeter
+) -> None:
+    async with rmail_server.connect("smtp") as idle, rmail_server.connect("smtp") as busy:
+        await say_hello(idle)
+        await say_hello(busy)
+        await busy.run("C: MAIL FROM:<carol@remote.test>\nS: 250 *")
+        rmail_server.kernel.draining.set()
+        await idle.expect("421 4.3.2 *")
+        await idle.expect_close()
+        await busy.run("""
+            C: RCPT TO:<alice@example.com>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: Subject: last
+            C: .
+            S: 250 *
+            S: 421 4.3.2 *
+        """)
+        await busy.expect_close()
+        async with rmail_server.connect("smtp") as late:
+            await late.expect("421 4.3.2 *")
+            await late.expect_close()
+    assert len(await rmail_server.messages("alice")) == 1

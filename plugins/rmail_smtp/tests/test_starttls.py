@@ -1,0 +1,78 @@
+"""STARTTLS: a fresh start, with nothing carried over from the clear text."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from rmail_kernel.testing import RunningServer, Transcript
+
+Greeter = Callable[[Transcript], Awaitable[list[str]]]
+
+
+async def test_the_session_begins_anew_under_tls(
+    rmail_server: RunningServer, say_hello: Greeter
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.run("""
+            C: MAIL FROM:<carol@remote.test>
+            S: 250 *
+            C: STARTTLS now
+            S: 501 5.5.4 *
+            C: STARTTLS
+            S: 220 *
+        """)
+        await client.start_tls()
+        await client.run("""
+            C: MAIL FROM:<carol@remote.test>
+            S: 503 5.5.1 *
+            C: EHLO secure.test
+            S: 250-mail.example.com
+        """)
+        assert "250-STARTTLS" not in await client.until("250 *")
+        await client.run("""
+            C: RCPT TO:<alice@example.com>
+            S: 503 5.5.1 *
+            C: STARTTLS
+            S: 503 5.5.1 *
+            C: MAIL FROM:<carol@remote.test>
+            S: 250 *
+            C: RCPT TO:<alice@example.com>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: Subject: private
+            C: .
+            S: 250 *
+        """)
+    (raw,) = await rmail_server.messages("alice")
+    assert b" with ESMTPS id " in raw
+    assert b"\r\n\t(TLSv1.3 TLS_" in raw
+
+
+async def test_commands_injected_behind_starttls_are_dropped(
+    rmail_server: RunningServer, say_hello: Greeter
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.send(b"STARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@remote.test>\r\n")
+        await client.expect("220 *")
+        await client.start_tls()
+        await client.run("C: RCPT TO:<alice@example.com>\nS: 503 5.5.1 Say HELO or EHLO first")
+
+
+class TestOff:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"tls": {"enabled": False}}
+
+    async def test_without_tls_it_is_neither_offered_nor_taken(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        assert "smtps" not in rmail_server.ports
+        async with rmail_server.connect("smtp") as client:
+            assert "STARTTLS" not in await say_hello(client)
+            await client.run("C: STARTTLS\nS: 502 5.5.1 *")
