@@ -41,7 +41,7 @@ class AuthService:
         sleep: how a slowed-down account waits.
 
     Raises:
-        ConfigError: the whitelist or the token secret cannot be used.
+        ConfigError: the token secret in the environment is too short.
     """
 
     def __init__(
