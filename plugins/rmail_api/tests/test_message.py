@@ -81,7 +81,7 @@ async def test_a_deleted_message_is_gone_and_its_uid_never_comes_back(api: Api) 
 
 @pytest.mark.parametrize(
     "uid",
-    ["0", "-1", "x", "1.0", "99999999999999999999", "4294967296", "4294967295", "%31%30", "٣"],
+    ["0", "-1", "x", "1.0", "99999999999999999999", "4294967296", "4294967295", "%31%30", "%D9%A3"],
 )
 async def test_what_is_not_a_uid_here_is_404(api: Api, uid: str) -> None:
     await api.append(RAW)

@@ -147,9 +147,10 @@ def _people(field: str, values: Sequence[str]) -> tuple[Person, ...]:
 def _person(field: str, value: str) -> Person:
     """One `local@domain` or `Name <local@domain>`."""
     found = addresses(_text(field, value, 1000).encode())
-    if len(found) != 1 or not isinstance(found[0], Mailbox):
+    mailbox = found[0] if len(found) == 1 else None
+    # The parser heals what it can; a sender must see what they typed, not what it was taken for.
+    if not isinstance(mailbox, Mailbox) or mailbox.address not in value:
         raise Invalid(f"{field}: {value[:100]!r} is not a mail address")
-    mailbox = found[0]
     try:
         return Person(mailbox.name or "", Address.parse(mailbox.address))
     except Invalid as error:

@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from rmail_api.addressing import find_message, folder_of, uid_of
+from rmail_api.addressing import find_folder, find_message, uid_of
 from rmail_kernel.content import CHUNK_BYTES
 from rmail_kernel.errors import NotFound
 from rmail_kernel.http import PRINCIPAL, Route, json_response
@@ -51,7 +51,7 @@ async def delete_message(kernel: Kernel, request: web.Request) -> web.Response:
         NotFound: no such folder or message.
     """
     account, uid = request[PRINCIPAL].account, uid_of(request)
-    mailbox = await kernel.mail.status(account, folder_of(request))
+    mailbox = await find_folder(kernel, request)
     removed, _ = await kernel.mail.expunge(account, mailbox.id, [uid], only_deleted=False)
     if not removed:
         raise NotFound("There is no such message")
@@ -63,12 +63,8 @@ async def _send(request: web.Request, content: MessageReader, etag: str) -> web.
         span = _range(request, content.size, etag)
         headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": "message/rfc822"}
         if span is not None and span.start >= span.stop:
-            headers["Content-Range"] = f"bytes */{content.size}"
-            return json_response(
-                {"error": "The range is outside of the message"},
-                416,
-                headers | {"Content-Type": "application/json"},
-            )
+            where = {"Content-Range": f"bytes */{content.size}", "ETag": etag}
+            return json_response({"error": "The range is outside of the message"}, 416, where)
         response = web.StreamResponse(status=200 if span is None else 206, headers=headers)
         if span is not None:
             last = span.stop - 1

@@ -6,7 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
-from rmail_api.addressing import folder_of
+from rmail_api.addressing import find_folder, view_folder
 from rmail_api.config import ApiSettings
 from rmail_api.line_ends import LineEnds
 from rmail_api.summary import SUMMARY_FIELDS, summary_of
@@ -48,7 +48,7 @@ async def list_messages(kernel: Kernel, request: web.Request) -> web.Response:
     offset = query_int(request, "offset", 0, 0, MAX_OFFSET)
     limit = query_int(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
     account = request[PRINCIPAL].account
-    view = await kernel.mail.view(account, folder_of(request))
+    view = await view_folder(kernel, request)
     end = max(view.total - offset, 0)
     uids = [Uid(uid) for uid in view.uids[max(end - limit, 0) : end]]
     rows: list[Fetched] = []
@@ -67,7 +67,7 @@ async def append_message(kernel: Kernel, request: web.Request) -> web.Response:
         NotFound: no such folder. Invalid: an empty body. TooLarge, QuotaExceeded: no room.
     """
     account = request[PRINCIPAL].account
-    mailbox = await kernel.mail.status(account, folder_of(request))
+    mailbox = await find_folder(kernel, request)
     content = await _receive(kernel, request)
     (stored,) = await kernel.mail.append(account, [AppendItem(mailbox.name, content)])
     return json_response(
