@@ -185,7 +185,11 @@ async def on_deliver(delivery: Delivery) -> Delivery | Reject | Defer | Discard 
 
 @hook(Mode.NOTIFY)
 async def on_store(stored: Stored) -> None:
-    """The message is durable. Fires at least once per delivery; nothing can be refused any more."""
+    """The message is durable; nothing can be refused any more.
+
+    Shutdown waits for it; a crash right after the commit may lose the call. What must miss
+    nothing follows `kernel.mail.changes` instead.
+    """
 
 
 @hook(Mode.FIRST, deadline_s=60.0)

@@ -1,23 +1,22 @@
-"""The composition root: builds the services of one process from settings and plugins, starts and
-stops them.
+"""What plugins get: the services of one process as attributes, background work, the drain.
 
-Plugins get this object; its attributes are the public services. It must not know any plugin.
+`composition.py` fills it. It must not know any plugin or the insides of any service.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterator
+import contextvars
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from rmail_kernel import plugins as plugin_loader
 from rmail_kernel.bus import Bus
+from rmail_kernel.clock import Clock
 from rmail_kernel.config import Section, Settings
 from rmail_kernel.observe.metrics import CONNECTIONS, TASK_ERRORS
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from rmail_kernel.delivery.api import DeliveryService
     from rmail_kernel.net.tls import TlsContexts
     from rmail_kernel.storage.accounts import Directory
-    from rmail_kernel.storage.drivers import Storage
     from rmail_kernel.storage.events import EventBus
     from rmail_kernel.storage.mail import MailStore
     from rmail_kernel.storage.state import State
@@ -36,22 +34,6 @@ S = TypeVar("S", bound=Section)
 _log = structlog.get_logger("rmail.kernel")
 
 
-class Clock:
-    """Where time comes from; tests inject another."""
-
-    def now(self) -> datetime:
-        """The current time, aware, UTC."""
-        return datetime.now(UTC)
-
-    def time(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
 class Kernel:
     """The services of one process.
 
@@ -59,6 +41,7 @@ class Kernel:
         settings, bus, clock: configuration, hooks, time.
         mail, directory, state, events: the storage contracts.
         auth, delivery, tls: the kernel's services.
+        closers: what `stop` awaits, last first.
         draining: set when the process is asked to end; sessions finish what they do and close.
         pool: bounded threads for blocking work; use `run` rather than the loop's default executor.
     """
@@ -79,7 +62,8 @@ class Kernel:
         self.pool = ThreadPoolExecutor(settings.process.threads, thread_name_prefix="rmail")
         self.draining = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._storage: Storage | None = None
+        self._telling: set[asyncio.Task[Any]] = set()
+        self.closers: list[Callable[[], Awaitable[None]]] = []
         self._connections = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -91,14 +75,21 @@ class Kernel:
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs blocking work in the pool, with the caller's context variables."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.pool, function, *arguments)
+        context = contextvars.copy_context()
+        return await loop.run_in_executor(self.pool, context.run, function, *arguments)
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Starts a background task that the kernel owns: its failure is logged and counted,
-        shutdown cancels it.
+    def spawn(
+        self, work: Coroutine[Any, Any, Any], name: str, *, is_telling: bool = False
+    ) -> asyncio.Task[Any]:
+        """Starts a background task that the kernel owns: its failure is logged and counted.
+
+        Args:
+            is_telling: it tells others what happened, so shutdown waits for it before it cancels.
         """
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
+        if is_telling:
+            self._telling.add(task)
         task.add_done_callback(self._finished)
         return task
 
@@ -136,49 +127,24 @@ class Kernel:
         available = {plugin.name: plugin for plugin in plugin_loader.installed()}
         self.plugins = plugin_loader.load(self.bus, self.settings.plugins, available)
 
-    async def start(self, events: EventBus | None = None) -> None:
-        """Opens the store, builds the services and tells the plugins; sockets are opened elsewhere.
-
-        Args:
-            events: the bus between processes; None: this process only.
-
-        Raises:
-            ConfigError, PluginError, Temporary: it cannot start; nothing is left open.
-        """
-        from rmail_kernel.auth.service import AuthService
-        from rmail_kernel.delivery.aliases import AliasPlugin
-        from rmail_kernel.delivery.service import Delivering
-        from rmail_kernel.net.tls import TlsContexts
-        from rmail_kernel.process.events import LocalEvents
-        from rmail_kernel.storage.drivers import open_storage
-
-        self.events = events or LocalEvents()
-        self._storage = await open_storage(self)
-        self.mail = self._storage.mail
-        self.directory = self._storage.directory
-        self.state = self._storage.state
-        for domain in self.settings.domains:
-            if not await self.directory.has_domain(domain):
-                await self.directory.add_domain(domain)
-        self.tls = TlsContexts.open(self.settings) if self.settings.tls.enabled else None
-        self.auth = AuthService(self)
-        self.delivery = Delivering(self)
-        self.bus.register(AliasPlugin(self), "aliases")
-        await self.bus.start("on_start", kernel=self)
-
     async def stop(self) -> None:
-        """Ends background work, tells the plugins and closes the store. Idempotent."""
+        """Ends background work, then closes what was opened, last first. Idempotent."""
+        await self._finish_last_words()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._storage is not None:
-            await self.bus.notify("on_stop", kernel=self)
-            storage, self._storage = self._storage, None
-            await storage.close()
+        while self.closers:
+            await self.closers.pop()()
         self.pool.shutdown(wait=True)
+
+    async def _finish_last_words(self) -> None:
+        """Lets tasks that tell others what happened come to their end, within `process.drain_s`."""
+        if telling := [task for task in self._tasks if task in self._telling]:
+            await asyncio.wait(telling, timeout=self.settings.process.drain_s)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        self._telling.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             TASK_ERRORS.labels(task.get_name()).inc()
             _log.error("background task failed", task=task.get_name(), exc_info=error)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from rmail_kernel.auth.passwords import hash_password
+from rmail_kernel.clock import Clock
 from rmail_kernel.errors import Conflict
-from rmail_kernel.kernel import Clock
 from rmail_kernel.model import Address, normalise_domain
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Account

@@ -95,7 +95,8 @@ class LocalDelivery:
         if self._kernel.bus.has("on_store"):
             told = Stored(delivery, stored.mailbox, stored.uid, stored.modseq)
             # In the background: whoever looks at stored mail must not delay the acknowledgement.
-            self._kernel.spawn(self._kernel.bus.notify("on_store", stored=told), "on_store")
+            telling = self._kernel.bus.notify("on_store", stored=told)
+            self._kernel.spawn(telling, "on_store", is_telling=True)
         return Result(Status.STORED)
 
 

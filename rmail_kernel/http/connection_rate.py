@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import ipaddress
 
+from rmail_kernel.clock import Clock
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import RateLimited
 from rmail_kernel.http.networks import Networks, ip_of
-from rmail_kernel.kernel import Clock
 
 WINDOW_S = 60.0
 MAX_ADDRESSES = 1 << 16

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from rmail_kernel import composition
+from rmail_kernel.clock import Clock
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.http.routes import Route
-from rmail_kernel.kernel import Clock, Kernel
+from rmail_kernel.kernel import Kernel
 from rmail_kernel.net.listeners import Listener
 from rmail_kernel.net.serving import Serving, serve
 from rmail_kernel.observe import lag
@@ -100,7 +102,7 @@ class Node:
             RmailError: it cannot start; call `stop` all the same.
         """
         kernel = self.kernel
-        await kernel.start(events)
+        await composition.start(kernel, events)
         listeners = kernel.bus.collect("register_listeners", Listener, kernel=kernel)
         listeners += await self._start_host()
         tasks = kernel.bus.collect("register_tasks", SingletonTask, kernel=kernel)

@@ -6,8 +6,9 @@ import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 
+from rmail_kernel.clock import Clock
 from rmail_kernel.config import Settings
-from rmail_kernel.kernel import Clock, Kernel
+from rmail_kernel.kernel import Kernel
 from rmail_kernel.net.sockets import open_listeners, ports
 from rmail_kernel.process import presence, privileges
 from rmail_kernel.process.node import Node, load_kernel, possible_listeners

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from rmail_kernel.kernel import Clock
+from rmail_kernel.clock import Clock
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rmail_kernel import auth, config, plugins
+from rmail_kernel.clock import Clock
 from rmail_kernel.content import Content
 from rmail_kernel.delivery.api import Report
-from rmail_kernel.kernel import Clock, Kernel
+from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Envelope, SessionInfo
 from rmail_kernel.process.single import Server
 from rmail_kernel.storage.ids import AccountId, Uid

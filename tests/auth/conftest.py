@@ -15,7 +15,8 @@ import pytest_asyncio
 from rmail_kernel import auth, config
 from rmail_kernel.auth.passwords import Passwords
 from rmail_kernel.auth.service import AuthService
-from rmail_kernel.kernel import Clock, Kernel
+from rmail_kernel.clock import Clock
+from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory

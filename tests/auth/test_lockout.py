@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import apsw
 import pytest
 
 from rmail_kernel.auth.lockout import MAX_DELAY_S, bans, delay_s, peer_key, unban
 from rmail_kernel.auth.service import AuthService
-from rmail_kernel.errors import AuthFailed, LockedOut
+from rmail_kernel.errors import AuthFailed, LockedOut, Temporary
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.storage.filesystem.state import SqliteState
 from rmail_kernel.testing.clock import FakeClock
 from tests.auth.conftest import PASSWORD, CountedPasswords, session
 
@@ -200,3 +203,27 @@ async def test_a_burst_cannot_try_more_than_the_limit_and_what_is_under_way(
     )
     assert all(isinstance(result, AuthFailed) for result in results)
     assert len(passwords.checked) <= 5 + 2 * service._slots._value
+
+
+async def test_what_is_no_address_can_be_asked_to_be_unbanned(
+    service: AuthService, kernel: Kernel
+) -> None:
+    await fail(service, "emp\\12", peer="a socket")
+    assert {ban.ip for ban in await bans(kernel.state)} == {"unknown"}
+    assert await unban(kernel.state, "EMP\\12") == 1
+    assert await unban(kernel.state, "unknown") == 1
+    assert await unban(kernel.state, "nobody@example.com") == 0
+
+
+async def test_a_state_that_cannot_be_written_keeps_nobody_out_who_is_right(
+    service: AuthService, root: Path, kernel: Kernel
+) -> None:
+    assert isinstance(kernel.state, SqliteState)
+    kernel.state._db.set_busy_timeout(10)
+    other = apsw.Connection(str(root / "state.db"))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Temporary):
+        await service.authenticate("alice", "wrong", session(PEER))
+    assert await service.authenticate("alice", PASSWORD, session(PEER))
+    other.execute("ROLLBACK")
+    other.close()

@@ -228,6 +228,24 @@ async def test_a_password_changed_while_its_hash_is_looked_at_is_wrong(kernel: K
         await login
 
 
+@pytest.mark.parametrize("sections", [{"auth": {"bcrypt_cost": 5}}])
+async def test_an_upgrade_that_meets_a_new_password_gives_way_to_it(kernel: Kernel) -> None:
+    HeldPasswords.go.clear()
+    service = AuthService(kernel, passwords=HeldPasswords(5))
+    login = asyncio.create_task(service.authenticate("alice", PASSWORD, LOCAL))
+    while not service._waiting:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    new = hash_password("new", 5)
+    await change(kernel, password_hash=new)
+    HeldPasswords.go.set()
+    with pytest.raises(AuthFailed):
+        await login
+    account = await kernel.directory.by_id(ALICE)
+    assert account is not None
+    assert account.password_hash == new
+
+
 @pytest.mark.parametrize("stored", [pbkdf2(PASSWORD), hash_password(PASSWORD, 4)])
 @pytest.mark.parametrize("sections", [{"auth": {"bcrypt_cost": 5}}])
 async def test_older_hashes_are_upgraded_at_login_and_end_no_session(

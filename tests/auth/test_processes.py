@@ -13,8 +13,9 @@ import pytest
 
 from rmail_kernel.auth.lockout import unban
 from rmail_kernel.auth.service import AuthService
+from rmail_kernel.clock import Clock
 from rmail_kernel.errors import AuthFailed, LockedOut
-from rmail_kernel.kernel import Clock, Kernel
+from rmail_kernel.kernel import Kernel
 from tests.auth.conftest import LOCAL, PASSWORD, CountedPasswords, session
 
 PEER = "192.0.2.1"
@@ -24,7 +25,7 @@ from pathlib import Path
 from rmail_kernel.auth.passwords import hash_password
 from rmail_kernel.auth.service import AuthService
 from rmail_kernel.errors import AuthFailed
-from rmail_kernel.kernel import Clock
+from rmail_kernel.clock import Clock
 from tests.auth.conftest import close_kernel, open_kernel, session
 
 async def main():

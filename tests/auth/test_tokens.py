@@ -41,7 +41,7 @@ async def change(kernel: Kernel, **changes: object) -> None:
 @pytest.fixture
 def clock() -> FakeClock:
     """As the wall clock: accounts here are made by `create_user`, which has no other."""
-    from rmail_kernel.kernel import Clock
+    from rmail_kernel.clock import Clock
 
     return FakeClock(Clock().now())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from rmail_kernel.kernel import Clock
+from rmail_kernel.clock import Clock
 from rmail_kernel.model import Address
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Account

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rmail_kernel.clock import Clock
 from rmail_kernel.errors import ConfigError, Conflict, Invalid, NotFound
-from rmail_kernel.kernel import Clock
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.storage.filesystem.directory import MAX_ALIASES, FilesystemDirectory

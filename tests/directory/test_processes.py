@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rmail_kernel.clock import Clock
 from rmail_kernel.errors import ConfigError, Temporary
-from rmail_kernel.kernel import Clock
 from rmail_kernel.model import Address
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Alias
@@ -26,7 +26,7 @@ ID = AccountId("alice@example.com")
 PRELUDE = """
 import asyncio, sys
 from pathlib import Path
-from rmail_kernel.kernel import Clock
+from rmail_kernel.clock import Clock
 from rmail_kernel.model import Address
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Account, Alias

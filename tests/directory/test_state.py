@@ -175,7 +175,7 @@ def test_a_path_that_cannot_be_opened_is_a_config_error(tmp_path: Path, clock: F
 PROCESS = """
 import asyncio, os, sys
 from pathlib import Path
-from rmail_kernel.kernel import Clock
+from rmail_kernel.clock import Clock
 from rmail_kernel.storage.filesystem.state import SqliteState
 
 async def main():
@@ -190,7 +190,7 @@ asyncio.run(main())
 
 
 async def test_processes_count_together_and_marks_survive_kill_9(tmp_path: Path) -> None:
-    from rmail_kernel.kernel import Clock
+    from rmail_kernel.clock import Clock
 
     path = tmp_path / "state.db"
     processes = [
@@ -202,3 +202,9 @@ async def test_processes_count_together_and_marks_survive_kill_9(tmp_path: Path)
     assert await state.count("k", 600) == 400
     assert [row[0] for row in await state.marks("m")] == ["m0", "m1"]
     await state.close()
+
+
+async def test_a_failed_call_leaves_nothing_open(state: SqliteState) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        await state.hit("\udcff", 60)
+    assert await state.hit("k", 60) == 1

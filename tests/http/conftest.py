@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest_asyncio
 
+from rmail_kernel.clock import Clock
 from rmail_kernel.http.routes import Route
-from rmail_kernel.kernel import Clock
 from tests.http import site
 
 OpenHost = Callable[..., Awaitable[site.Site]]

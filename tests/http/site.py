@@ -12,9 +12,10 @@ import aiohttp
 from aiohttp import web
 
 from rmail_kernel import config
+from rmail_kernel.clock import Clock
 from rmail_kernel.http.host import HttpHost
 from rmail_kernel.http.routes import Access, Route
-from rmail_kernel.kernel import Clock, Kernel
+from rmail_kernel.kernel import Kernel
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.patterns import compile_pattern, is_catch_all
 
 if TYPE_CHECKING:
-    from rmail_kernel.kernel import Clock
+    from rmail_kernel.clock import Clock
 
 MAX_CACHED_ACCOUNTS = 10_000
 MAX_ALIASES = 10_000  # of one domain

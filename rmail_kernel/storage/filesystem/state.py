@@ -22,7 +22,7 @@ from rmail_kernel.errors import ConfigError, Temporary
 from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner, sync_directory
 
 if TYPE_CHECKING:
-    from rmail_kernel.kernel import Clock
+    from rmail_kernel.clock import Clock
 
 SCHEMA_VERSION = 1
 EXACT_ROWS = 256  # events of a key that keep their own time; more share slots of the window
