@@ -121,8 +121,8 @@ class Bus:
         items: list[T] = []
         for impl in reversed(self._implementations(hook)):
             try:
-                found = impl.function(*[arguments[name] for name in impl.argnames])
-                batch = [] if found is None else list(found)
+                found: Any = impl.function(*[arguments[name] for name in impl.argnames])
+                batch: list[Any] = [] if found is None else list(found)
             except RmailError:
                 raise
             except Exception as error:  # a stranger's code: named, and the start ends
