@@ -18,7 +18,7 @@ import apsw
 from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage.filesystem import schema, tables, views
 from rmail_kernel.storage.filesystem.batch import DAMAGE, Batches, Identity, Work, translate
-from rmail_kernel.storage.filesystem.layout import AccountPaths, canonical
+from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.filesystem.writer import Writer
@@ -199,10 +199,8 @@ class OpenAccount:
     def _box(self, db: apsw.Connection, mailbox: str | int) -> MailboxRow:
         found = self._boxes.get(mailbox)
         if found is None:
-            key = canonical(mailbox) if isinstance(mailbox, str) else mailbox
-            found = tables.mailbox_row(db, key)
+            found = tables.find_mailbox(db, mailbox)
             if found is None:
-                self._views.pop(mailbox, None) if isinstance(mailbox, int) else None
                 raise NotFound("No such mailbox", mailbox=mailbox)
             self._boxes[mailbox] = found
         return found

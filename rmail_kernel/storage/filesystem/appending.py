@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmail_kernel.errors import NotFound
 from rmail_kernel.mime import Summary, encode_structure, summarise
 from rmail_kernel.storage.filesystem import failpoints, schema
-from rmail_kernel.storage.filesystem.disk import Owner, temporary_name, write_file
+from rmail_kernel.storage.filesystem.disk import Owner, make_directory, temporary_name, write_file
 from rmail_kernel.storage.filesystem.flagging import count, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.mailboxes import create
@@ -49,7 +50,11 @@ def prepare(directory: Path, item: AppendItem, owner: Owner, now: float) -> Prep
     """Writes a message to a synced file aside and computes what FETCH will ask for."""
     path = temporary_name(directory)
     at = int(item.internal_date.timestamp() if item.internal_date else now)
-    size = write_file(path, item.content.chunks(), owner, mtime=at)
+    try:
+        size = write_file(path, item.content.chunks(), owner, mtime=at)
+    except FileNotFoundError:
+        _remake(directory, owner)
+        size = write_file(path, item.content.chunks(), owner, mtime=at)
     failpoints.reach("append.written")
     try:
         if isinstance(item.content.body, bytes):
@@ -60,6 +65,14 @@ def prepare(directory: Path, item: AppendItem, owner: Owner, now: float) -> Prep
         path.unlink(missing_ok=True)
         raise
     return Prepared(item, path, size, at, summary)
+
+
+def _remake(directory: Path, owner: Owner) -> None:
+    """The account was removed; and maybe made again, then it has no temporary directory yet."""
+    try:
+        make_directory(directory, owner)
+    except FileNotFoundError:
+        raise NotFound("No such account") from None
 
 
 def summary_of(path: Path) -> SummaryRow:
@@ -103,7 +116,7 @@ def append(
     uids = {row.id: _announce(tx, row, rows) for row in {row.id: row for row in rows}.values()}
     stored = iter(
         [
-            _store(tx, one, row, next(uids[row.id]), modseq)
+            place(tx, one, row, next(uids[row.id]), modseq)
             for one, row in zip(fresh, rows, strict=True)
         ]
     )
@@ -122,7 +135,7 @@ def _announce(tx: Transaction, row: MailboxRow, rows: Sequence[MailboxRow]) -> I
     return iter(uids)
 
 
-def _store(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int) -> Appended:
+def place(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int) -> Appended:
     word = word_of(tx, row, one.item.flags)
     tx.rename_in(one.path, tx.shard(row, uid) / file_name(uid, word))
     failpoints.reach("append.renamed")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,7 +16,7 @@ from rmail_kernel.storage.filesystem import outside, schema, settling
 from rmail_kernel.storage.filesystem.account import OpenAccount
 
 if TYPE_CHECKING:
-    from rmail_kernel.kernel import Clock
+    from rmail_kernel.clock import Clock
 
 _log = structlog.get_logger("rmail.storage")
 SETTLE_S = 0.5
@@ -88,7 +89,7 @@ class Background:
             await account.write(outside.take_mailboxes, alone=True)
         for one in found:
             if one != _ALL:
-                await account.write(lambda tx, one=one: outside.take_mailbox(tx, one))  # type: ignore[misc]
+                await account.write(partial(outside.take_mailbox, one))
 
 
 def _differs(account: OpenAccount, db: Any, mailbox: int) -> list[int]:

@@ -57,7 +57,7 @@ def mtimes(mailbox: Path) -> Mtimes:
     return found
 
 
-def take_mailbox(tx: Transaction, mailbox: int) -> None:
+def take_mailbox(mailbox: int, tx: Transaction) -> None:
     """Compares the shards of a mailbox that differ with the rows."""
     row = tx.find(mailbox)
     if row is None:

@@ -90,12 +90,11 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
         aside.chmod(FILE_MODE)
         owner.take(aside)
         boxes = _mailboxes(paths, owner, account, now)
-        for row, status in boxes:
+        for row in boxes:
             _fill(db, paths.mailbox(row.name), row, account)
             row.recent_from, row.floor = row.uidnext, floor
             tables.write_status(paths.mailbox(row.name), row, owner, durable=True)
             tables.save_mailbox(db, row)
-            _log.info("mailbox indexed", name=row.name, total=row.total, known=status is not None)
         write_json(paths.counters, account.as_json(), owner, durable=True)
         tables.save_account(db, account)
         schema.finish(db)
@@ -107,6 +106,8 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
     failpoints.reach("rebuild.before")
     aside.replace(paths.database)
     sync_directory(paths.home)
+    if not is_new:
+        _log.info("index rebuilt", path=str(paths.home), messages=account.used_messages)
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -142,7 +143,7 @@ def _account(counters: dict[str, object], now: int, *, is_new: bool) -> AccountR
 
 def _mailboxes(
     paths: AccountPaths, owner: Owner, account: AccountRow, now: int
-) -> list[tuple[MailboxRow, StatusFile | None]]:
+) -> list[MailboxRow]:
     """Rows for the directories that are there; the default ones are made if there is none."""
     found: list[tuple[str, StatusFile | None]] = []
     for entry in sorted(os.listdir(paths.mailboxes)):
@@ -169,7 +170,7 @@ def _mailboxes(
             row.special_use = None
         ids.add(row.id)
         special.update([row.special_use] if row.special_use else [])
-        rows.append((row, status))
+        rows.append(row)
     return rows
 
 

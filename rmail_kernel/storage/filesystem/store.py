@@ -48,7 +48,7 @@ from rmail_kernel.storage.mail import (
 from rmail_kernel.storage.search import SearchNode
 
 if TYPE_CHECKING:
-    from rmail_kernel.kernel import Clock
+    from rmail_kernel.clock import Clock
 
 MAX_OPEN_ACCOUNTS = 256
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import apsw
 
-from rmail_kernel.errors import Corrupt
+from rmail_kernel.errors import Corrupt, Invalid
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.disk import Owner, read_json, write_json
+from rmail_kernel.storage.filesystem.layout import canonical
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import MailboxStatus
 
@@ -149,6 +150,14 @@ def mailbox_row(db: apsw.Connection, mailbox: str | int) -> MailboxRow | None:
     column = "name" if isinstance(mailbox, str) else "id"
     found = schema.first(db, f"{_MAILBOX} WHERE {column} = ?", mailbox)
     return _mailbox(found) if found else None
+
+
+def find_mailbox(db: apsw.Connection, mailbox: str | int) -> MailboxRow | None:
+    """A mailbox by any spelling of its name or by id; None also for what can be no name."""
+    try:
+        return mailbox_row(db, canonical(mailbox) if isinstance(mailbox, str) else mailbox)
+    except Invalid:
+        return None
 
 
 def mailbox_rows(db: apsw.Connection) -> list[MailboxRow]:

@@ -1,0 +1,118 @@
+"""Flags, keywords and their MODSEQs."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmail_kernel.errors import Invalid, NotFound
+from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
+from rmail_kernel.storage.mail import MAX_KEYWORDS
+from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item
+
+INBOX = MailboxId(1)
+SEEN = frozenset({"\\Seen"})
+
+
+async def _flags(store: Opened, mailbox: str = "INBOX") -> list[list[str]]:
+    view = await store.mail.view(ALICE, mailbox)
+    return [view.flag_names(word) for word in view.flags[: view.total]]
+
+
+def _uids(*numbers: int) -> list[Uid]:
+    return [Uid(number) for number in numbers]
+
+
+async def test_set_add_and_remove(store: Opened) -> None:
+    await store.put(item(MESSAGE, "\\Seen", "$A"))
+    mail = store.mail
+    await mail.store_flags(ALICE, INBOX, _uids(1), "add", frozenset({"\\FLAGGED", "$B"}))
+    assert await _flags(store) == [["\\Flagged", "\\Seen", "$A", "$B"]]
+    await mail.store_flags(ALICE, INBOX, _uids(1), "remove", frozenset({"\\seen", "$a", "$No"}))
+    assert await _flags(store) == [["\\Flagged", "$B"]]
+    await mail.store_flags(ALICE, INBOX, _uids(1), "set", frozenset({"\\Draft"}))
+    assert await _flags(store) == [["\\Draft"]]
+    await mail.store_flags(ALICE, INBOX, _uids(1), "set", frozenset())
+    assert await _flags(store) == [[]]
+
+
+async def test_one_modseq_for_the_call_and_counters_follow(store: Opened) -> None:
+    await store.put(*(item() for _ in range(4)))
+    result = await store.mail.store_flags(ALICE, INBOX, _uids(1, 2, 3, 99), "add", SEEN)
+    assert [(one.uid, one.modseq) for one in result.changed] == [
+        (uid, result.modseq) for uid in (1, 2, 3)
+    ]
+    status = await store.mail.status(ALICE, "INBOX")
+    assert (status.unseen, status.highestmodseq) == (1, result.modseq)
+    deleted = frozenset({"\\Deleted"})
+    await store.mail.store_flags(ALICE, INBOX, _uids(1), "set", deleted)
+    status = await store.mail.status(ALICE, "INBOX")
+    assert (status.unseen, status.deleted) == (2, 1)
+
+
+async def test_messages_whose_flags_stay_are_not_touched(store: Opened) -> None:
+    await store.put(item(MESSAGE, "\\Seen"), item())
+    before = (await store.mail.status(ALICE, "INBOX")).highestmodseq
+    result = await store.mail.store_flags(ALICE, INBOX, _uids(1), "add", SEEN)
+    assert (result.changed, result.modseq) == ([], before)
+    result = await store.mail.store_flags(ALICE, INBOX, _uids(1, 2), "add", SEEN)
+    assert [one.uid for one in result.changed] == [2]
+    assert (await store.mail.status(ALICE, "INBOX")).highestmodseq == result.modseq > before
+
+
+async def test_unchanged_since_spares_messages_that_changed(store: Opened) -> None:
+    await store.put(item(), item())
+    since = (await store.mail.status(ALICE, "INBOX")).highestmodseq
+    await store.mail.store_flags(ALICE, INBOX, _uids(2), "add", frozenset({"$A"}))
+    result = await store.mail.store_flags(
+        ALICE, INBOX, _uids(1, 2), "add", SEEN, unchanged_since=since
+    )
+    assert [one.uid for one in result.changed] == [1]
+    assert result.failed == [2]
+    result = await store.mail.store_flags(
+        ALICE, INBOX, _uids(1, 2), "add", SEEN, unchanged_since=ModSeq(0)
+    )
+    assert (result.changed, result.failed) == ([], [1, 2])
+
+
+async def test_keywords_compare_without_case_and_keep_their_first_spelling(store: Opened) -> None:
+    await store.put(item(MESSAGE, "$Work"), item(MESSAGE, "$WORK"))
+    assert await _flags(store) == [["$Work"], ["$Work"]]
+
+
+async def test_the_keyword_table_is_per_mailbox(store: Opened) -> None:
+    await store.put(item(MESSAGE, "$A"), item(MESSAGE, "$B", mailbox="Sent"))
+    assert await _flags(store) == [["$A"]]
+    assert await _flags(store, "Sent") == [["$B"]]
+
+
+async def test_a_full_keyword_table_refuses_more_until_one_is_unused(store: Opened) -> None:
+    names = [f"k{index}" for index in range(MAX_KEYWORDS)]
+    await store.put(*(item(MESSAGE, name) for name in names))
+    more = frozenset({"one-more"})
+    with pytest.raises(Invalid):
+        await store.mail.store_flags(ALICE, INBOX, _uids(1), "add", more)
+    with pytest.raises(Invalid):
+        await store.put(item(MESSAGE, "one-more"))
+    assert await _flags(store) == [[name] for name in names]
+    await store.mail.expunge(ALICE, INBOX, _uids(5), only_deleted=False)
+    await store.mail.store_flags(ALICE, INBOX, _uids(1), "add", more)
+    assert await _flags(store) == [["k0", "one-more"], *([n] for n in names[1:] if n != "k4")]
+
+
+async def test_a_bad_flag_changes_nothing(store: Opened) -> None:
+    await store.put(item())
+    with pytest.raises(Invalid):
+        await store.mail.store_flags(ALICE, INBOX, _uids(1), "add", frozenset({"\\Recent", "$A"}))
+    assert await _flags(store) == [[]]
+    with pytest.raises(NotFound):
+        await store.mail.store_flags(ALICE, MailboxId(99), _uids(1), "add", SEEN)
+
+
+async def test_many_flags_change_at_once(store: Opened) -> None:
+    await store.put(*(item() for _ in range(300)))
+    uids = _uids(*range(1, 301))
+    result = await store.mail.store_flags(ALICE, INBOX, uids, "set", frozenset({"\\Seen", "$X"}))
+    assert len(result.changed) == 300
+    assert await _flags(store) == [["\\Seen", "$X"]] * 300
+    status = await store.mail.status(ALICE, "INBOX")
+    assert status.unseen == 0
