@@ -42,6 +42,18 @@ class FlagWriter:
         return names
 
 
+def flag_mask(names: Collection[str], keywords: tuple[str, ...]) -> int:
+    """The bits of some flags in the words of a keyword table; keywords compare without case."""
+    mask = 0
+    lower = [keyword.lower() for keyword in keywords]
+    for name in names:
+        if name in SYSTEM_FLAGS:
+            mask |= SYSTEM_FLAGS[name]
+        elif name.lower() in lower:
+            mask |= 1 << FIRST_KEYWORD_BIT + lower.index(name.lower())
+    return mask
+
+
 def announce(keywords: tuple[str, ...], *, is_read_only: bool) -> bytes:
     """FLAGS and PERMANENTFLAGS (RFC 3501 7.2.6, 7.1); `\\*` while new keywords fit."""
     names = [*SYSTEM_FLAGS, *(keyword for keyword in keywords if keyword)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.sets import STAR, NumberSet
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
-from rmail_kernel.storage.mail import Changed, Changes, Flag, MailboxView
+from rmail_kernel.storage.mail import Changed, Changes, MailboxView
 
 _FEW = 64
 _Finder = Callable[[int], int | None]
@@ -120,7 +120,9 @@ class Selected:
         news = self.news
         fresh = [row for row in changes.changed if row.uid > self._last_uid]
         for row in changes.changed:
-            if row.uid <= self._last_uid and row.modseq not in self._own:
+            # What the client did itself is news only on top of what it does not know yet.
+            is_news = row.modseq not in self._own or row.uid in news.flags
+            if row.uid <= self._last_uid and is_news:
                 news.flags[row.uid] = row.flags
         self._append(fresh)
         gone: Iterable[int] = changes.vanished
@@ -168,7 +170,7 @@ class Selected:
             return
         self.news.has_new = True
         if self.is_read_only:
-            self.recent.update(row.uid for row in fresh if row.flags & Flag.RECENT)
+            self.recent.update(row.uid for row in fresh)
         added = array("I", (row.uid for row in fresh))
         end = self.total + len(added)
         if not (self._is_shared and self.uids[self.total : end] == added):

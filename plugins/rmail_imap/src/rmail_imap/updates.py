@@ -10,6 +10,7 @@ from rmail_imap.flag_words import FlagWriter, announce
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_kernel.errors import NotFound
+from rmail_kernel.storage.mail import MailboxView
 
 
 async def drain(session: Session, *, tells_expunge: bool) -> None:
@@ -35,26 +36,46 @@ async def drain(session: Session, *, tells_expunge: bool) -> None:
         await _tell_flags(session, selected)
 
 
-async def take_changes(session: Session, selected: Selected) -> None:
-    """Brings the numbers up to date with the store, without telling the client yet."""
+async def take_changes(session: Session, selected: Selected) -> int:
+    """Brings the numbers up to date with the store, without telling the client yet.
+
+    Returns:
+        The newest MODSEQ of a message that changed, 0 if none did.
+    """
     try:
         changes = await session.mail.changes(session.account, selected.id, selected.modseq)
         if changes.upto == selected.modseq:
-            return
+            return 0
         view = None
         if changes.is_truncated:
             view = await session.mail.view(session.account, selected.id)
         selected.take(changes, view)
     except NotFound as error:
         raise Goodbye("The selected mailbox was deleted") from error
-    if changes.keywords != selected.keywords:
-        selected.keywords = changes.keywords
-        session.write(announce(selected.keywords, is_read_only=selected.is_read_only))
+    tell_keywords(session, selected, changes.keywords)
+    return max((row.modseq for row in changes.changed), default=0)
+
+
+def tell_keywords(session: Session, selected: Selected, keywords: tuple[str, ...]) -> None:
+    """A keyword that is new to the mailbox is announced before its first use (RFC 3501 7.2.6)."""
+    if keywords != selected.keywords:
+        selected.keywords = keywords
+        session.write(announce(keywords, is_read_only=selected.is_read_only))
+
+
+async def believed(session: Session, selected: Selected) -> MailboxView | None:
+    """The mailbox as the client will believe it to be once it was told the news; None while it
+    changes too fast to say.
+    """
+    view = await session.mail.view(session.account, selected.id)
+    newest = await take_changes(session, selected)
+    return view if newest <= view.modseq else None
 
 
 async def _tell_new(session: Session, selected: Selected) -> None:
-    if not selected.is_read_only:
-        selected.recent |= await session.mail.claim_recent(session.account, selected.id)
+    mail = session.mail
+    if not selected.is_read_only and (await mail.status(session.account, selected.id)).recent:
+        selected.recent |= await mail.claim_recent(session.account, selected.id)
     selected.news.has_new = False
     session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (selected.total, len(selected.recent)))
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from rmail_imap import write
+from rmail_imap import updates, write
 from rmail_imap.bodies import PIECE_BYTES, Body, needs
-from rmail_imap.command.store import tell_keywords
 from rmail_imap.commands import State, command
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
@@ -83,7 +82,7 @@ async def fetch(session: Session, args: FetchArgs) -> None:
         return
     plan = _Plan(args.items, is_read_only=selected.is_read_only)
     view = await session.mail.view(session.account, selected.id)
-    tell_keywords(session, selected, view.keywords)
+    updates.tell_keywords(session, selected, view.keywords)
     flags = FlagWriter(view.keywords, selected.recent)
     rows = (_Row(*values) for values in selected.words_at(places, view))
     while chunk := list(islice(rows, _CHUNK)):
@@ -147,15 +146,17 @@ async def _set_seen(
 ) -> frozenset[int]:
     """Sets \\Seen on the messages of a batch that lack it; which they were."""
     unseen = [stored.uid for stored in batch if not stored.flags & Flag.SEEN]
-    if unseen:
-        selected = session.mailbox
-        result = await session.mail.store_flags(
-            session.account, selected.id, unseen, "add", frozenset({"\\Seen"})
-        )
+    if not unseen:
+        return frozenset()
+    selected = session.mailbox
+    result = await session.mail.store_flags(
+        session.account, selected.id, unseen, "add", frozenset({"\\Seen"})
+    )
+    if result.keywords == selected.keywords:  # otherwise it is told again, with the new keywords
         selected.mark_own(result.modseq)
-    for uid in unseen:
-        rows[uid].word |= Flag.SEEN
-    return frozenset(unseen)
+    for row in result.changed:
+        rows[row.uid].word = row.flags
+    return frozenset(row.uid for row in result.changed)
 
 
 async def _write_bodies(

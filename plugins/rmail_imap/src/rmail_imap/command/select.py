@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rmail_imap.commands import Reply, State, command
 from rmail_imap.flag_words import announce
 from rmail_imap.parse.cursor import Cursor
@@ -36,11 +38,11 @@ async def _open(session: Session, name: str, *, is_read_only: bool) -> None:
     session.selected = None  # RFC 3501 6.3.1: also when this fails
     status = await session.mail.status(session.account, name)
     view = await session.mail.view(session.account, status.id)
-    if is_read_only:  # RFC 3501 6.3.2: messages do not lose \Recent
-        words = zip(view.uids[: view.total], view.flags, strict=False)
-        recent = frozenset(uid for uid, word in words if word & Flag.RECENT)
-    else:
-        recent = frozenset(await session.mail.claim_recent(session.account, status.id))
+    recent: Collection[int] = ()
+    if is_read_only and status.recent:  # RFC 3501 6.3.2: messages do not lose \Recent
+        recent = view.uids[max(0, view.total - status.recent) : view.total]  # nobody's yet
+    elif status.recent:
+        recent = await session.mail.claim_recent(session.account, status.id)
     selected = Selected(view, name=status.name, is_read_only=is_read_only, recent=recent)
     session.write(announce(view.keywords, is_read_only=is_read_only))
     session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.total, len(recent)))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from rmail_imap import updates
 from rmail_imap.command.expunge import writable
 from rmail_imap.commands import State, command
 from rmail_imap.errors import BadSyntax
-from rmail_imap.flag_words import FlagWriter, announce
+from rmail_imap.flag_words import FlagWriter, flag_mask
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.flags import store_flags
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
+from rmail_kernel.storage.mail import MailboxView, StoreResult
 
 Op = Literal["set", "add", "remove"]
 _OPS: Final[dict[bytes, Op]] = {b"+": "add", b"-": "remove"}
@@ -54,18 +57,30 @@ async def store(session: Session, args: StoreArgs) -> None:
     uids = selected.uids_at(places)
     if not uids:
         return
+    before = await updates.believed(session, selected)
     result = await session.mail.store_flags(session.account, selected.id, uids, args.op, args.flags)
-    selected.mark_own(result.modseq)
-    tell_keywords(session, selected, result.keywords)
+    updates.tell_keywords(session, selected, result.keywords)
+    if before is not None and not _is_surprise(args, before, result):
+        selected.mark_own(result.modseq)
     if not args.is_silent:
         await tell_flags(session, selected, places, is_uid=args.messages.is_uid)
 
 
-def tell_keywords(session: Session, selected: Selected, keywords: tuple[str, ...]) -> None:
-    """A keyword that is new to the mailbox is announced before its first use (RFC 3501 7.2.6)."""
-    if keywords != selected.keywords:
-        selected.keywords = keywords
-        session.write(announce(keywords, is_read_only=selected.is_read_only))
+def _is_surprise(args: StoreArgs, before: MailboxView, result: StoreResult) -> bool:
+    """Whether a flag is not what the client must now believe it to be, because somebody else
+    changed the message at the same moment (RFC 3501 6.4.6).
+    """
+    mask = flag_mask(args.flags, result.keywords)
+    index, last = 0, before.total
+    for row in result.changed:  # ascending, as the view
+        index = bisect_left(before.uids, row.uid, index, last)
+        if index == last or before.uids[index] != row.uid:
+            continue  # the client does not know this message
+        word = before.flags[index]
+        expected = {"set": mask, "add": word | mask, "remove": word & ~mask}[args.op]
+        if row.flags != expected:
+            return True
+    return False
 
 
 async def tell_flags(

@@ -1,0 +1,161 @@
+"""Reading commands: tags, literals, limits, faults, the end (RFC 3501 2.2, 4.3, 5.4, RFC 7888)."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmail_kernel.testing import RunningServer, Transcript
+
+
+async def test_faults_keep_the_connection(client: Transcript) -> None:
+    await client.run("""
+        C: a FOO
+        S: a BAD Unknown command
+        C: b
+        S: * BAD *
+        C: c UID NOOP
+        S: c BAD *
+        C: d FETCH 1 FLAGS
+        S: d BAD *
+        C: e NOOP now
+        S: e BAD *
+        C: (
+        S: * BAD *
+        C: f NOOP
+        S: f OK NOOP completed
+    """)
+
+
+async def test_pipelined_commands_are_answered_in_order(client: Transcript) -> None:
+    await client.send(b'a NOOP\r\nb CREATE x\r\nc LIST "" x\r\nd NOOP\r\n')
+    await client.run("""
+        S: a OK *
+        S: b OK *
+        S: * LIST (\\HasNoChildren) "/" "x"
+        S: c OK *
+        S: d OK *
+    """)
+
+
+async def test_a_command_may_come_byte_by_byte(client: Transcript) -> None:
+    for byte in b"a CREATE {3}\r\n":
+        await client.send(bytes([byte]))
+    await client.run("S: + *")
+    for byte in b"b o\r\n":
+        await client.send(bytes([byte]))
+    await client.run("S: a OK *")
+
+
+async def test_an_empty_literal_and_several_literals(client: Transcript) -> None:
+    await client.run("""
+        C: a LIST {0}
+        S: + *
+        C:  {5+}
+        C: inbox
+        S: * LIST * "INBOX"
+        S: a OK *
+    """)
+
+
+async def test_too_many_faults_end_the_connection(client: Transcript) -> None:
+    for number in range(19):
+        await client.run(f"C: {number} FOO\nS: {number} BAD *")
+    await client.run("""
+        C: a NOOP
+        S: a OK *
+    """)
+    for number in range(20):
+        await client.run(f"C: {number} FOO\nS: {number} BAD *")
+    await client.run("S: * BYE *")
+    await client.expect_close()
+
+
+async def test_a_line_that_is_too_long_is_skipped(client: Transcript) -> None:
+    await client.send(b"a NOOP " + b"x" * 100_000 + b"\r\nb NOOP\r\n")
+    await client.run("""
+        S: a BAD [TOOBIG] *
+        S: b OK *
+    """)
+
+
+async def test_a_line_without_end_ends_the_connection(client: Transcript) -> None:
+    for _ in range(20):
+        await client.send(b"x" * 100_000)
+    await client.run("S: * BYE [TOOBIG] *")
+
+
+async def test_a_literal_that_is_too_large_is_not_asked_for(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE {100000}
+        S: a BAD [TOOBIG] *
+        C: b LIST {999999999999999}
+        S: b BAD [TOOBIG] *
+        C: c FOO {5}
+        S: c BAD *
+        C: d NOOP
+        S: d OK *
+    """)
+
+
+async def test_a_literal_that_is_sent_anyway_is_dropped(client: Transcript) -> None:
+    await client.send(b"a CREATE {100000+}\r\n" + b"x" * 100_000 + b"\r\nb NOOP\r\n")
+    await client.run("""
+        S: a BAD [TOOBIG] *
+        S: b OK *
+    """)
+    await client.run("""
+        C: c CREATE {900000000+}
+        S: * BYE [TOOBIG] *
+    """)
+    await client.expect_close()
+
+
+async def test_limits_are_small_before_login(rmail_server: RunningServer) -> None:
+    async with rmail_server.connect("imap") as client:
+        await client.run("""
+            S: * OK *
+            C: a LOGIN {9000}
+            S: a BAD [TOOBIG] *
+        """)
+        await client.send(b"b NOOP " + b"x" * 9000 + b"\r\n")
+        await client.run("""
+            S: b BAD [TOOBIG] *
+            C: c LOGIN {9000+}
+            S: * BYE [TOOBIG] *
+        """)
+
+
+@pytest.mark.parametrize("rmail_settings", [{"imap": {"login_timeout_s": 0.05}}])
+async def test_silence_before_login_ends_the_connection(rmail_server: RunningServer) -> None:
+    async with rmail_server.connect("imap") as client:
+        await client.run("""
+            S: * OK *
+            S: * BYE You were silent for too long
+        """)
+        await client.expect_close()
+
+
+@pytest.mark.parametrize("rmail_settings", [{"imap": {"idle_timeout_s": 0.05}}])
+@pytest.mark.parametrize("before", ["C: b NOOP\nS: b OK *", "C: b IDLE\nS: + *"])
+async def test_silence_after_login_ends_the_connection(
+    rmail_server: RunningServer, before: str
+) -> None:
+    async with rmail_server.connect("imap") as client:
+        await client.run(f"""
+            S: * OK *
+            C: a LOGIN alice secret
+            S: a OK *
+            {before}
+            S: * BYE You were silent for too long
+        """)
+        await client.expect_close()
+
+
+@pytest.mark.parametrize("before", ["C: a NOOP\nS: a OK *", "C: a IDLE\nS: + *"])
+async def test_a_server_that_goes_down_says_so(
+    rmail_server: RunningServer, client: Transcript, before: str
+) -> None:
+    await client.run(before)
+    assert await rmail_server.kernel.drain()
+    await client.run("S: * BYE [UNAVAILABLE] The server is shutting down")
+    await client.expect_close()

@@ -1,0 +1,138 @@
+"""CREATE, DELETE, RENAME, LIST, LSUB, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 6.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rmail_kernel.testing import Transcript
+
+if TYPE_CHECKING:
+    from plugins.rmail_imap.tests.conftest import Fill
+
+
+async def test_create_list_delete(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE Work/Plans/
+        S: a OK *
+        C: b LIST "" W%
+        S: * LIST (\\HasChildren) "/" "Work"
+        S: b OK *
+        C: c LIST "" W*
+        S: * LIST (\\HasChildren) "/" "Work"
+        S: * LIST (\\HasNoChildren) "/" "Work/Plans"
+        S: c OK *
+        C: d LIST Work/ %
+        S: * LIST (\\HasNoChildren) "/" "Work/Plans"
+        S: d OK *
+        C: e CREATE Work/Plans
+        S: e NO [ALREADYEXISTS] *
+        C: f CREATE INBOX
+        S: f NO [ALREADYEXISTS] *
+        C: g DELETE Work
+        S: g OK *
+        C: h LIST "" W%
+        S: * LIST (\\HasChildren \\Noselect) "/" "Work"
+        S: h OK *
+        C: i DELETE Work
+        S: i NO [NONEXISTENT] *
+        C: j DELETE Work/Plans
+        S: j OK *
+        C: k DELETE inbox
+        S: k NO [CANNOT] *
+        C: l LIST "" inb%
+        S: * LIST (\\HasNoChildren) "/" "INBOX"
+        S: l OK *
+    """)
+
+
+async def test_the_separator_is_asked_for_with_an_empty_pattern(client: Transcript) -> None:
+    await client.run("""
+        C: a LIST "" ""
+        S: * LIST (\\Noselect) "/" ""
+        S: a OK *
+        C: b LSUB "" ""
+        S: * LSUB (\\Noselect) "/" ""
+        S: b OK *
+    """)
+
+
+async def test_names_beyond_ascii(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE "Entw&APw-rfe &- mehr"
+        S: a OK *
+        C: b LIST "" Entw*
+        S: * LIST (\\HasNoChildren) "/" "Entw&APw-rfe &- mehr"
+        S: b OK *
+        C: c STATUS "Entw&APw-rfe &- mehr" (MESSAGES)
+        S: * STATUS "Entw&APw-rfe &- mehr" (MESSAGES 0)
+        S: c OK *
+        C: d CREATE "a&b"
+        S: d BAD *
+    """)
+
+
+async def test_rename(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE a/b
+        S: a OK *
+        C: b RENAME a c
+        S: b OK *
+        C: c LIST "" c*
+        S: * LIST (\\HasChildren) "/" "c"
+        S: * LIST (\\HasNoChildren) "/" "c/b"
+        S: c OK *
+        C: d RENAME a d
+        S: d NO [NONEXISTENT] *
+        C: e RENAME c/b c
+        S: e NO [ALREADYEXISTS] *
+    """)
+
+
+async def test_rename_of_inbox_moves_its_messages(client: Transcript, fill: Fill) -> None:
+    await fill(2)
+    await client.run("""
+        C: a RENAME INBOX old
+        S: a OK *
+        C: b STATUS INBOX (MESSAGES)
+        S: * STATUS "INBOX" (MESSAGES 0)
+        S: b OK *
+        C: c STATUS old (MESSAGES)
+        S: * STATUS "old" (MESSAGES 2)
+        S: c OK *
+    """)
+
+
+async def test_subscriptions(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE a/b
+        S: a OK *
+        C: b SUBSCRIBE a/b
+        S: b OK *
+        C: c UNSUBSCRIBE a
+        S: c OK *
+        C: d LSUB "" a*
+        S: * LSUB () "/" "a/b"
+        S: d OK *
+        C: e LSUB "" a%
+        S: * LSUB (\\Noselect) "/" "a"
+        S: e OK *
+        C: f UNSUBSCRIBE a/b
+        S: f OK *
+        C: g LSUB "" a*
+        S: g OK *
+        C: h SUBSCRIBE nowhere
+        S: h NO [NONEXISTENT] *
+    """)
+
+
+async def test_special_uses_are_listed(client: Transcript) -> None:
+    await client.run("""
+        C: a LIST "" %
+        S: * LIST (\\HasNoChildren) "/" "INBOX"
+        S: * LIST (\\HasNoChildren \\Archive) "/" "Archive"
+        S: * LIST (\\HasNoChildren \\Drafts) "/" "Drafts"
+        S: * LIST (\\HasNoChildren \\Junk) "/" "Junk"
+        S: * LIST (\\HasNoChildren \\Sent) "/" "Sent"
+        S: * LIST (\\HasNoChildren \\Trash) "/" "Trash"
+        S: a OK *
+    """)

@@ -1,0 +1,156 @@
+"""SELECT, EXAMINE, CLOSE, UNSELECT, CHECK, STATUS (RFC 3501 6.3.1, 6.3.2, 6.3.10, 6.4.1, 6.4.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rmail_kernel.testing import RunningServer, Transcript
+
+if TYPE_CHECKING:
+    from plugins.rmail_imap.tests.conftest import Fill
+
+_FLAGS = "\\Answered \\Deleted \\Flagged \\Seen \\Draft"
+
+
+async def test_select_tells_everything(client: Transcript, fill: Fill) -> None:
+    await fill(2, flags=frozenset({"\\Seen"}))
+    await fill(1)
+    await client.run(f"""
+        C: a SELECT inbox
+        S: * FLAGS ({_FLAGS})
+        S: * OK [PERMANENTFLAGS ({_FLAGS} \\*)] *
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        S: * OK [UNSEEN 3] *
+        S: * OK [UIDVALIDITY *] *
+        S: * OK [UIDNEXT 4] *
+        S: a OK [READ-WRITE] SELECT completed
+        C: b SELECT INBOX
+        S: * FLAGS *
+        S: * OK [PERMANENTFLAGS *] *
+        S: * 3 EXISTS
+        S: * 0 RECENT
+        S: * OK [UNSEEN 3] *
+        S: * OK [UIDVALIDITY *] *
+        S: * OK [UIDNEXT 4] *
+        S: b OK [READ-WRITE] *
+    """)
+
+
+async def test_examine_changes_nothing(client: Transcript, fill: Fill) -> None:
+    await fill(1)
+    await client.run(f"""
+        C: a EXAMINE INBOX
+        S: * FLAGS ({_FLAGS})
+        S: * OK [PERMANENTFLAGS ()] *
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: * OK [UNSEEN 1] *
+        S: * OK [UIDVALIDITY *] *
+        S: * OK [UIDNEXT 2] *
+        S: a OK [READ-ONLY] EXAMINE completed
+        C: b STORE 1 +FLAGS (\\Deleted)
+        S: b NO [NOPERM] *
+        C: c EXPUNGE
+        S: c NO [NOPERM] *
+        C: d MOVE 1 INBOX
+        S: d NO [NOPERM] *
+        C: e FETCH 1 (FLAGS BODY[TEXT]<0.2>)
+        S: * 1 FETCH (FLAGS (\\Recent) BODY[TEXT]<0> {{2}}
+        S: He)
+        S: e OK *
+        C: f FETCH 1 FLAGS
+        S: * 1 FETCH (FLAGS (\\Recent))
+        S: f OK *
+        C: g CLOSE
+        S: g OK *
+        C: h CLOSE
+        S: h BAD *
+    """)
+    await client.send(b"i SELECT INBOX\r\n")
+    assert "* 1 RECENT" in await client.until("i OK *")
+
+
+async def test_a_select_that_fails_leaves_the_mailbox(client: Transcript) -> None:
+    await client.send(b"a SELECT INBOX\r\n")
+    await client.until("a OK *")
+    await client.run("""
+        C: b SELECT nowhere
+        S: b NO [NONEXISTENT] *
+        C: c CHECK
+        S: c BAD *
+    """)
+
+
+async def test_close_expunges_without_a_word(client: Transcript, fill: Fill) -> None:
+    await fill(2, flags=frozenset({"\\Deleted"}))
+    await fill(1)
+    await client.send(b"a SELECT INBOX\r\n")
+    await client.until("a OK *")
+    await client.run("""
+        C: b CLOSE
+        S: b OK *
+        C: c STATUS INBOX (MESSAGES UNSEEN UIDNEXT RECENT)
+        S: * STATUS "INBOX" (MESSAGES 1 UNSEEN 1 UIDNEXT 4 RECENT 0)
+        S: c OK *
+    """)
+
+
+async def test_unselect_does_not_expunge(client: Transcript, fill: Fill) -> None:
+    await fill(1, flags=frozenset({"\\Deleted"}))
+    await client.send(b"a SELECT INBOX\r\n")
+    await client.until("a OK *")
+    await client.run("""
+        C: b CHECK
+        S: b OK *
+        C: c UNSELECT
+        S: c OK *
+        C: d STATUS inbox (MESSAGES)
+        S: * STATUS "INBOX" (MESSAGES 1)
+        S: d OK *
+    """)
+
+
+async def test_status_of_nothing(client: Transcript) -> None:
+    await client.run("""
+        C: a STATUS nowhere (MESSAGES)
+        S: a NO [NONEXISTENT] *
+        C: b STATUS INBOX (FOO)
+        S: b BAD *
+        C: c STATUS INBOX ()
+        S: c BAD *
+    """)
+
+
+async def test_a_mailbox_that_is_deleted_elsewhere_ends_the_session(
+    client: Transcript, rmail_server: RunningServer
+) -> None:
+    await client.run("""
+        C: a CREATE x
+        S: a OK *
+        C: b SELECT x
+    """)
+    await client.until("b OK *")
+    from rmail_kernel.storage.ids import AccountId
+
+    await rmail_server.kernel.mail.delete(AccountId("alice@example.com"), "x")
+    await client.run("""
+        C: c NOOP
+        S: * BYE The selected mailbox was deleted
+    """)
+    await client.expect_close()
+
+
+async def test_deleting_the_selected_mailbox_leaves_it(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE x
+        S: a OK *
+        C: b SELECT x
+    """)
+    await client.until("b OK *")
+    await client.run("""
+        C: c DELETE x
+        S: c OK *
+        C: d CHECK
+        S: d BAD *
+    """)
