@@ -141,7 +141,7 @@ async def unban(state: State, ip_or_account: str) -> int:
 
     Args:
         state: the shared state.
-        ip_or_account: an IP address, an IPv6 /64, or a login.
+        ip_or_account: an IP address, an IPv6 /64, an address, or a bare user name.
 
     Returns:
         How many lockouts were in force.
@@ -155,10 +155,12 @@ async def unban(state: State, ip_or_account: str) -> int:
         await state.clear(f"{_PAIR}{ip}:")
         return len(lifted)
     login = _login(subject)
-    lifted = [ban for ban in in_force if ban.login == login]
+    anywhere = f"{login}@"  # a bare user name means that user of every domain
+    lifted = [ban for ban in in_force if ban.login == login or ban.login.startswith(anywhere)]
     for ban in lifted:
-        await state.clear(_pair(ban.ip, login))
-    await state.clear(f"{_ACCOUNT}{login}{_END}")
+        await state.clear(_pair(ban.ip, ban.login))
+    for key in (f"{_ACCOUNT}{login}{_END}", f"{_ACCOUNT}{anywhere}"):
+        await state.clear(key)
     return len(lifted)
 
 

@@ -71,13 +71,14 @@ class Directory(Protocol):
         """Accounts of a domain, sorted. NotFound: no such domain."""
 
     async def create(self, account: Account) -> Account:
-        """Writes a new account and its default mailboxes. Conflict: it exists. NotFound: no such
-        domain.
+        """Writes a new account and its default mailboxes; its `credential_version` is one that no
+        account of that name had. Conflict: it exists. NotFound: no such domain. Invalid.
         """
 
     async def update(self, account: Account, **changes: object) -> Account:
         """Changes fields of a record atomically (read, change, write under a lock); returns what
-        is stored now.
+        is stored now. `credential_version` rises when the hash or `is_enabled` changes; given
+        explicitly it is kept and must be the stored one (Conflict). NotFound, Invalid.
         """
 
     async def delete(self, account: AccountId) -> None:
