@@ -27,6 +27,7 @@ class Hub:
     def __init__(self) -> None:
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
+        self._path = Path()
 
     async def start(self, mail_root: Path) -> None:
         """Listens at {mail_root}/run/hub.sock, for the store's owner only. The caller holds the
@@ -35,7 +36,7 @@ class Hub:
         Raises:
             OSError: the socket cannot be made.
         """
-        path = runfiles.make_folder(mail_root, "run") / SOCKET_FILE
+        self._path = path = runfiles.make_folder(mail_root, "run") / SOCKET_FILE
         path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -55,6 +56,7 @@ class Hub:
         if self._server is not None:
             self._server.close()
             self._server = None
+            self._path.unlink(missing_ok=True)
         for client in list(self._clients):
             client.close()
 

@@ -148,6 +148,14 @@ def test_an_encrypted_key_is_refused_without_asking(
         TlsContexts.open(make_settings(tls={"cert_file": str(cert_file), "key_file": str(locked)}))
 
 
+def test_a_store_that_cannot_hold_the_certificate_is_refused(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    (tmp_path / "store").write_text("in the way")
+    with pytest.raises(ConfigError, match="cannot keep a certificate"):
+        TlsContexts.open(make_settings())
+
+
 def test_only_the_http_context_offers_alpn(make_settings: MakeSettings) -> None:
     contexts = TlsContexts.open(make_settings())
     _, web = handshake(contexts.http, alpn=["h2", "http/1.1"])

@@ -1,5 +1,5 @@
 """A plugin for worker processes under test: a line protocol on "probe" and, with TLS, on "probes".
-Tests install it as a distribution of its own. With PROBE_FAIL set its on_start raises.
+Tests install it as a distribution of its own. Its on_start raises while the file PROBE_FAIL exists.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from prometheus_client import Counter
 
@@ -41,7 +42,7 @@ class ProbePlugin:
 
     @hookimpl
     def on_start(self) -> None:
-        if os.environ.get("PROBE_FAIL"):
+        if Path(os.environ.get("PROBE_FAIL", "/nowhere")).exists():
             raise ValueError("the probe\nrefuses")
 
     @hookimpl

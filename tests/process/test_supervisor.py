@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+from pathlib import Path
 
 from tests.process.conftest import Client, ServerProcess, wait_for_end
 
@@ -95,12 +96,50 @@ def test_a_port_in_use_ends_the_start_in_one_line_and_makes_no_store(
 
 
 def test_a_plugin_that_cannot_start_ends_the_start_with_its_reason(server: ServerProcess) -> None:
-    server.environ["PROBE_FAIL"] = "1"
+    server.environ["PROBE_FAIL"] = str(server.config)
     server.spawn(2)
     assert server.end() == 1
     lines = [line for line in server.errors().splitlines() if line.startswith("rmail: ")]
     assert len(lines) == 1
     assert lines[0].startswith("rmail: plugin probe: on_start failed: ValueError(")
+
+
+def test_a_worker_that_cannot_start_again_is_tried_until_it_can(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    obstacle = tmp_path / "obstacle"
+    server.environ["PROBE_FAIL"] = str(obstacle)
+    server.start(1)
+    obstacle.touch()
+    os.kill(server.pid(), signal.SIGKILL)
+    while server.errors().count("on_start failed") < 2:
+        os.sched_yield()
+    obstacle.unlink()
+    assert server.pid()
+    assert server.process.poll() is None
+
+
+def test_a_worker_that_is_told_to_end_finishes_its_sessions_and_is_replaced(
+    server: ServerProcess,
+) -> None:
+    server.start(1)
+    with server.connect() as client:
+        first = int(client.ask("pid"))
+        os.kill(first, signal.SIGTERM)
+        assert client.ask("ping") == "pong"
+        client.ask("bye")
+    wait_for_end(first)
+    assert server.pid() != first
+
+
+def test_a_bad_certificate_ends_the_start_in_one_line(server: ServerProcess) -> None:
+    server.configure(tls={"cert_file": "none.crt", "key_file": "none.key"})
+    for workers in (1, 0):
+        server.spawn(workers)
+        assert server.end() == 2
+    where = server.config.with_name("none.crt")
+    line = f"rmail: tls.cert_file: cannot read {where}: No such file or directory"
+    assert server.errors().splitlines() == [line, line]
 
 
 def test_a_wrong_setting_found_by_workers_ends_with_code_2(server: ServerProcess) -> None:
