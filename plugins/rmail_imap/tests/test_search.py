@@ -78,8 +78,9 @@ async def test_search_that_cannot_be(connect: Connect) -> None:
         S: a NO [BADCHARSET (US-ASCII UTF-8)] *
         C: b SEARCH FOO
         S: b BAD *
-        C: c SEARCH 1
-        S: c BAD *
+        C: c SEARCH OR 1 5:7
+        S: * SEARCH
+        S: c OK *
         C: d SEARCH UID 1:*
         S: * SEARCH
         S: d OK *

@@ -132,6 +132,7 @@ def test_a_number_that_no_message_has_is_an_error() -> None:
     with pytest.raises(BadSyntax):
         selected([1]).resolve(numbers((2, 2)))
     assert selected([]).resolve(numbers((1, STAR))) == []
+    assert selected([1, 2]).resolve(numbers((9, 9), (2, 7)), is_search=True) == [range(1, 2)]
     assert selected([]).resolve(numbers((1, STAR), is_uid=True)) == []
 
 

@@ -72,12 +72,17 @@ class Selected:
         places = enumerate(self.uids[: self.total], 1)
         return [(number, uid) for number, uid in places if uid in wanted]
 
-    def resolve(self, numbers: NumberSet) -> list[range]:
+    def resolve(self, numbers: NumberSet, *, is_search: bool = False) -> list[range]:
         """The places (numbers less one) that a set names, ascending, without overlap.
+
+        Args:
+            is_search: a sequence number that no message has is no error, it just matches nothing.
 
         Raises:
             BadSyntax: a sequence number that no message has (RFC 3501 6.4.8 spares UIDs of that).
         """
+        if not (numbers.is_uid or is_search):
+            self._check(numbers)
         spans = sorted(span for pair in numbers.ranges if (span := self._span(pair, numbers)))
         merged: list[range] = []
         for start, stop in spans:
@@ -201,12 +206,17 @@ class Selected:
             return (start, stop) if start < stop else None
         if not self.total and STAR in pair:
             return None  # `1:*` in an empty mailbox
-        if STAR not in pair and max(pair) > self.total:
-            raise BadSyntax("There is no message of that number")
+        if STAR not in pair and min(pair) > self.total:
+            return None
         low, high = sorted(
             (min(low or self.total, self.total), min(high or self.total, self.total))
         )
         return low - 1, high
+
+    def _check(self, numbers: NumberSet) -> None:
+        for pair in numbers.ranges:
+            if STAR not in pair and max(pair) > self.total:
+                raise BadSyntax("There is no message of that number")
 
     def _few(self, view: MailboxView) -> _Finder:
         def find(uid: int) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 HIGH_WATER_BYTES: Final = 1 << 17
 FLUSH_BYTES: Final = 1 << 16
@@ -56,8 +56,7 @@ class Wire(asyncio.Protocol):
     # --- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._connected(self)
 
     def data_received(self, data: bytes) -> None:

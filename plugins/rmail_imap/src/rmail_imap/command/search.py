@@ -41,7 +41,7 @@ def resolve(key: Key, selected: Selected) -> SearchNode:
         case Leaf(node):
             return node
         case Numbers(numbers):
-            places = selected.resolve(numbers)
+            places = selected.resolve(numbers, is_search=True)
             uids = selected.uids
             return UidIn(tuple((uids[span.start], uids[span.stop - 1]) for span in places))
         case Recent():
