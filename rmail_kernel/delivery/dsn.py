@@ -78,7 +78,9 @@ def _explanation(failures: Sequence[Failure], hostname: str) -> MIMEText:
     for failure in failures:
         lines.append(f"<{failure.recipient}>: {_reason(failure.verdict)}")
     lines += ["", "The header of your message is attached."]
-    return MIMEText("\n".join(lines), "plain", "utf-8", policy=policy.SMTP)
+    text = "\n".join(lines)
+    charset = "us-ascii" if text.isascii() else "utf-8"
+    return MIMEText(text, "plain", charset, policy=policy.SMTP)
 
 
 def _status(entry: Entry, failures: Sequence[Failure], hostname: str) -> MIMEBase:
@@ -100,9 +102,8 @@ def _status(entry: Entry, failures: Sequence[Failure], hostname: str) -> MIMEBas
 
 def _returned(content: Content) -> MIMEBase:
     header = MIMEBase("text", "rfc822-headers", policy=policy.SMTP)  # RFC 6522 4
-    raw = content.raw_header()[:_MAX_RETURNED_BYTES]
-    header.set_payload(raw.decode("ascii", "replace"))
-    header["Content-Transfer-Encoding"] = "8bit"
+    text = content.raw_header()[:_MAX_RETURNED_BYTES].decode("latin-1")
+    header.set_payload("".join(c if c.isascii() else "?" for c in text))
     return header
 
 

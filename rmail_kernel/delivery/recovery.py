@@ -1,4 +1,4 @@
-"""Tries again what is left in the spool: at start, when woken, and with growing pauses.
+"""Tries again what is left in the spool: at start, when an entry stays, and with growing pauses.
 
 It runs in one process at a time; entries that another process works on are locked and left alone.
 """
@@ -33,8 +33,9 @@ class Recovery:
         self._due: dict[str, float] = {}  # entry id -> monotonic time of its next attempt
         self._woken = asyncio.Event()
 
-    def wake(self) -> None:
-        """Makes `run` look at once."""
+    def expect(self, entry_id: str) -> None:
+        """Tells of an entry that was tried just now and stayed."""
+        self._due[entry_id] = self._kernel.clock.monotonic() + PAUSES_S[0]
         self._woken.set()
 
     async def run(self) -> None:

@@ -154,12 +154,13 @@ class Delivering:
 
     async def _finish(self, held: Held, results: Mapping[str, Result]) -> None:
         try:
-            await self._courier.finish(held, results)
+            if await self._courier.finish(held, results):
+                return
         except Temporary as error:
             _log.warning("spool entry waits", entry=held.entry.id, reason=str(error))
         finally:
             held.release()
-            self._recovery.wake()
+        self._recovery.expect(held.entry.id)
 
     async def _bounce(self, envelope: Envelope, notice: Content, op_id: str) -> None:
         report = await self.submit(envelope, notice, op_id=op_id)

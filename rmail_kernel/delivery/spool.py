@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ from rmail_kernel.delivery.records import (
 )
 from rmail_kernel.delivery.targets import Entry, Result
 from rmail_kernel.errors import Corrupt, Temporary
+from rmail_kernel.storage.filesystem.failpoints import reach
 
 MAX_HEAD_BYTES = 1 << 22  # a thousand targets with long names stay far below
+ABANDONED_S = 3600.0
 _MESSAGE, _PROGRESS, _BAD = ".msg", ".json", ".bad"
 
 
@@ -65,10 +68,9 @@ class Spool:
         Raises:
             Temporary: the disk does not take it; nothing is left.
         """
-        path = self._path(entry.id, _MESSAGE)
-        fresh = self._path(entry.id, ".tmp")
+        path, fresh = self._path(entry.id, _MESSAGE), self._path(entry.id, ".tmp")
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._ensure()
             file = fresh.open("wb+")
             try:
                 # Locked before it has its name, so that no recovery ever finds it unlocked.
@@ -77,18 +79,22 @@ class Spool:
                 for piece in content.chunks():
                     file.write(piece)
                 _sync(file)
+                reach("spool.written")
                 fresh.rename(path)
-                self._sync_directory()
+                _sync_directory(self.directory)
+                reach("spool.named")
             except BaseException:
                 file.close()
+                # Under either name: what was not accepted must not be delivered later.
                 fresh.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
                 raise
         except OSError as error:
             raise Temporary("The message cannot be kept now", reason=str(error)) from error
         return Held(entry, content, 0, {}, file)
 
     def ids(self) -> list[str]:
-        """Entries that exist, oldest names first."""
+        """Entries that exist, sorted."""
         with suppress(FileNotFoundError):
             return sorted(p.stem for p in self.directory.iterdir() if p.suffix == _MESSAGE)
         return []
@@ -135,6 +141,7 @@ class Spool:
     def remove(self, held: Held) -> None:
         """Forgets a finished entry. A removal lost with the power harms nothing: op ids know it."""
         self._path(held.entry.id, _MESSAGE).unlink(missing_ok=True)
+        reach("spool.removed")
         self._path(held.entry.id, _PROGRESS).unlink(missing_ok=True)
         held.release()
 
@@ -159,12 +166,18 @@ class Spool:
     def _path(self, entry_id: str, suffix: str) -> Path:
         return self.directory / f"{entry_id}{suffix}"
 
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def _ensure(self) -> None:
+        if not self.directory.is_dir():
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_directory(self.directory.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync(file: IO[bytes]) -> None:
@@ -182,7 +195,7 @@ def _lock(file: IO[bytes], path: Path) -> bool:
 
 
 def _is_abandoned(path: Path) -> bool:
-    # A living writer holds the lock of its .tmp file; a .new file lives for an instant.
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        return _lock(file, path)
+    # Compared with the system's clock, which set the file's time. A living writer takes seconds.
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime > ABANDONED_S
     return False

@@ -1,0 +1,165 @@
+"""What stays in the spool is tried again, once per target, and ends with a bounce at the latest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from rmail_kernel import Envelope
+from rmail_kernel.content import Content
+from rmail_kernel.delivery.api import Status
+from rmail_kernel.delivery.courier import EXPIRY_S, Courier
+from rmail_kernel.delivery.recovery import LOOK_S, PAUSES_S, Recovery
+from rmail_kernel.delivery.spool import Spool
+from rmail_kernel.errors import Temporary
+from rmail_kernel.model import Address, Defer, Reject
+from rmail_kernel.testing import FakeClock, HookRecorder, RunningServer
+
+MakeEnvelope = Callable[..., Envelope]
+RAW = b"Subject: hello\r\n\r\nbody\r\n"
+BOTH = ("alice@example.com", "bob@example.com")
+
+
+class Mailbag:
+    """Collects the bounces."""
+
+    def __init__(self) -> None:
+        self.notices: dict[str, Message] = {}
+        self.is_broken = False
+
+    async def bounce(self, envelope: Envelope, notice: Content, op_id: str) -> None:
+        if self.is_broken:
+            raise Temporary("not now")
+        assert envelope.sender is None
+        self.notices[op_id] = message_from_bytes(notice.read())
+
+
+def _recovery(server: RunningServer, bag: Mailbag) -> Recovery:
+    spool = Spool(server.mail_root / "spool")
+    return Recovery(server.kernel, spool, Courier(server.kernel, spool, bag.bounce))
+
+
+def _spooled(server: RunningServer) -> list[Path]:
+    return sorted((server.mail_root / "spool").iterdir())
+
+
+async def test_what_is_deferred_after_acceptance_is_tried_again_and_nothing_else_is(
+    server: RunningServer, sorter: Any
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    report = await server.deliver(RAW, *BOTH)
+    assert [outcome.status for outcome in report.outcomes] == [Status.STORED, Status.QUEUED]
+    assert report.is_accepted
+    recovery = _recovery(server, Mailbag())
+    assert await recovery.run_once() == LOOK_S
+    assert await server.messages("bob") == []
+    sorter.rules.clear()
+    sorter.seen.clear()
+    await _recovery(server, Mailbag()).run_once()
+    assert sorter.seen == ["bob"]
+    assert len(await server.messages("alice")) == 1
+    assert len(await server.messages("bob")) == 1
+    assert _spooled(server) == []
+
+
+async def test_pauses_grow(server: RunningServer, sorter: Any, rmail_clock: FakeClock) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    recovery = _recovery(server, Mailbag())
+    await recovery.run_once()
+    sorter.seen.clear()
+    for pause_s in PAUSES_S[1:4]:
+        rmail_clock.advance(pause_s - 1)
+        await recovery.run_once()
+        assert sorter.seen == []
+        rmail_clock.advance(1)
+        await recovery.run_once()
+        assert sorter.seen.pop() == "bob"
+
+
+async def test_the_server_recovers_by_itself(
+    server: RunningServer, sorter: Any, rmail_clock: FakeClock, rmail_hooks: HookRecorder
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    sorter.rules.clear()
+    rmail_clock.advance(PAUSES_S[0])
+    await server.deliver(RAW, "alice@example.com")
+    sorter.rules["alice"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)  # an entry that stays has the task look again
+    calls = await rmail_hooks.wait_for("on_store", 4)
+    assert sum(call["stored"].delivery.account == "bob@example.com" for call in calls) == 2
+
+
+async def test_what_fails_for_good_bounces_once_and_names_the_recipient(
+    server: RunningServer, sorter: Any
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    sorter.rules["bob"] = lambda _: Reject("never", 550, "5.7.1")
+    bag = Mailbag()
+    await _recovery(server, bag).run_once()
+    await _recovery(server, bag).run_once()
+    (notice,) = bag.notices.values()
+    assert "bob@example.com" in notice.as_string()
+    assert "alice@example.com" not in notice.get_payload(1).as_string()  # type: ignore[union-attr] # a part
+    assert _spooled(server) == []
+
+
+async def test_what_is_deferred_too_long_bounces(
+    server: RunningServer, sorter: Any, rmail_clock: FakeClock
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    rmail_clock.advance(EXPIRY_S + 1)
+    bag = Mailbag()
+    await _recovery(server, bag).run_once()
+    (notice,) = bag.notices.values()
+    assert "Status: 5.4.7" in notice.as_string()
+    assert _spooled(server) == []
+
+
+async def test_an_entry_stays_until_its_bounce_is_handed_in(
+    server: RunningServer, sorter: Any, rmail_clock: FakeClock
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    sorter.rules["bob"] = lambda _: Reject("never")
+    bag = Mailbag()
+    bag.is_broken = True
+    recovery = _recovery(server, bag)
+    await recovery.run_once()
+    assert len(_spooled(server)) == 2
+    bag.is_broken = False
+    rmail_clock.advance(3600)
+    await recovery.run_once()
+    assert len(bag.notices) == 1
+    assert _spooled(server) == []
+
+
+async def test_a_broken_entry_does_not_stop_the_others(server: RunningServer, sorter: Any) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    (server.mail_root / "spool" / "0.msg").write_bytes(b"rubbish")
+    sorter.rules.clear()
+    await _recovery(server, Mailbag()).run_once()
+    assert len(await server.messages("bob")) == 1
+    assert [path.name for path in _spooled(server)] == ["0.bad"]
+
+
+async def test_an_account_that_went_away_after_acceptance_bounces(
+    server: RunningServer, sorter: Any
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    sorter.rules.clear()
+    bob = await server.kernel.directory.get(Address("bob", "example.com"))
+    assert bob is not None
+    await server.kernel.directory.delete(bob.id)
+    bag = Mailbag()
+    await _recovery(server, bag).run_once()
+    (notice,) = bag.notices.values()
+    assert "Status: 5.1.1" in notice.as_string()

@@ -1,0 +1,104 @@
+"""Spool entries are whole or absent, and belong to one worker at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rmail_kernel import Envelope
+from rmail_kernel.content import Content
+from rmail_kernel.delivery.api import Status
+from rmail_kernel.delivery.spool import Spool
+from rmail_kernel.delivery.targets import Entry, Result, Target
+from rmail_kernel.errors import Corrupt
+from rmail_kernel.model import Address, Reject
+from rmail_kernel.storage.ids import AccountId
+
+MakeEnvelope = Callable[..., Envelope]
+ALICE, DAVE = Address("alice", "example.com"), Address("dave", "elsewhere.test")
+CONTENT = Content.of(b"Subject: x\r\n\r\nbody\r\n")
+
+
+@pytest.fixture
+def entry(make_envelope: MakeEnvelope) -> Entry:
+    targets = (
+        Target(ALICE, (Address("sales", "example.com"), ALICE), AccountId("alice@example.com")),
+        Target(DAVE, (DAVE,)),
+        Target(Address("gone", "example.com"), (ALICE,), None, Reject("gone", 550, "5.1.1")),
+    )
+    envelope = make_envelope("sales@example.com", '"q @"@example.com', user="alice")
+    return Entry("a1", envelope, targets)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+def test_what_is_taken_is_what_was_written(spool: Spool, entry: Entry) -> None:
+    large = Content.of(b"Subject: x\r\n\r\n" + b"y" * (3 << 20))
+    spool.write(entry, large).release()
+    held = spool.take("a1")
+    assert held is not None
+    assert held.entry == entry
+    assert held.content.read() == large.read()
+    assert (held.attempts, held.done) == (0, {})
+    held.release()
+
+
+def test_an_entry_in_work_is_left_alone(spool: Spool, entry: Entry) -> None:
+    held = spool.write(entry, CONTENT)
+    assert spool.take("a1") is None
+    held.release()
+    again = spool.take("a1")
+    assert again is not None
+    assert spool.take("a1") is None
+    spool.remove(again)
+    assert spool.take("a1") is None
+    assert spool.ids() == []
+
+
+def test_progress_is_remembered(spool: Spool, entry: Entry) -> None:
+    held = spool.write(entry, CONTENT)
+    done = {
+        "alice@example.com": Result(Status.STORED),
+        "gone@example.com": Result(Status.REJECTED, Reject("gone", 550, "5.1.1")),
+    }
+    spool.note(held, 3, done)
+    held.release()
+    again = spool.take("a1")
+    assert again is not None
+    assert (again.attempts, again.done) == (3, done)
+    spool.remove(again)
+    assert list(spool.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}\n", b"not json\n", b'{"version": 2}\n', b"[1]\nx"])
+def test_what_cannot_be_read_is_put_aside_and_kept(spool: Spool, raw: bytes) -> None:
+    spool.directory.mkdir()
+    (spool.directory / "b2.msg").write_bytes(raw)
+    with pytest.raises(Corrupt):
+        spool.take("b2")
+    assert spool.ids() == []
+    assert (spool.directory / "b2.bad").read_bytes() == raw
+
+
+def test_leftovers_of_a_crash_are_tidied_and_work_in_progress_is_not(
+    spool: Spool, entry: Entry
+) -> None:
+    held = spool.write(entry, CONTENT)
+    spool.note(held, 1, {})
+    for name in ("c3.tmp", "c3.new", "c3.json"):
+        (spool.directory / name).write_bytes(b"half")
+        os.utime(spool.directory / name, (0, 0))
+    (spool.directory / "d4.tmp").write_bytes(b"being written")
+    spool.tidy()
+    assert sorted(path.name for path in spool.directory.iterdir()) == [
+        "a1.json",
+        "a1.msg",
+        "d4.tmp",
+    ]
+    held.release()
