@@ -38,6 +38,12 @@ def _adopt(descriptor: int) -> socket.socket:
         adopted = socket.socket(fileno=descriptor)
     except OSError as error:
         raise ConfigError(f"descriptor {descriptor} of LISTEN_FDS is no socket") from error
+    if (
+        adopted.family not in (socket.AF_INET, socket.AF_INET6)
+        or adopted.type != socket.SOCK_STREAM
+    ):
+        adopted.detach()
+        raise ConfigError(f"descriptor {descriptor} of LISTEN_FDS is no TCP socket")
     adopted.set_inheritable(False)
     adopted.setblocking(False)
     return adopted

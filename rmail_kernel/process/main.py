@@ -21,7 +21,7 @@ from rmail_kernel.observe import logs
 from rmail_kernel.process import activation, notify, presence, privileges
 from rmail_kernel.process.node import load_kernel, possible_listeners
 from rmail_kernel.process.reload import Reloader
-from rmail_kernel.process.single import Server
+from rmail_kernel.process.single import serve_in_process
 from rmail_kernel.process.supervisor import INTERRUPTED, OnReady, Supervisor
 
 FAILED, WRONG_USE = 1, 2
@@ -46,6 +46,7 @@ def run(
         0: ended as asked; 1: it could not start or failed; 2: a setting is wrong.
     """
     logs.configure(settings.log)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means "reload"
     try:
         if workers == 0:
             return _run_alone(settings, config_path, on_ready)
@@ -81,12 +82,11 @@ def _run_alone(settings: Settings, config_path: Path, on_ready: OnReady | None) 
 
 
 async def _serve_alone(settings: Settings, config_path: Path, on_ready: OnReady | None) -> int:
-    server = Server(settings, inherited=activation.take(os.environ))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, _interrupt, stopping)
-    await server.start()
+    server = await serve_in_process(settings, activation.take(os.environ))
     reloader = Reloader(server.kernel, config_path)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload, server.reload_soon)
     _log.info("serving", ports=server.ports, workers=0)

@@ -85,12 +85,17 @@ class Server:
         self._cleanup.close()
 
 
-async def serve_in_process(settings: Settings) -> Server:
+async def serve_in_process(
+    settings: Settings, inherited: Mapping[str, socket.socket] | None = None
+) -> Server:
     """A started server in this process; the caller stops it.
+
+    Args:
+        inherited: open sockets by listener name.
 
     Raises:
         ConfigError, PluginError, Temporary: it cannot start; nothing is left open.
     """
-    server = Server(settings)
+    server = Server(settings, inherited=inherited)
     await server.start()
     return server

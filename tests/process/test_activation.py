@@ -48,6 +48,16 @@ def test_a_socket_that_no_listener_claims_is_closed_with_a_warning(server: Serve
     assert "no listener has its name" in server.errors()
 
 
+def test_a_socket_that_is_not_tcp_ends_the_start_in_one_line(server: ServerProcess) -> None:
+    server.environ |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "probe"}
+    with socket.socket(socket.AF_UNIX) as given:
+        descriptor = given.fileno()
+        prefix = (sys.executable, "-c", AS_SYSTEMD, str(descriptor))
+        server.spawn(1, *prefix, pass_fds=(descriptor,))
+        assert server.end() == 2
+    assert server.errors() == "rmail: descriptor 3 of LISTEN_FDS is no TCP socket\n"
+
+
 def test_sockets_for_another_process_are_left_alone() -> None:
     environ = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp"}
     assert activation.take(environ) == {}
