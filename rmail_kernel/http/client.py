@@ -62,6 +62,10 @@ class Clients:
                 return str(address)
         return peer_host
 
+    def is_proxy(self, peer_host: str) -> bool:
+        """Whether the peer is a trusted proxy: its connections are those of many clients."""
+        return peer_host in self._proxies
+
     def may_read_metrics(self, request: web.Request) -> bool:
         """Whether the client is on loopback or in `http.metrics_allow`. A request that a proxy
         without our trust passed on is not from loopback, whatever its peer is.
@@ -99,7 +103,11 @@ def base_url(request: web.Request) -> str:
 
 
 def _address(request: web.Request, which: str) -> tuple[str, int]:
-    found = request.get_extra_info(which)
+    return address_of(request.get_extra_info(which))
+
+
+def address_of(found: object) -> tuple[str, int]:
+    """Host and port of a socket name as transports give it, ("", 0) for anything else."""
     if isinstance(found, tuple) and len(found) >= 2:
         return str(found[0]).removeprefix("::ffff:"), int(found[1])
     return "", 0

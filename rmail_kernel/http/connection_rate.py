@@ -1,5 +1,5 @@
-"""How many connections a client address may open a minute. Counted per process and in memory:
-it protects this process, and must stay cheaper than the connection it refuses.
+"""How many connections a client address may open a minute, and have open at one time. Counted per
+process and in memory: it protects this process, and must stay cheaper than what it refuses.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from rmail_kernel.http.networks import Networks, ip_of
 
 WINDOW_S = 60.0
 MAX_ADDRESSES = 1 << 16
+MAX_OPEN = 500  # connections of one address at one time, whether or not they ask for anything
 IPV6_PREFIX = 64  # one customer's network (RFC 6177)
 
 
@@ -26,6 +27,7 @@ class ConnectionRate:
         self._window = 0
         self._now: dict[str, int] = {}
         self._before: dict[str, int] = {}
+        self._open: dict[str, int] = {}
         self.reload(settings)
 
     def reload(self, settings: Settings) -> None:
@@ -48,6 +50,19 @@ class ConnectionRate:
             self._now[key] = count
         if count + self._before.get(key, 0) * (1 - elapsed_s / WINDOW_S) > self._limit:
             raise RateLimited("Too many connections", retry_after_s=WINDOW_S - elapsed_s)
+
+    def opened(self, host: str) -> bool:
+        """Counts an open connection; whether it may stay open. `closed` must follow."""
+        key = _key(host)
+        self._open[key] = self._open.get(key, 0) + 1
+        return not self._is_on or self._open[key] <= MAX_OPEN or host in self._whitelist
+
+    def closed(self, host: str) -> None:
+        """An open connection has ended."""
+        key = _key(host)
+        left = self._open.pop(key, 1) - 1
+        if left > 0:
+            self._open[key] = left
 
     def _turn(self) -> float:
         """Starts a new window when it is time; seconds since this one began."""

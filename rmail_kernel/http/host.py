@@ -84,8 +84,8 @@ class HttpHost:
         self._kernel.spawn(self._follow_drain(), "http-drain")
 
     async def stop(self) -> None:
-        """Ends connections: idle ones at once, busy ones after their answer or SHUTDOWN_S.
-        Idempotent.
+        """Ends connections: idle ones at once, busy ones (also those whose client has left) after
+        their answer or SHUTDOWN_S. Idempotent.
         """
         runner, self._runner = self._runner, None
         if runner is not None:
@@ -101,11 +101,18 @@ class HttpHost:
     def _protocol(self, listener: str) -> HttpProtocol:
         assert self._runner is not None, "the host is not started"
         assert self._runner.server is not None
-        protocol = HttpProtocol(
-            self._kernel, self._runner.server, listener, self._common, self._protocols.discard
-        )
+        return HttpProtocol(self._kernel, self._runner.server, listener, self._common, self)
+
+    def connected(self, protocol: HttpProtocol, peer_host: str) -> bool:
+        """A connection was made; whether it may stay."""
         self._protocols.add(protocol)
-        return protocol
+        return self._clients.is_proxy(peer_host) or self._rate.opened(peer_host)
+
+    def disconnected(self, protocol: HttpProtocol, peer_host: str) -> None:
+        """A connection has ended."""
+        self._protocols.discard(protocol)
+        if not self._clients.is_proxy(peer_host):
+            self._rate.closed(peer_host)
 
     def _build(self) -> web.Application:
         limits = [route.max_body_bytes or 0 for route in self._routes]

@@ -5,13 +5,15 @@ and with JSON where aiohttp itself answers (RFC 9112 syntax errors).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Protocol
 
 import structlog
 from aiohttp import hdrs, web
 from prometheus_client import Counter
 
+from rmail_kernel.http.client import address_of
 from rmail_kernel.http.errors import unexpected_error
 from rmail_kernel.http.payload import json_response
 from rmail_kernel.http.response_headers import add_headers
@@ -31,6 +33,16 @@ _DAV_METHODS = "PROPFIND PROPPATCH REPORT MKCOL MKCALENDAR COPY MOVE LOCK UNLOCK
 _METHODS = frozenset({*hdrs.METH_ALL, *_DAV_METHODS.split()})
 
 
+class Owner(Protocol):
+    """Who keeps count of connections."""
+
+    def connected(self, protocol: HttpProtocol, peer_host: str) -> bool:
+        """A connection was made; whether it may stay."""
+
+    def disconnected(self, protocol: HttpProtocol, peer_host: str) -> None:
+        """A connection has ended."""
+
+
 class HttpProtocol(web.RequestHandler):
     """The protocol of one connection.
 
@@ -45,7 +57,7 @@ class HttpProtocol(web.RequestHandler):
         server: web.Server,
         listener: str,
         common: Mapping[str, str],
-        on_lost: Callable[[HttpProtocol], None],
+        owner: Owner,
     ) -> None:
         super().__init__(
             server,
@@ -62,7 +74,8 @@ class HttpProtocol(web.RequestHandler):
         self._kernel = kernel
         self._listener = listener
         self._common = common
-        self._on_lost = on_lost
+        self._owner = owner
+        self._peer_host = ""
         self._open = ExitStack()
         self._stall: asyncio.TimerHandle | None = None
         self._unsent_bytes = 0
@@ -70,14 +83,18 @@ class HttpProtocol(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected (after the handshake, with TLS)."""
         self._open.enter_context(self._kernel.connection(self._listener))
+        self._peer_host, _ = address_of(transport.get_extra_info("peername"))
         super().connection_made(transport)
+        if not self._owner.connected(self, self._peer_host):
+            _log.info("too many open connections", peer=self._peer_host)
+            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone; a handler that runs goes on to its end."""
         self._cancel_stall()
         super().connection_lost(exc)
         self._open.close()
-        self._on_lost(self)
+        self._owner.disconnected(self, self._peer_host)
 
     def drain(self) -> None:
         """Closes the connection: at once when idle, otherwise after the answer under way."""

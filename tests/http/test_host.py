@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from rmail_kernel.errors import Conflict, Invalid
+from rmail_kernel.http.builtin import builtin_routes
 from rmail_kernel.http.host import HttpHost
 from rmail_kernel.http.routes import SESSION
 from rmail_kernel.kernel import Kernel
@@ -261,6 +262,36 @@ async def test_the_drain_waits_for_the_answer_under_way(open_host: OpenHost) -> 
     assert (status, body, fields["connection"]) == (200, b"done", "close")
     assert await drain
     writer.close()
+
+
+async def test_stopping_waits_for_a_handler_whose_client_has_left(open_host: OpenHost) -> None:
+    started, go, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        started.set()
+        await go.wait()
+        for _ in range(100):  # longer than stop() takes by itself
+            await asyncio.sleep(0)
+        done.set()
+        return web.Response()
+
+    site = await open_host(public("GET", "/slow", slow))
+    _, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+    await started.wait()
+    writer.close()
+    await writer.wait_closed()
+    assert await site.kernel.drain()
+    stop = asyncio.create_task(site.host.stop())
+    go.set()
+    await stop
+    assert done.is_set()
+
+
+def test_the_reference_names_the_hosts_own_routes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    for route in builtin_routes(Kernel(settings(tmp_path))):
+        assert f"`{route.method} {route.path}`" in page
 
 
 async def test_stopping_twice_is_harmless(open_host: OpenHost) -> None:

@@ -232,7 +232,26 @@ async def test_clients_behind_a_proxy_count_by_their_own_address(open_host: Open
     assert found == [200, 200, 429]
 
 
-def test_the_window_slides(tmp_path: object) -> None:
+async def test_connections_that_stay_open_are_limited_per_address(
+    open_host: OpenHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_rate, "MAX_OPEN", 2)
+    site = await open_host(public("GET", "/a"), rate_limit={"whitelist": []})
+    request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+    kept = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(2)]
+    for reader, writer in kept:
+        writer.write(request)
+        assert (await read_answer(reader))[0] == 200
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+        await site.raw(request)
+    for reader, writer in kept:
+        writer.write(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await reader.read()
+        writer.close()
+    assert (await site.raw(request))[0] == 200
+
+
+def test_the_window_slides() -> None:
     clock = FakeClock()
     rate = _rate(clock, 10)
     clock.advance(30)

@@ -17,6 +17,8 @@ from rmail_kernel.storage.mail import Field, MessageReader
 
 PATH = "/folders/{folder}/messages/{uid}"
 
+_CACHE = {"Cache-Control": "private, no-cache"}  # kept by the client only, and asked for again
+
 
 def routes(kernel: Kernel) -> list[Route]:
     """Read and delete."""
@@ -35,7 +37,7 @@ async def get_message(kernel: Kernel, request: web.Request) -> web.StreamRespons
     view, uid = await find_message(kernel, request)
     etag = f'"{view.uidvalidity}-{uid}"'
     if _matches(request.headers.get("If-None-Match"), etag):
-        return web.Response(status=304, headers={"ETag": etag})
+        return web.Response(status=304, headers={"ETag": etag, **_CACHE})
     account = request[PRINCIPAL].account
     async for batch in kernel.mail.fetch(account, view.mailbox, [uid], Field.CONTENT):
         for row in batch:
@@ -61,11 +63,12 @@ async def delete_message(kernel: Kernel, request: web.Request) -> web.Response:
 async def _send(request: web.Request, content: MessageReader, etag: str) -> web.StreamResponse:
     try:
         span = _range(request, content.size, etag)
-        headers = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": "message/rfc822"}
+        headers = {"ETag": etag, "Accept-Ranges": "bytes", **_CACHE}
         if span is not None and span.start >= span.stop:
             where = {"Content-Range": f"bytes */{content.size}", "ETag": etag}
             return json_response({"error": "The range is outside of the message"}, 416, where)
         response = web.StreamResponse(status=200 if span is None else 206, headers=headers)
+        response.content_type = "message/rfc822"
         if span is not None:
             last = span.stop - 1
             response.headers["Content-Range"] = f"bytes {span.start}-{last}/{content.size}"
