@@ -80,7 +80,8 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
     _set_aside(paths)
     counters = _read(paths.counters)
     is_new = not paths.mailboxes.is_dir()
-    make_directory(paths.mailboxes, owner)
+    if is_new:
+        _make_defaults(paths, owner)
     account = _account(counters, now, is_new=is_new)
     floor = 0 if is_new and not counters else account.modseq
     aside = paths.database.with_name("account.db.rebuild")
@@ -126,6 +127,20 @@ def _set_aside(paths: AccountPaths) -> None:
         paths.database.with_name(f"account.db{suffix}").unlink(missing_ok=True)
 
 
+def _make_defaults(paths: AccountPaths, owner: Owner) -> None:
+    """The mailboxes of a new account, all at once: a crash leaves none of them or all."""
+    aside = paths.home / "mailboxes.new"
+    make_directory(aside, owner)
+    for name, use in DEFAULTS:
+        make_directory(aside / name, owner)
+        status: dict[str, object] = {"version": tables.FILE_VERSION, "subscribed": True}
+        if use is not None:
+            status["special_use"] = use
+        write_json(aside / name / "status.json", status, owner, durable=True)
+    failpoints.reach("defaults.before")
+    aside.rename(paths.mailboxes)
+
+
 def _account(counters: dict[str, object], now: int, *, is_new: bool) -> AccountRow:
     reserved = number(counters, "modseq_reserved")
     if reserved is None:
@@ -144,25 +159,24 @@ def _account(counters: dict[str, object], now: int, *, is_new: bool) -> AccountR
 def _mailboxes(
     paths: AccountPaths, owner: Owner, account: AccountRow, now: int
 ) -> list[MailboxRow]:
-    """Rows for the directories that are there; the default ones are made if there is none."""
+    """Rows for the directories that are there, and for INBOX in any case."""
     found: list[tuple[str, StatusFile | None]] = []
     for entry in sorted(os.listdir(paths.mailboxes)):
         name = mailbox_name(entry)
         if name is not None and (paths.mailboxes / entry).is_dir():
             raw = _read(paths.mailboxes / entry / "status.json")
             found.append((name, StatusFile.of(raw) if raw else None))
-    wanted = DEFAULTS if not found else DEFAULTS[:1]
-    uses = {name: use for name, use in wanted if name not in dict(found)}
-    for name in uses:
-        make_directory(paths.mailbox(name), owner)
+    if "INBOX" not in dict(found):
+        make_directory(paths.mailbox("INBOX"), owner)
+        found.insert(0, ("INBOX", None))
     known = [status for _, status in found if status is not None]
     account.next_id = max([account.next_id, *((one.id or 0) + 1 for one in known)])
     account.uidvalidity = max([account.uidvalidity, *(one.uidvalidity or 0 for one in known)])
     ids: set[int] = set()
     special: set[str] = set()
     rows = []
-    for name, status in [*((name, None) for name in uses), *found]:
-        row = new_row(account, name, now, special_use=uses.get(name), status=status)
+    for name, status in sorted(found, key=_default_order):
+        row = new_row(account, name, now, status=status)
         if row.id in ids:
             row.id, row.objectid = account.next_id, new_objectid()
             account.next_id += 1
@@ -172,6 +186,11 @@ def _mailboxes(
         special.update([row.special_use] if row.special_use else [])
         rows.append(row)
     return rows
+
+
+def _default_order(found: tuple[str, StatusFile | None]) -> tuple[int, str]:
+    names = [name for name, _ in DEFAULTS]
+    return names.index(found[0]) if found[0] in names else len(names), found[0]
 
 
 def new_row(
