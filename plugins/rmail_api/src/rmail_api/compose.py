@@ -114,13 +114,22 @@ def compose(
     if recipients.cc:
         message["Cc"] = [_header_address(person) for person in recipients.cc]
     message["Subject"] = _text("subject", draft.subject, MAX_SUBJECT)
-    message.set_content(_body("body", draft.body))
-    if draft.html is not None:
-        message.add_alternative(_body("html", draft.html), subtype="html")
+    _set_text(message, draft)
     for index, attachment in enumerate(draft.attachments):
         _attach(message, attachment, f"attachments[{index}]")
     content = Content.of(message.as_bytes())
     return content.with_raw_prefix(_identification(draft, message_id, now))
+
+
+def _set_text(message: EmailMessage, draft: Draft) -> None:
+    """Plain text, HTML, or both as alternatives (RFC 2046 5.1.4)."""
+    if draft.html is None:
+        message.set_content(_body("body", draft.body))
+    elif not draft.body:
+        message.set_content(_body("html", draft.html), subtype="html")
+    else:
+        message.set_content(_body("body", draft.body))
+        message.add_alternative(_body("html", draft.html), subtype="html")
 
 
 def _identification(draft: Draft, message_id: str, now: datetime) -> bytes:
