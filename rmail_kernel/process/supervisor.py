@@ -91,6 +91,7 @@ class Supervisor:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not served.done():
             served.cancel()
+            await asyncio.gather(served, return_exceptions=True)
             return False
         stopping.cancel()
         names = frozenset[str]().union(*await served)

@@ -1,5 +1,6 @@
 """A plugin for worker processes under test: a line protocol on "probe" and, with TLS, on "probes".
-Tests install it as a distribution of its own. Its on_start raises while the file PROBE_FAIL exists.
+Tests install it as a distribution of its own. Its on_start prints PROBE_PRINT, waits until the test
+has closed the FIFO PROBE_GATE, and raises while the file PROBE_FAIL exists.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ class ProbePlugin:
         self._holds_lease = False
 
     @hookimpl
-    def on_start(self) -> None:
+    async def on_start(self, kernel: Kernel) -> None:
+        if text := os.environ.get("PROBE_PRINT"):
+            print(text, flush=True)
+        if gate := os.environ.get("PROBE_GATE"):
+            await kernel.run(Path(gate).read_bytes)
         if Path(os.environ.get("PROBE_FAIL", "/nowhere")).exists():
             raise ValueError("the probe\nrefuses")
 

@@ -142,6 +142,35 @@ def test_a_bad_certificate_ends_the_start_in_one_line(server: ServerProcess) -> 
     assert server.errors().splitlines() == [line, line]
 
 
+def test_sigterm_during_the_start_ends_it(server: ServerProcess, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    server.environ["PROBE_GATE"] = str(gate)
+    server.spawn(1)
+    with gate.open("wb"):  # opens when the worker is in on_start
+        server.signal(signal.SIGTERM)
+    assert server.end() == 0
+    assert not (server.mail_root / "run" / "ports.json").exists()
+    assert server.errors() == ""
+
+
+def test_a_plugin_may_print_without_disturbing_its_supervisor(server: ServerProcess) -> None:
+    server.environ["PROBE_PRINT"] = "hello from a plugin"
+    server.start(1)
+    assert "hello from a plugin\n" in server.errors()
+    assert server.pid()
+
+
+def test_a_store_that_is_no_folder_ends_the_start_in_one_line(server: ServerProcess) -> None:
+    server.mail_root.write_text("in the way")
+    for workers in (1, 0):
+        server.spawn(workers)
+        assert server.end() == 2
+    [line, again] = server.errors().splitlines()
+    assert line == again
+    assert line.startswith("rmail: mail_root: cannot use ")
+
+
 def test_a_wrong_setting_found_by_workers_ends_with_code_2(server: ServerProcess) -> None:
     server.configure(storage={"driver": "nothing"})
     server.spawn(2)
