@@ -53,6 +53,12 @@ class Resolution:
         return len(self.accounts) + len(self.external)
 
 
+def _just(account: Account) -> Resolution:
+    if account.is_enabled:
+        return Resolution(is_local=True, accounts={account.id: account})
+    return Resolution(is_local=True, refusal=DISABLED)
+
+
 class Resolver:
     """Asks the directory and `on_resolve`."""
 
@@ -66,6 +72,9 @@ class Resolver:
             Temporary: a plugin or the store could not say now.
         """
         directory = self._kernel.directory
+        account = await directory.get(address)  # most addresses are just that
+        if account is not None:
+            return _just(account)
         found = Resolution(is_local=await directory.has_domain(address.domain))
         if not found.is_local:
             found.external[address.key] = address

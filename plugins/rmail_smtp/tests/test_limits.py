@@ -39,6 +39,18 @@ async def test_ten_errors_end_the_session(rmail_server: RunningServer) -> None:
         await client.expect_close()
 
 
+class TestCrowd:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"max_sessions": 1}}
+
+    async def test_open_sessions_are_bounded(self, rmail_server: RunningServer) -> None:
+        async with rmail_server.connect("smtp") as first:
+            await first.expect("220 *")
+            async with rmail_server.connect("smtps") as second:
+                await second.expect("421 4.3.2 Too many sessions*")
+
+
 class TestChatter:
     @pytest.fixture
     def rmail_settings(self) -> dict[str, Any]:

@@ -64,6 +64,18 @@ async def test_commands_injected_behind_starttls_are_dropped(
         await client.run("C: RCPT TO:<alice@example.com>\nS: 503 5.5.1 Say HELO or EHLO first")
 
 
+async def test_a_broken_handshake_ends_the_connection(
+    rmail_server: RunningServer, say_hello: Greeter
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.run("C: STARTTLS\nS: 220 *\nC: this is no handshake")
+        alert = await client.reader.read()
+        assert alert == b"" or alert.startswith(b"\x15\x03")  # RFC 8446 5.1: an alert record
+    async with rmail_server.connect("smtp") as client:
+        await client.expect("220 *")
+
+
 class TestOff:
     @pytest.fixture
     def rmail_settings(self) -> dict[str, Any]:

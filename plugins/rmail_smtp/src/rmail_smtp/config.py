@@ -28,6 +28,8 @@ class SmtpSettings(Section):
     """Longest life of a connection, however busy."""
     greeting_delay_s: float = Field(0.0, ge=0, le=60, json_schema_extra=unit("s"))
     """Pause before the greeting on the port for other servers; who talks earlier is refused."""
+    max_sessions: int = Field(2000, ge=1)
+    """Open sessions of one worker process."""
     max_errors: int = Field(10, ge=1)
     """Refused commands until a session is ended."""
     max_auth_failures: int = Field(3, ge=1)

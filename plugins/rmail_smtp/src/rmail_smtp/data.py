@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
 from rmail_kernel.content import Content, ContentWriter
 from rmail_kernel.model import Envelope
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from .session import SmtpSession
     from .transaction import Transaction
 
+_log = structlog.get_logger("rmail.smtp")
 _NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")  # RFC 5321 3.3
-_ACCEPTED = "Accepted as "
 _FLAWS = {
     # Not among RFC 3463's, but what large servers answer to this.
     Flaw.BARE_NEWLINE: Reply(550, "5.6.11", "The message holds a bare CR or LF"),
@@ -74,10 +76,18 @@ async def _accept(session: SmtpSession, transaction: Transaction, content: Conte
     # Shielded: a client that goes away now cannot leave the message half accepted.
     work = kernel.spawn(kernel.delivery.submit(envelope, content), "smtp submit")
     report = await asyncio.shield(work)
+    _log.info(
+        "message",
+        sender=str(envelope.sender or "<>"),
+        recipients=len(envelope.recipients),
+        size_bytes=content.size,
+        accepted=report.is_accepted,
+        peer=session.info.peer_host,
+    )
     if report.verdict is not None:
         return replies.of_verdict(report.verdict)
     session.accepted_message()
-    return Reply(250, "2.6.0", f"{_ACCEPTED}{session.info.id}")  # RFC 3463 3.7
+    return Reply(250, "2.6.0", f"Accepted as {session.info.id}")  # RFC 3463 3.7
 
 
 COMMANDS = (Command(b"DATA", data, "DATA", takes_argument=False),)

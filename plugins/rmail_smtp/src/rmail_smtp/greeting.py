@@ -30,6 +30,8 @@ async def greet(session: SmtpSession) -> Reply:
     """The first reply: the greeting, or why there is no service."""
     if session.kernel.draining.is_set():
         return replies.DRAINING
+    if session.siblings > session.options.max_sessions:
+        return replies.TOO_MANY_SESSIONS
     if await _is_too_often(session):
         return replies.TOO_MANY_CONNECTIONS
     verdict = await session.kernel.bus.first("on_connect", session=session.info)

@@ -54,6 +54,8 @@ def of_verdict(verdict: Reject | Defer) -> Reply:
 
 
 def _clean(text: str) -> str:
+    if text.isascii() and text.isprintable() and len(text) <= MAX_TEXT_BYTES:
+        return text
     return "".join(c if " " <= c <= "~" else "?" for c in text[:MAX_TEXT_BYTES])
 
 
@@ -78,4 +80,5 @@ TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors", closes=True)
 TOO_MANY_COMMANDS = Reply(421, "4.7.0", "Too many commands without mail", closes=True)
 TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections from your address", closes=True)
 TOO_MANY_FAILURES = Reply(421, "4.7.0", "Too many failed logins", closes=True)
+TOO_MANY_SESSIONS = Reply(421, "4.3.2", "Too many sessions, try again later", closes=True)
 EARLY_TALKER = Reply(554, "5.5.1", "You spoke before the greeting", closes=True)

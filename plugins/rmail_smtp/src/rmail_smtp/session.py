@@ -108,6 +108,11 @@ class SmtpSession(SMTP):
 
     # --- what commands use ------------------------------------------------------------------
 
+    @property
+    def siblings(self) -> int:
+        """Open sessions of this process, this one included."""
+        return len(self._live)
+
     def send(self, reply: Reply) -> None:
         """Says something before the command's final answer."""
         self.wire.reply(reply.encode())
@@ -159,6 +164,8 @@ class SmtpSession(SMTP):
                 await self._converse()
         except WireError:
             _log.debug("client has gone", peer=self.info.peer_host)
+        except Exception:  # noqa: BLE001 - around one connection; others go on
+            _log.exception("session failed", peer=self.info.peer_host)
         finally:
             self._live.discard(self)
             self._writer.close()
