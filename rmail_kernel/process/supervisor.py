@@ -89,7 +89,7 @@ class Supervisor:
         served = asyncio.gather(*first)
         either: set[asyncio.Future[Any]] = {stopping, served}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not served.done():
+        if self._stopping.is_set():
             served.cancel()
             await asyncio.gather(served, return_exceptions=True)
             return False
@@ -109,23 +109,24 @@ class Supervisor:
         """Keeps one worker alive; `first` learns how the first one started."""
         pause_s = 0.0
         while not self._stopping.is_set():
-            if await self._run_worker(first):
-                pause_s = 0.0
-            else:
-                await self._wait_unless_stopping(pause_s)
+            lived_s = await self._run_worker(first)
+            if lived_s is None:
                 pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+            else:
+                pause_s = FIRST_PAUSE_S if lived_s < QUICK_DEATH_S else 0.0
+            await self._wait_unless_stopping(pause_s)
 
-    async def _run_worker(self, first: asyncio.Future[frozenset[str]]) -> bool:
-        """Runs one worker to its end; whether it lived for a while."""
-        lived_s = 0.0
+    async def _run_worker(self, first: asyncio.Future[frozenset[str]]) -> float | None:
+        """Runs one worker to its end; how many seconds it served, None: never."""
         try:
             worker = await WorkerProcess.start(self._settings, self._sockets, self._environ)
         except StartFailed as error:
             _fail(first, error)
-            return False
+            return None
         self._workers[worker.pid] = worker
         if self._stopping.is_set():
             worker.signal(signal.SIGTERM)
+        lived_s = None
         try:
             served = await worker.ready()
             began_at = time.monotonic()
@@ -141,7 +142,7 @@ class Supervisor:
         await worker.wait()
         del self._workers[worker.pid]
         forget_metrics(worker.pid, self._environ[FOLDER_VARIABLE])
-        return lived_s > QUICK_DEATH_S
+        return lived_s
 
     async def _wait_unless_stopping(self, pause_s: float) -> None:
         try:

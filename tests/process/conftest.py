@@ -179,3 +179,14 @@ def server(tmp_path: Path, probe_path: Path) -> Iterator[ServerProcess]:
     made.configure()
     yield made
     made.close()
+
+
+@pytest.fixture
+def notifications(tmp_path: Path, server: ServerProcess) -> Iterator[socket.socket]:
+    """What the server tells systemd."""
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(path))
+        channel.settimeout(WAIT_S)
+        server.environ["NOTIFY_SOCKET"] = str(path)
+        yield channel

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from rmail_kernel import config
 from rmail_kernel.net import certificate
 from rmail_kernel.process import reload, settings_pipe
-from tests.process.conftest import WAIT_S, ServerProcess
+from tests.process.conftest import ServerProcess
 
 
 class Certificate:
@@ -39,17 +38,6 @@ class Certificate:
 @pytest.fixture
 def certificate_files(tmp_path: Path) -> Certificate:
     return Certificate(tmp_path)
-
-
-@pytest.fixture
-def notifications(tmp_path: Path, server: ServerProcess) -> Iterator[socket.socket]:
-    """What the server tells systemd."""
-    path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.bind(str(path))
-        channel.settimeout(WAIT_S)
-        server.environ["NOTIFY_SOCKET"] = str(path)
-        yield channel
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -142,13 +142,16 @@ def test_a_bad_certificate_ends_the_start_in_one_line(server: ServerProcess) -> 
     assert server.errors().splitlines() == [line, line]
 
 
-def test_sigterm_during_the_start_ends_it(server: ServerProcess, tmp_path: Path) -> None:
+def test_sigterm_during_the_start_ends_it(
+    server: ServerProcess, notifications: socket.socket, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     server.environ["PROBE_GATE"] = str(gate)
     server.spawn(1)
     with gate.open("wb"):  # opens when the worker is in on_start
         server.signal(signal.SIGTERM)
+        assert notifications.recv(1000) == b"STOPPING=1"
     assert server.end() == 0
     assert not (server.mail_root / "run" / "ports.json").exists()
     assert server.errors() == ""
