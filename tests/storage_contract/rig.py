@@ -16,6 +16,7 @@ from rmail_kernel.storage.accounts import Account, Directory
 from rmail_kernel.storage.events import EventBus
 from rmail_kernel.storage.filesystem import FilesystemMailStore, prepare_root
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
+from rmail_kernel.storage.filesystem.fsck import check
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import Appended, AppendItem, MailStore
 from tests.storage_contract.broken import SplitAllocationStore
@@ -47,7 +48,7 @@ class Opened:
 
 @asynccontextmanager
 async def opened(
-    root: Path, driver: str = "filesystem", clock: Clock | None = None
+    root: Path, driver: str = "filesystem", clock: Clock | None = None, *, check_after: bool = True
 ) -> AsyncIterator[Opened]:
     """The store below `root`, with two accounts; made when absent."""
     prepare_root(root)
@@ -63,9 +64,21 @@ async def opened(
         store = DRIVERS[driver](root, directory, events, clock, pool)
         try:
             yield Opened(store, directory, events, root)
+            if check_after and driver == "filesystem":
+                await _check(store, directory, root)
         finally:
             await store.close()
             await directory.close()
+
+
+async def _check(store: FilesystemMailStore, directory: Directory, root: Path) -> None:
+    """Whatever a test did, the files and the index must agree afterwards."""
+    used = [path.name for path in root.glob("domains/*/users/*") if (path / "account.db").exists()]
+    for account in await directory.users("example.com"):
+        if account.address.local not in used:
+            continue
+        report = await check(store, account.id, repair=False, progress=lambda *_: None)
+        assert report.findings == []
 
 
 def item(

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import os
 
-_name, _, _count = os.environ.get("RMAIL_FAILPOINT", "").partition(":")
-_left = int(_count or 1)
+_armed: dict[str, int] = {}
+
+
+def arm(name: str, count: int) -> None:
+    """Has the process die at the `count`-th time of a step."""
+    _armed[name] = count
 
 
 def reach(name: str) -> None:
     """Marks a step."""
-    if _name:
-        _reached(name)
+    if _armed and name in _armed:
+        _armed[name] -= 1
+        if _armed[name] <= 0:
+            os._exit(137)
 
 
-def _reached(name: str) -> None:
-    global _left  # noqa: PLW0603 - the process-wide countdown of a test
-    if name != _name:
-        return
-    _left -= 1
-    if _left <= 0:
-        os._exit(137)
+def _arm_from(given: str) -> None:
+    name, _, count = given.partition(":")
+    if name:
+        arm(name, int(count or 1))
+
+
+_arm_from(os.environ.get("RMAIL_FAILPOINT", ""))

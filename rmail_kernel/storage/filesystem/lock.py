@@ -19,11 +19,18 @@ _MAX_INTENT_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Files under way: `first` to `last` (inclusive) in the mailbox with this directory."""
+    """Files under way: `first` to `last` (inclusive) in the mailbox with this directory; or the
+    directory itself, then both are 0.
+    """
 
     directory: str
-    first: int
-    last: int
+    first: int = 0
+    last: int = 0
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether a new mailbox is under way."""
+        return self.last == 0
 
 
 class AccountLock:

@@ -55,6 +55,7 @@ def _make(tx: Transaction, name: str, special_use: str | None) -> MailboxRow:
     row = new_row(tx.account, name, tx.now, special_use=special_use)
     tx.write_counters(durable=True)
     directory = tx.mailboxes() / directory_name(name)
+    tx.intend_mailbox(name)
     make_directory(directory, tx.owner)
     tx.made(directory)
     tx.write_status(row)

@@ -139,7 +139,7 @@ def _compare(
 ) -> None:
     """A file under another name than the one we gave it: its flags were changed."""
     uid, flags, named, _, _ = message
-    word = file.word & _known_bits(row)
+    word = file.word & known_bits(row)
     if named < 0 or word == named:
         return  # a name under way is ours
     modseq = _modseq(tx, modseqs)
@@ -152,7 +152,8 @@ def _compare(
     tx.touched(row, modseq)
 
 
-def _known_bits(row: MailboxRow) -> int:
+def known_bits(row: MailboxRow) -> int:
+    """The flags that mean something in a mailbox."""
     return (1 << (FIRST_KEYWORD_BIT + len(row.keywords))) - 1
 
 
@@ -173,7 +174,7 @@ def _adopt(tx: Transaction, row: MailboxRow, late: list[FoundFile], modseqs: lis
             tx.write_status(row)
     new_uids = tx.allocate(row, len(others)) if others else range(0)
     for uid, file in zip(new_uids, others, strict=True):
-        word = file.word & _known_bits(row)
+        word = file.word & known_bits(row)
         # No intent: after a crash this file must stay, and is found again under its new name.
         path = tx.shard(row, uid) / file_name(uid, word)
         tx.rename_in(file.path, path)
@@ -184,7 +185,7 @@ def _adopt(tx: Transaction, row: MailboxRow, late: list[FoundFile], modseqs: lis
 
 
 def _insert(tx: Transaction, row: MailboxRow, taken: list[FoundFile], modseq: int) -> None:
-    mask = _known_bits(row)
+    mask = known_bits(row)
     for file in taken:
         word = file.word & mask
         tx.db.execute(

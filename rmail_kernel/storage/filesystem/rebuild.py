@@ -39,14 +39,14 @@ from rmail_kernel.storage.filesystem.transaction import RESERVE_MODSEQS, RESERVE
 from rmail_kernel.storage.mail import MAX_KEYWORDS, Flag
 
 _log = structlog.get_logger("rmail.storage")
-DEFAULTS: tuple[tuple[str, str | None], ...] = (
-    ("INBOX", None),
-    ("Drafts", "\\Drafts"),
-    ("Sent", "\\Sent"),
-    ("Junk", "\\Junk"),
-    ("Trash", "\\Trash"),
-    ("Archive", "\\Archive"),
-)
+DEFAULTS: dict[str, str | None] = {
+    "INBOX": None,
+    "Drafts": "\\Drafts",
+    "Sent": "\\Sent",
+    "Junk": "\\Junk",
+    "Trash": "\\Trash",
+    "Archive": "\\Archive",
+}
 _CHUNK = 1000
 
 
@@ -90,7 +90,8 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
     try:
         aside.chmod(FILE_MODE)
         owner.take(aside)
-        boxes = _mailboxes(paths, owner, account, now)
+        # Without mail.json it is a new account, or one from before there were special uses.
+        boxes = _mailboxes(paths, owner, account, now, DEFAULTS if not counters else {})
         for row in boxes:
             _fill(db, paths.mailbox(row.name), row, account)
             row.recent_from, row.floor = row.uidnext, floor
@@ -131,12 +132,8 @@ def _make_defaults(paths: AccountPaths, owner: Owner) -> None:
     """The mailboxes of a new account, all at once: a crash leaves none of them or all."""
     aside = paths.home / "mailboxes.new"
     make_directory(aside, owner)
-    for name, use in DEFAULTS:
+    for name in DEFAULTS:
         make_directory(aside / name, owner)
-        status: dict[str, object] = {"version": tables.FILE_VERSION, "subscribed": True}
-        if use is not None:
-            status["special_use"] = use
-        write_json(aside / name / "status.json", status, owner, durable=True)
     failpoints.reach("defaults.before")
     aside.rename(paths.mailboxes)
 
@@ -157,7 +154,7 @@ def _account(counters: dict[str, object], now: int, *, is_new: bool) -> AccountR
 
 
 def _mailboxes(
-    paths: AccountPaths, owner: Owner, account: AccountRow, now: int
+    paths: AccountPaths, owner: Owner, account: AccountRow, now: int, uses: dict[str, str | None]
 ) -> list[MailboxRow]:
     """Rows for the directories that are there, and for INBOX in any case."""
     found: list[tuple[str, StatusFile | None]] = []
@@ -176,7 +173,7 @@ def _mailboxes(
     special: set[str] = set()
     rows = []
     for name, status in sorted(found, key=_default_order):
-        row = new_row(account, name, now, status=status)
+        row = new_row(account, name, now, special_use=uses.get(name), status=status)
         if row.id in ids:
             row.id, row.objectid = account.next_id, new_objectid()
             account.next_id += 1
@@ -189,7 +186,7 @@ def _mailboxes(
 
 
 def _default_order(found: tuple[str, StatusFile | None]) -> tuple[int, str]:
-    names = [name for name, _ in DEFAULTS]
+    names = list(DEFAULTS)
     return names.index(found[0]) if found[0] in names else len(names), found[0]
 
 
@@ -202,7 +199,7 @@ def new_row(
     status: StatusFile | None = None,
 ) -> MailboxRow:
     """A mailbox without messages; what `status` lacks is new. UIDVALIDITY ascends per account."""
-    status = status or StatusFile(special_use=special_use, is_subscribed=special_use is not None)
+    status = status or StatusFile()
     if status.uidvalidity is None:
         account.uidvalidity = max(account.uidvalidity + 1, now & 0xFFFFFFFF)
     if status.id is None:
@@ -210,8 +207,8 @@ def new_row(
     return MailboxRow(
         id=status.id or account.next_id - 1,
         name=name,
-        special_use=status.special_use,
-        subscribed=int(status.is_subscribed or name == "INBOX"),
+        special_use=status.special_use or special_use,
+        subscribed=int(status.is_subscribed or special_use is not None or name == "INBOX"),
         uidvalidity=status.uidvalidity or account.uidvalidity,
         uidnext=max(status.uidnext, status.uid_reserved),
         uid_reserved=status.uid_reserved,

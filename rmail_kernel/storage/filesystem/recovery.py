@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from rmail_kernel.storage.filesystem import followup, schema, tables
+from rmail_kernel.storage.filesystem.disk import temporary_name
 from rmail_kernel.storage.filesystem.layout import (
     mailbox_name,
     parse_file,
@@ -16,6 +17,7 @@ from rmail_kernel.storage.filesystem.layout import (
     shard_of,
 )
 from rmail_kernel.storage.filesystem.lock import Intent
+from rmail_kernel.storage.filesystem.rebuild import message_files, shards
 from rmail_kernel.storage.filesystem.transaction import Transaction
 
 
@@ -23,6 +25,8 @@ def recover(tx: Transaction, intents: Sequence[Intent]) -> None:
     """Removes announced files that have no row, then completes pending directories."""
     for intent in intents:
         _remove_unknown(tx, intent)
+    for directory in {intent.directory for intent in intents if intent.is_directory}:
+        _remove_unborn(tx, directory)
     followup.directories(tx)
 
 
@@ -42,6 +46,16 @@ def _remove_unknown(tx: Transaction, intent: Intent) -> None:
             parsed = parse_file(found)
             if parsed and intent.first <= parsed[0] <= intent.last and parsed[0] not in known:
                 (directory / found).unlink(missing_ok=True)
+
+
+def _remove_unborn(tx: Transaction, directory: str) -> None:
+    """Takes away the directory of a mailbox whose making was not committed."""
+    name = mailbox_name(directory)
+    path = tx.mailboxes() / directory
+    if name is None or tables.mailbox_row(tx.db, name) is not None or not path.is_dir():
+        return
+    if not any(True for _, shard in shards(path) for _ in message_files(shard)):
+        path.rename(temporary_name(tx.paths.temporary))
 
 
 def _known(tx: Transaction, mailbox: int, intent: Intent) -> set[int]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage import evaluate
@@ -32,6 +32,7 @@ from rmail_kernel.storage.filesystem.fetching import fetch
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import (
     Appended,
@@ -50,6 +51,7 @@ from rmail_kernel.storage.search import SearchNode
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
 
+T = TypeVar("T")
 MAX_OPEN_ACCOUNTS = 256
 
 
@@ -156,6 +158,13 @@ class FilesystemMailStore:
         """Has file names and JSON files catch up now. Not part of the contract."""
         async with self._use(account) as one:
             await self._background.settle(one)
+
+    async def transact(
+        self, account: AccountId, run: Callable[[Transaction], T], *, durable: bool = True
+    ) -> T:
+        """Runs a function in a transaction of its own (fsck). Not part of the contract."""
+        async with self._use(account) as one:
+            return await one.write(run, alone=True, durable=durable)
 
     # -- mailboxes -------------------------------------------------------------------------
 

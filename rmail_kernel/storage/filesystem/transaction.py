@@ -71,6 +71,8 @@ class Transaction:
         self.has_directories = False
         self._lock = lock
         self._made: list[_Made] = []
+        self._written: set[int] = set()
+        self._rewrite: set[int] = set()
         self._shards: dict[tuple[int, int], _Shard] = {}
         self._unsynced: set[Path] = set()
         self._mailboxes: dict[int, MailboxRow] = {}
@@ -91,11 +93,14 @@ class Transaction:
         tables.save_account(self.db, self._account)
         self.db.execute("RELEASE operation")
         self._mailboxes.clear()
+        self._written.clear()
 
     def undo(self, mark: int) -> None:
         """Undoes the operation since `begin`, its files too."""
         self.undo_files(mark)
         self._mailboxes.clear()
+        self._rewrite |= self._written
+        self._written.clear()
         self._shards = {key: one for key, one in self._shards.items() if one.path.is_dir()}
         if self.db.in_transaction:
             self.db.execute("ROLLBACK TO operation")
@@ -204,6 +209,7 @@ class Transaction:
 
     def write_status(self, row: MailboxRow) -> None:
         """Writes the mailbox's status.json durably, before what depends on it is committed."""
+        self._written.add(row.id)
         tables.write_status(self.paths.mailbox(row.name), row, self.owner, durable=True)
 
     # -- files -----------------------------------------------------------------------------
@@ -212,6 +218,10 @@ class Transaction:
         """Records that files with these ascending UIDs are about to be made."""
         directory = directory_name(row.name)
         self._lock.intend([Intent(directory, a, b) for a, b in _ranges(uids)])
+
+    def intend_mailbox(self, name: str) -> None:
+        """Records that the directory of a new mailbox is about to be made."""
+        self._lock.intend([Intent(directory_name(name))])
 
     def intend_directory(self, source: str, target: str | None) -> None:
         """Has a mailbox directory renamed (None: removed) after the commit."""
@@ -269,6 +279,10 @@ class Transaction:
         """Makes new names durable and notes the shards' mtimes, so that our own changes are not
         taken for somebody else's.
         """
+        for mailbox in self._rewrite:
+            row = tables.mailbox_row(self.db, mailbox)
+            if row is not None:  # an operation wrote what was then undone
+                tables.write_status(self.paths.mailbox(row.name), row, self.owner, durable=False)
         for path in self._unsynced:
             if path.is_dir():
                 sync_directory(path)

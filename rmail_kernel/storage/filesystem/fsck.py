@@ -1,0 +1,236 @@
+"""Checking an account: rows against files, counters against rows, JSON files against both.
+
+Safe beside a running server: each step is one transaction under the account's lock, at most one
+shard long. Repair never deletes a message: files without a row get one, rows without a file go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from rmail_kernel.errors import Corrupt
+from rmail_kernel.storage.filesystem import outside, schema, settling, tables
+from rmail_kernel.storage.filesystem.disk import read_json
+from rmail_kernel.storage.filesystem.expunging import COLUMNS
+from rmail_kernel.storage.filesystem.layout import SHARD_SIZE
+from rmail_kernel.storage.filesystem.outside import known_bits, mtimes
+from rmail_kernel.storage.filesystem.rebuild import FoundFile, message_files
+from rmail_kernel.storage.filesystem.store import FilesystemMailStore
+from rmail_kernel.storage.filesystem.tables import MailboxRow, StatusFile, number
+from rmail_kernel.storage.filesystem.transaction import RESERVE_UIDS, Transaction
+from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.storage.mail import Flag
+
+Severity = Literal["error", "warning"]
+Progress = Callable[[int, int], None]
+_LEFTOVER_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be. `mailbox` is '' for the account itself."""
+
+    severity: Severity
+    mailbox: str
+    text: str
+    repaired: bool
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found, and how much it looked at."""
+
+    findings: list[Finding] = field(default_factory=list)
+    messages: int = 0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong, or no longer."""
+        return all(finding.repaired for finding in self.findings)
+
+
+async def check(
+    store: FilesystemMailStore, account: AccountId, repair: bool, progress: Progress
+) -> Report:
+    """Checks one account, and with `repair` puts right what it finds.
+
+    Args:
+        progress: called with the steps done and the steps in all.
+
+    Raises:
+        NotFound: no such account. Temporary: its files cannot be read.
+    """
+    report = Report()
+    await store.settle(account)
+    steps: list[Callable[[Transaction], list[Finding]]] = []
+    for mailbox, shards in await store.transact(account, _plan):
+        steps += [partial(_check_shard, mailbox, shard, report, repair) for shard in shards]
+        steps.append(partial(_check_mailbox, mailbox, repair))
+    steps.append(partial(_check_account, repair))
+    for done, step in enumerate(steps):
+        progress(done, len(steps))
+        report.findings += await store.transact(account, step, durable=repair)
+    progress(len(steps), len(steps))
+    return report
+
+
+def _plan(tx: Transaction) -> list[tuple[int, list[int]]]:
+    """The mailboxes and their shards, on disk or in rows."""
+    outside.take_mailboxes(tx)
+    found = []
+    for row in tables.mailbox_rows(tx.db):
+        shards = set(mtimes(tx.paths.mailbox(row.name)))
+        sql = f"SELECT DISTINCT uid / {SHARD_SIZE} FROM message WHERE mailbox=?"  # noqa: S608 - a constant
+        shards |= {shard for (shard,) in schema.rows(tx.db, sql, row.id)}
+        found.append((row.id, sorted(shards)))
+    return found
+
+
+def _check_shard(
+    mailbox: int, shard: int, report: Report, repair: bool, tx: Transaction
+) -> list[Finding]:
+    row = tx.find(mailbox)
+    if row is None:
+        return []
+    directory = tx.shard(row, shard * SHARD_SIZE)
+    files = sorted(message_files(directory), key=lambda file: file.uid)
+    report.messages += len(files)
+    low, high = shard * SHARD_SIZE, (shard + 1) * SHARD_SIZE - 1
+    sql = f"SELECT {COLUMNS} FROM message WHERE mailbox=? AND uid BETWEEN ? AND ?"  # noqa: S608
+    rows = {found[0]: found for found in schema.rows(tx.db, sql, row.id, low, high)}
+    texts = _compare(row, rows, files)
+    sizes = {f.uid: f.size_bytes for f in files if f.uid in rows and rows[f.uid][3] != f.size_bytes}
+    if repair and texts:
+        tx.db.execute("DELETE FROM shard WHERE mailbox=? AND shard=?", (mailbox, shard))
+        outside.take_mailbox(mailbox, tx)
+    for uid, size in sizes.items():
+        texts.append(("error", f"message {uid} has {size} bytes, not {rows[uid][3]}"))
+        if repair:
+            _resize(tx, row, uid, size - rows[uid][3])
+    return [Finding(severity, row.name, text, repair) for severity, text in texts]
+
+
+def _compare(
+    row: MailboxRow, rows: dict[int, schema.Row], files: list[FoundFile]
+) -> list[tuple[Severity, str]]:
+    texts: list[tuple[Severity, str]] = []
+    counted = Counter(file.uid for file in files)
+    for uid in sorted(rows.keys() - counted.keys()):
+        texts.append(("error", f"message {uid} has no file"))
+    for file in files:
+        if file.uid not in rows:
+            texts.append(("warning", f"{file.path.name} is not in the index"))
+        elif counted[file.uid] > 1:
+            texts.append(("error", f"{file.path.name} is one of several files of this UID"))
+        elif rows[file.uid][2] >= 0 and file.word & known_bits(row) != rows[file.uid][1]:
+            texts.append(("warning", f"{file.path.name} is not named after its flags"))
+    return texts
+
+
+def _resize(tx: Transaction, row: MailboxRow, uid: int, by: int) -> None:
+    """Takes the size from the file; what was computed from other bytes is forgotten."""
+    tx.db.execute(
+        "UPDATE message SET size_bytes=size_bytes+? WHERE mailbox=? AND uid=?", (by, row.id, uid)
+    )
+    tx.db.execute("DELETE FROM summary WHERE key=?", (schema.summary_key(row.id, uid),))
+    row.size_bytes += by
+    tx.book(by, 0, None)
+
+
+def _check_mailbox(mailbox: int, repair: bool, tx: Transaction) -> list[Finding]:
+    row = tx.find(mailbox)
+    if row is None:
+        return []
+    texts = [f"status.json {text}" for text in _status_faults(tx, row)]
+    counted = _count(tx, row)
+    said = (row.total, row.unseen, row.deleted, row.size_bytes, row.recent)
+    if counted != said:
+        texts.append(f"counters say {said}, the messages {counted}")
+    highest = schema.value(tx.db, "SELECT max(uid) FROM message WHERE mailbox=?", mailbox) or 0
+    if highest >= row.uidnext:
+        texts.append(f"UIDNEXT is {row.uidnext}, but there is a message {highest}")
+    if repair and texts:
+        row.total, row.unseen, row.deleted, row.size_bytes, row.recent = counted
+        row.uidnext = max(row.uidnext, highest + 1)
+        row.uid_reserved = max(row.uid_reserved, row.uidnext + RESERVE_UIDS)
+        tx.write_status(row)
+        tx.touched(row, tx.next_modseq())
+    return [Finding("error", row.name, text, repair) for text in texts]
+
+
+def _count(tx: Transaction, row: MailboxRow) -> tuple[int, ...]:
+    found = schema.first(
+        tx.db,
+        "SELECT count(*), total(flags & ? = 0), total(flags & ? <> 0), total(size_bytes),"
+        " total(uid >= ?) FROM message WHERE mailbox=?",
+        int(Flag.SEEN),
+        int(Flag.DELETED),
+        row.recent_from,
+        row.id,
+    )
+    return tuple(map(int, found or ()))
+
+
+def _status_faults(tx: Transaction, row: MailboxRow) -> list[str]:
+    try:
+        raw = read_json(tx.paths.mailbox(row.name) / "status.json")
+    except Corrupt:
+        return ["cannot be read"]
+    if raw is None:
+        return ["is missing"]
+    status = StatusFile.of(raw)
+    faults = []
+    if (status.uidvalidity, status.id) != (row.uidvalidity, row.id):
+        faults.append("belongs to another mailbox")
+    if status.uid_reserved < row.uidnext and row.uidnext > 1:
+        faults.append("does not cover the UIDs given out")
+    if (status.keywords, status.special_use) != (row.keywords, row.special_use):
+        faults.append("has other keywords or another special use")
+    if status.is_subscribed != bool(row.subscribed):
+        faults.append("has another subscription")
+    return faults
+
+
+def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
+    texts = []
+    for text in schema.rows(tx.db, "PRAGMA integrity_check(10)"):
+        if text != ("ok",):
+            texts.append(f"account.db: {text[0]}")
+    used = schema.first(tx.db, "SELECT total(size_bytes), count(*) FROM message") or (0, 0)
+    account = tx.account
+    if (account.used_bytes, account.used_messages) != (int(used[0]), used[1]):
+        texts.append(f"the account says {account.used_bytes} bytes, its messages {int(used[0])}")
+    texts += [f"mail.json {text}" for text in _counter_faults(tx)]
+    old = time.time() - _LEFTOVER_S
+    left = [path for path in tx.paths.temporary.iterdir() if path.stat().st_ctime < old]
+    if left:
+        texts.append(f"{len(left)} temporary files were left over")
+    if repair and texts:
+        account.used_bytes, account.used_messages = int(used[0]), used[1]
+        tx.write_counters(durable=True)
+        settling.clean_temporary(tx.paths.temporary)
+    # A damaged database is not mended here: it is set aside and made anew when it is met.
+    return [Finding("error", "", one, repair and "account.db" not in one) for one in texts]
+
+
+def _counter_faults(tx: Transaction) -> list[str]:
+    try:
+        raw = read_json(tx.paths.counters)
+    except Corrupt:
+        return ["cannot be read"]
+    if raw is None:
+        return ["is missing"]
+    account = tx.account
+    faults = []
+    if (number(raw, "modseq_reserved") or 0) < account.modseq:
+        faults.append("does not cover the MODSEQs given out")
+    if (number(raw, "next_id") or 0) < account.next_id:
+        faults.append("does not cover the mailbox ids given out")
+    if (number(raw, "uid_validity") or 0) < account.uidvalidity:
+        faults.append("does not cover the UIDVALIDITYs given out")
+    return faults
