@@ -2,18 +2,114 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from rmail_kernel.cli.addresses import account_of
 from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
+from rmail_kernel.cli.output import plain, show_json
+from rmail_kernel.cli.session import Session, load_settings, open_session
+from rmail_kernel.errors import Unsupported
+from rmail_kernel.storage.accounts import Account
+from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem.fsck import Report, check
+
+Progress = Callable[[str, int, int], None]  # account, steps done, steps in all
+Reports = list[tuple[str, Report]]  # by address
 
 
 def fsck(
-    account: Annotated[str | None, typer.Argument(help="Default: all accounts.")] = None,
+    account: Annotated[
+        str | None, typer.Argument(metavar="[ADDRESS]", help="Default: all accounts.")
+    ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Repair what can be.")] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> int:
-    """Check the store; exit code 1 when something is wrong and not repaired."""
-    raise NotImplementedError
+    """Check the files and databases of accounts; exit code 1 when something stays wrong."""
+    with _progress() as progress:
+        reports = asyncio.run(_check_all(config, account, progress, repair=repair))
+    if as_json:
+        show_json(_as_data(reports))
+    else:
+        _print(reports, is_repairing=repair)
+    return 0 if all(report.is_clean for _, report in reports) else 1
+
+
+async def _check_all(
+    config: Path, text: str | None, progress: Progress, *, repair: bool
+) -> Reports:
+    reports: Reports = []
+    async with open_session(load_settings(config)) as session:
+        store = session.mail
+        if not isinstance(store, FilesystemMailStore):
+            raise Unsupported("this storage driver keeps no files to check")
+        for account in await _accounts(session, text):
+            address = str(account.address)
+
+            def steps(done: int, total: int, address: str = address) -> None:
+                progress(address, done, total)
+
+            reports.append((address, await check(store, account.id, repair, steps)))
+    return reports
+
+
+async def _accounts(session: Session, text: str | None) -> list[Account]:
+    directory = session.directory
+    if text is not None:
+        return [await account_of(directory, text)]
+    domains = await directory.domains()
+    return [account for domain in domains for account in await directory.users(domain)]
+
+
+def _as_data(reports: Reports) -> dict[str, Any]:
+    findings = [
+        {
+            "account": address,
+            "mailbox": found.mailbox or None,
+            "severity": found.severity,
+            "text": found.text,
+            "repaired": found.repaired,
+        }
+        for address, report in reports
+        for found in report.findings
+    ]
+    return {
+        "accounts": len(reports),
+        "messages": sum(report.messages for _, report in reports),
+        "findings": findings,
+    }
+
+
+def _print(reports: Reports, *, is_repairing: bool) -> None:
+    data = _as_data(reports)
+    for found in data["findings"]:
+        place = plain(" ".join(filter(None, (found["account"], found["mailbox"]))))
+        state = "repaired" if found["repaired"] else found["severity"]
+        typer.echo(f"{state}: {place}: {plain(found['text'])}")
+    left = sum(not found["repaired"] for found in data["findings"])
+    looked_at = f"{data['accounts']} accounts, {data['messages']} messages"
+    hint = "" if is_repairing or not left else "; `rmail fsck --repair` repairs what can be"
+    typer.echo(f"{looked_at}: {f'{left} findings{hint}' if left else 'clean'}")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on standard error while it is a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda address, done, total: bar.update(
+            task, description=address, completed=done, total=total
+        )

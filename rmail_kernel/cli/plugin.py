@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -29,3 +30,5 @@ def new(
     typer.echo(f"wrote {folder}; install it into the environment of rmail and run its tests:")
     typer.echo(f"  pip install --no-deps --no-build-isolation -e {folder}")
     typer.echo(f"  pytest {folder}")
+    if find_spec("pytest") is None or find_spec("pytest_asyncio") is None:
+        typer.echo("its tests need pytest: pip install pytest pytest-asyncio")
