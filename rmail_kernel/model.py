@@ -16,11 +16,12 @@ from rmail_kernel.content import Content
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.ids import AccountId
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
-_ALNUM = r"[A-Za-z0-9\u0080-\U0010ffff]"
+_UTF8 = r"\u0080-\ud7ff\ue000-\U0010ffff"  # RFC 6531 3.3; a lone surrogate is no character
+_ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{_UTF8}]+"
+_ALNUM = rf"[A-Za-z0-9{_UTF8}]"
 _ATEXT = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
-_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"\Z')
-_LABEL = re.compile(rf"{_ALNUM}(?:[A-Za-z0-9\-\u0080-\U0010ffff]{{0,61}}{_ALNUM})?\Z")
+_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f\ud800-\udfff]|\\[\x20-\x7e])*"\Z')
+_LABEL = re.compile(rf"{_ALNUM}(?:[A-Za-z0-9\-{_UTF8}]{{0,61}}{_ALNUM})?\Z")
 _LITERAL = re.compile(r"\[[\x21-\x5a\x5e-\x7e]{1,255}\]\Z")
 MAX_LOCAL_BYTES = 64  # RFC 5321 4.5.3.1.1
 MAX_DOMAIN_BYTES = 255  # RFC 5321 4.5.3.1.2
@@ -33,7 +34,9 @@ def normalise_domain(domain: str) -> str:
         Invalid: not a domain name (RFC 5321 4.1.2, RFC 5890 for U-labels).
     """
     domain = domain.removesuffix(".")
-    if len(domain.encode()) > MAX_DOMAIN_BYTES or not all(map(_LABEL.match, domain.split("."))):
+    if len(domain.encode("utf-8", "replace")) > MAX_DOMAIN_BYTES or not all(
+        map(_LABEL.match, domain.split("."))
+    ):
         raise Invalid("Not a domain name", domain=domain)
     if domain.isascii():
         return domain.lower()
@@ -62,7 +65,7 @@ class Address:
         local, at, domain = text.rpartition("@")
         if not at or not (_ATEXT.match(local) or _QUOTED.match(local)):
             raise Invalid("Not a mail address", address=text)
-        if len(local.encode()) > MAX_LOCAL_BYTES:
+        if len(local.encode("utf-8", "replace")) > MAX_LOCAL_BYTES:
             raise Invalid("The local part is longer than 64 bytes", address=text)
         if _LITERAL.match(domain):
             return cls(local, domain.lower())

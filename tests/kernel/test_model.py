@@ -48,6 +48,9 @@ def test_addresses_that_are(text: str, key: str) -> None:
         "x" * 65 + "@example.com",
         "x@" + "a." * 128 + "com",
         "a@example.com\r\n",
+        "\udcff@example.com",
+        '"\udcff"@example.com',
+        "a@\udcff.example",
     ],
 )
 def test_addresses_that_are_not(text: str) -> None:
