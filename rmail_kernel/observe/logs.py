@@ -79,7 +79,7 @@ def _add_name(
 ) -> MutableMapping[str, Any]:
     if isinstance(logger, _Line):
         event["logger"] = logger.name
-    event["pid"] = os.getpid()
+    event.setdefault("pid", os.getpid())
     return event
 
 

@@ -135,7 +135,7 @@ class Supervisor:
             code = await worker.wait()
             lived_s = time.monotonic() - began_at
             if not self._stopping.is_set():
-                _log.error("a worker died", pid=worker.pid, how=describe(code))
+                _log.error("a worker died", worker=worker.pid, how=describe(code))
         except RmailError as error:
             if not self._stopping.is_set():
                 _fail(first, error)
