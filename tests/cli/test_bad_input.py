@@ -48,8 +48,10 @@ def test_a_bad_variable_names_the_path(
     rmail: Rmail, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(folder)
-    monkeypatch.setenv("RMAIL_HTTP__PORT", "abc")
-    assert refusal(rmail, folder, "run").startswith("http.port: should be")
+    monkeypatch.setenv("RMAIL_SMTP__PORT", "abc")
+    assert refusal(rmail, folder, "run").startswith("smtp.port: should be")
+    monkeypatch.setenv("RMAIL_SMTP__PORT", "2526")
+    assert rmail("config", "show", "--json").data["smtp"]["port"] == 2526
 
 
 @pytest.mark.parametrize("words", COMMANDS[:3])
