@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -10,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from rmail_kernel.auth.lockout import Lockout
 from rmail_kernel.auth.passwords import Passwords
+from rmail_kernel.cli.session import load_settings, open_session
+from rmail_kernel.kernel import Kernel
 from tests.cli.conftest import Rmail, tree
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -171,6 +175,30 @@ def test_a_bad_alias_is_refused(rmail: Rmail) -> None:
 
 def test_unban_tells_whether_there_was_a_lockout(rmail: Rmail) -> None:
     assert rmail("unban", "192.0.2.1").out == "192.0.2.1 was not locked out\n"
+
+
+async def lock_out(folder: Path, peer: str) -> None:
+    """Fails to log in as alice from an address until it is locked out."""
+    async with open_session(load_settings(folder / "config.json")) as session:
+        kernel = Kernel(session.settings)
+        kernel.state = session.state
+        for _ in range(session.settings.rate_limit.max_auth_failures):
+            await Lockout(kernel).failed(peer, ALICE)
+        await kernel.stop()
+
+
+def test_a_lockout_is_shown_and_ended(rmail: Rmail, folder: Path) -> None:
+    asyncio.run(lock_out(folder, "192.0.2.1"))
+    bans = rmail("status", "--json").data["bans"]
+    assert [(ban["ip"], ban["account"]) for ban in bans] == [
+        ("192.0.2.1", None),
+        ("192.0.2.1", ALICE),
+    ]
+    assert 0 < bans[0]["seconds_left"] <= 900
+    assert f"192.0.2.1 as {ALICE} (" in rmail("status").out
+    assert rmail("unban", ALICE).out == f"{ALICE} may log in again\n"
+    assert rmail("unban", "192.0.2.1").out == "192.0.2.1 may log in again\n"
+    assert rmail("status", "--json").data["bans"] == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another owner")
