@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pwd
@@ -13,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from rmail_kernel.auth import create_user
 
 USERS = 9
 PASSWORD = "secret"
@@ -73,7 +76,8 @@ def rmail(folder: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "rmail_kernel.cli"]
     end = ["--config", str(config)]
     for user, password in users(range(USERS)):
-        subprocess.run([*command, "user", "add", user, "--password", password, *end], check=True)
+        name, _, domain = user.partition("@")
+        asyncio.run(create_user(folder / "store", name, domain, password, bcrypt_cost=4))
     with subprocess.Popen([*command, "run", *end]) as process:
         try:
             yield _ports(folder / "store/run/ports.json", process)["imap"]

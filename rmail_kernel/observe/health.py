@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,13 +19,11 @@ async def is_ready(kernel: Kernel) -> bool:
 
 
 def _is_writable(root: Path) -> bool:
-    probe = root / "run" / f".ready.{os.getpid()}"
+    folder = root / "run"
     try:
-        probe.parent.mkdir(mode=0o700, exist_ok=True)
-        probe.write_bytes(b"1")  # a full disk refuses data, not empty files
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(b"1")  # a full disk refuses data, not empty files
     except OSError:
         return False
-    finally:
-        with suppress(OSError):
-            probe.unlink()
     return True

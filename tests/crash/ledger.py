@@ -93,11 +93,14 @@ class Clients:
                 self._stop.wait(0.05)  # the server is being replaced; do not spin
 
     def _smtp(self, names: Iterator[str]) -> None:
-        with smtplib.SMTP("127.0.0.1", self._ports()["smtp"], timeout=10) as client:
+        client = smtplib.SMTP("127.0.0.1", self._ports()["smtp"], timeout=10)
+        try:
             while not self._stop.is_set():
                 name = next(names)
                 client.sendmail("x@remote.test", [USER], message(name))
                 self._ledger.acknowledge(name)
+        finally:
+            client.close()
 
     def _imap(self, names: Iterator[str]) -> None:
         client = imaplib.IMAP4("127.0.0.1", self._ports()["imap"], timeout=10)
@@ -126,13 +129,26 @@ class Clients:
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
     request = urllib.request.Request(url, body, headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        found: dict[str, str] = json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: dict[str, str] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
     return found
 
 
+def flag_some(port: int) -> None:
+    """Sets a system flag and a keyword on the first messages of the INBOX."""
+    client = imaplib.IMAP4("127.0.0.1", port, timeout=60)
+    client.login(USER, PASSWORD)
+    client.select("INBOX")
+    client.uid("STORE", "1:20", "+FLAGS", "(\\Flagged $Forwarded)")
+    client.logout()
+
+
 def read_all(port: int) -> list[tuple[int, bytes, bytes]]:
-    """UID, flags and bytes of every message in the INBOX, through IMAP."""
+    """UID, flags (but \\Recent) and bytes of every message in the INBOX, through IMAP."""
     client = imaplib.IMAP4("127.0.0.1", port, timeout=60)
     client.login(USER, PASSWORD)
     client.select("INBOX", readonly=True)
@@ -144,7 +160,8 @@ def read_all(port: int) -> list[tuple[int, bytes, bytes]]:
             uid = re.search(rb"UID (\d+)", item[0])
             flags = re.search(rb"FLAGS \(([^)]*)\)", item[0])
             assert uid is not None
-            found.append((int(uid[1]), flags[1] if flags else b"", item[1]))
+            names = b" ".join(sorted(set(flags[1].split() if flags else ()) - {b"\\Recent"}))
+            found.append((int(uid[1]), names, item[1]))
     return found
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -16,7 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.ledger import PASSWORD, USER, Clients, Ledger, check, name_of, read_all
+from rmail_kernel.auth import create_user
+from tests.crash.ledger import (
+    PASSWORD,
+    USER,
+    Clients,
+    Ledger,
+    check,
+    flag_some,
+    name_of,
+    read_all,
+)
 
 KILLS = int(os.environ.get("RMAIL_KILLS", "6"))
 READY_S = 30.0
@@ -62,7 +73,8 @@ class Installation:
         ports = self.root / "store/run/ports.json"
         ports.unlink(missing_ok=True)
         command = [sys.executable, "-m", "rmail_kernel.cli", "run", "--config", str(self.config)]
-        self.process = subprocess.Popen(command, stderr=(self.root / "log").open("ab"))
+        with (self.root / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log)
         deadline = time.monotonic() + READY_S
         while not ports.exists():
             assert self.process.poll() is None, (self.root / "log").read_text()[-2000:]
@@ -107,8 +119,9 @@ class Installation:
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
     made = Installation(tmp_path)
-    result = made.rmail("user", "add", USER, "--password", PASSWORD, "--quota-mb", "10000")
-    assert result.returncode == 0, result.stderr
+    user, _, domain = USER.partition("@")
+    making = create_user(tmp_path / "store", user, domain, PASSWORD, quota_mb=10_000, bcrypt_cost=4)
+    asyncio.run(making)
     return made
 
 
@@ -131,6 +144,7 @@ def test_nothing_acknowledged_is_lost_and_no_uid_is_reused(installation: Install
     stored = read_all(installation.ports()["imap"])
     installation.stop()
     assert [(uid, flags) for uid, flags, _ in stored] == before
+    assert before[0][1] == b"$Forwarded \\Flagged"
     check(ledger, stored)
     kept = len(ledger.acknowledged)
     print(f"{KILLS} kills, {kept} acknowledged, {len(stored)} stored")
@@ -139,6 +153,7 @@ def test_nothing_acknowledged_is_lost_and_no_uid_is_reused(installation: Install
 def _lose_database(installation: Installation, ledger: Ledger) -> list[tuple[int, bytes]]:
     """Deletes the account's database between two runs; UIDs and flags as they were."""
     installation.start()
+    flag_some(installation.ports()["imap"])
     before = read_all(installation.ports()["imap"])
     check(ledger, before)
     installation.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def prepare_root(root: Path) -> None:
 
 
 def _check_writable(root: Path) -> None:
-    probe = root / ".writable"
-    probe.touch()
-    probe.unlink()
+    """Asks by doing it, as a read-only file system says no only then. An unnamed file: several
+    processes ask at once.
+    """
+    with tempfile.TemporaryFile(dir=root):
+        return
