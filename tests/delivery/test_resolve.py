@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rmail_kernel.delivery.resolve import (
     DISABLED,
     LOOP,
@@ -12,6 +14,7 @@ from rmail_kernel.delivery.resolve import (
     UNKNOWN,
     Resolver,
 )
+from rmail_kernel.errors import Temporary
 from rmail_kernel.hookspecs import hookimpl
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Alias
@@ -90,6 +93,21 @@ async def test_width_is_bounded(server: RunningServer) -> None:
     assert len((await _resolve(server, "ok"))[0]) == MAX_TARGETS
     assert await _resolve(server, "over") == (set(), TOO_WIDE)
     assert await _resolve(server, "far") == (set(), TOO_WIDE)
+
+
+class Rubbish:
+    """Answers with something else than addresses."""
+
+    @hookimpl
+    async def on_resolve(self) -> list[str]:
+        return ["alice@example.com"]
+
+
+async def test_rubbish_from_a_plugin_is_a_temporary_failure(server: RunningServer) -> None:
+    server.kernel.bus.register(Rubbish(), "rubbish")
+    with pytest.raises(Temporary):
+        await _resolve(server, "anyone")
+    assert await _resolve(server, "alice") == ({"alice@example.com"}, None)
 
 
 async def test_a_disabled_account_is_left_out(server: RunningServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from rmail_kernel import Delivery, Discard, Envelope, Submission, hookimpl
 from rmail_kernel.content import Content
 from rmail_kernel.delivery.api import Status
+from rmail_kernel.delivery.recipients import TROUBLE
+from rmail_kernel.delivery.spool import Spool
 from rmail_kernel.model import Address, Defer, Reject
 from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.testing import HookRecorder, RunningServer
@@ -23,6 +26,24 @@ BOTH = ("alice@example.com", "bob@example.com")
 
 def spooled(server: RunningServer) -> list[Path]:
     return sorted((server.mail_root / "spool").glob("*.msg"))
+
+
+class Gate:
+    """Holds deliveries until the test opens it."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    @hookimpl
+    async def on_deliver(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
 
 
 class Policy:
@@ -133,6 +154,36 @@ async def test_all_refused_means_nothing_is_accepted(server: RunningServer, sort
     report = await server.deliver(RAW, *BOTH)
     assert report.verdict == Defer("later")
     assert spooled(server) == []
+
+
+async def test_a_delivery_that_cannot_be_stored_defers_and_harms_no_other(
+    server: RunningServer, sorter: Any
+) -> None:
+    sorter.rules["alice"] = lambda delivery: replace(delivery, content=None)
+    assert (await server.deliver(RAW)).verdict == TROUBLE
+    sorter.rules["alice"] = lambda delivery: delivery.with_flags("not a flag")
+    report = await server.deliver(RAW, *BOTH)
+    assert [outcome.status for outcome in report.outcomes] == [Status.QUEUED, Status.STORED]
+
+
+async def test_a_cancelled_submission_is_finished_by_recovery(
+    server: RunningServer, make_envelope: MakeEnvelope, gate: Gate
+) -> None:
+    server.kernel.bus.register(gate, "gate")
+    envelope = make_envelope(*BOTH)
+    work = asyncio.create_task(server.kernel.delivery.submit(envelope, Content.of(RAW)))
+    async with asyncio.timeout(10):
+        await gate.reached.wait()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    gate.opened.set()
+    assert len(spooled(server)) == 1
+    spool = Spool(server.mail_root / "spool")
+    held = spool.take(spool.ids()[0])
+    assert held is not None
+    assert held.content.read().endswith(RAW)
+    held.release()
 
 
 async def test_a_full_account_defers(server: RunningServer) -> None:

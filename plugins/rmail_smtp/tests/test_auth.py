@@ -22,6 +22,7 @@ def _b64(text: str) -> str:
 GOOD = _b64("\0alice@example.com\0secret")
 FOR_HERSELF = _b64("alice@example.com\0alice@example.com\0secret")
 FOR_BOB = _b64("bob@example.com\0alice@example.com\0secret")
+_RAW = base64.b64encode(b"\0\xff\0secret").decode()
 BAD = _b64("\0alice@example.com\0wrong")
 
 
@@ -65,6 +66,9 @@ async def test_port_25_takes_no_logins(rmail_server: RunningServer, say_hello: G
         "C: AUTH PLAIN !!!\nS: 501 5.5.2 Not base64",
         "C: AUTH PLAIN\nS: 334*\nC: *\nS: 501 5.7.0 *",
         "C: AUTH PLAIN a b\nS: 501 5.5.4 *",
+        f"C: AUTH PLAIN {_RAW}\nS: 501 5.5.2 Not a login and a password",
+        f"C: AUTH LOGIN {_b64('alice' + chr(0))}\nS: 501 5.5.2 *",
+        f"C: HELO old.test\nS: 250*\nC: AUTH PLAIN {GOOD}\nS: 503 5.5.1 *",
         "C: AUTH CRAM-MD5\nS: 504 5.5.4 *",
         "C: AUTH\nS: 504 5.5.4 *",
         f"C: AUTH PLAIN {GOOD}\nS: 235 *\nC: AUTH PLAIN {GOOD}\nS: 503 5.5.1 *",

@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from rmail_smtp.greeting import site_of
+from rmail_smtp.session import plain_address
+from rmail_smtp.wire import MAX_LINE_BYTES
 
 from rmail_kernel.testing import RunningServer, Transcript
 
@@ -27,6 +30,16 @@ async def test_a_line_past_its_commands_limit_costs_the_line_only(
         await client.expect("220 *")
         await client.send(b"NOOP " + b"x" * 600 + b"\r\n")
         await client.run("S: 500 5.5.2 Line too long\nC: NOOP\nS: 250 *")
+
+
+async def test_a_line_longer_than_any_command_ends_the_connection(
+    rmail_server: RunningServer,
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await client.expect("220 *")
+        await client.send(b"NOOP " + b"x" * MAX_LINE_BYTES + b"\r\n")
+        await client.expect("500 5.5.2 Line too long")
+        await client.expect_close()
 
 
 async def test_ten_errors_end_the_session(rmail_server: RunningServer) -> None:
@@ -116,6 +129,18 @@ class TestHaste:
         async with rmail_server.connect("smtp") as client:
             await client.expect("421 4.7.0 Too many connections *")
             await client.expect_close()
+
+
+def test_clients_are_counted_by_site() -> None:
+    assert site_of("192.0.2.1") == "192.0.2.1"
+    assert site_of("2001:db8:1:2:3:4:5:6") == site_of("2001:db8:1:2::1")
+    assert site_of("2001:db8:1:2::1") != site_of("2001:db8:1:3::1")
+
+
+def test_an_ipv4_client_of_an_ipv6_socket_has_its_own_name() -> None:
+    assert plain_address("::ffff:192.0.2.1") == "192.0.2.1"
+    assert plain_address("::ffff:1:2:3") == "::ffff:1:2:3"
+    assert plain_address("fe80::1%eth0") == "fe80::1"
 
 
 class TestEarlyTalkers:

@@ -62,7 +62,7 @@ async def _is_too_often(session: SmtpSession) -> bool:
     if not limits.enabled or not peer or is_listed(peer, tuple(limits.whitelist)):
         return False
     try:
-        hits = await session.kernel.state.hit(f"connections:smtp:{_site(peer)}", _WINDOW_S)
+        hits = await session.kernel.state.hit(f"connections:smtp:{site_of(peer)}", _WINDOW_S)
     except RmailError as error:  # without the counter mail still flows
         _log.warning("connections are not counted", reason=str(error))
         return False
@@ -82,7 +82,8 @@ def _networks(
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
-def _site(peer: str) -> str:
+def site_of(peer: str) -> str:
+    """What is counted as one client: an IPv4 address, or the /64 of an IPv6 address."""
     address = ipaddress.ip_address(peer)
     if address.version == 4:
         return peer

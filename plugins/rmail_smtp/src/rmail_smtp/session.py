@@ -278,14 +278,14 @@ def _described(info: SessionInfo, transport: asyncio.BaseTransport) -> SessionIn
     return SessionInfo(
         info.id,
         info.protocol,
-        peer_host=_plain_address(str(peer[0])),
+        peer_host=plain_address(str(peer[0])),
         peer_port=peer[1],
         local_port=local[1],
         tls=f"{cipher[1]} {cipher[0]}" if cipher else "",
     )
 
 
-def _plain_address(host: str) -> str:
+def plain_address(host: str) -> str:
     """An IPv4 client of an IPv6 socket under its own name."""
     if not host.startswith("::ffff:"):
         return host.partition("%")[0]
