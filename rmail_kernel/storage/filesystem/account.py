@@ -139,13 +139,16 @@ class OpenAccount:
 
     async def read_large(self, query: Callable[[apsw.Connection], T]) -> T:
         """Runs a query in the pool, on the newest state."""
+        loop = asyncio.get_running_loop()
         for _ in range(_ATTEMPTS):
             try:
-                return await self.run(self._query_large, query)
+                return await loop.run_in_executor(self._pool, self._query_large, query)
             except Moved:
                 await self._reopen()
             except DAMAGE:
                 await self._repair()
+            except (OSError, apsw.Error) as error:
+                raise translate(error) from error
         raise Temporary("The account's database cannot be read")
 
     def _query_large(self, query: Callable[[apsw.Connection], T]) -> T:

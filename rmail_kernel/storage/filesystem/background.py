@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import structlog
 
 from rmail_kernel.errors import RmailError
@@ -82,7 +83,7 @@ class Background:
             return
         account.looked_at[mailbox or _ALL] = now
         if mailbox is None:
-            found = await account.read_large(lambda db: _differing(account, db))
+            found = await account.read_large(lambda db: differing(account, db))
         else:
             found = await account.read_large(lambda db: _differs(account, db, mailbox))
         if _ALL in found:
@@ -92,7 +93,7 @@ class Background:
                 await account.write(partial(outside.take_mailbox, one))
 
 
-def _differs(account: OpenAccount, db: Any, mailbox: int) -> list[int]:
+def _differs(account: OpenAccount, db: apsw.Connection, mailbox: int) -> list[int]:
     name = schema.value(db, "SELECT name FROM mailbox WHERE id=?", mailbox)
     if name is None:
         return []
@@ -102,7 +103,8 @@ def _differs(account: OpenAccount, db: Any, mailbox: int) -> list[int]:
     return [mailbox] if known != outside.mtimes(account.paths.mailbox(name)) else []
 
 
-def _differing(account: OpenAccount, db: Any) -> list[int]:
+def differing(account: OpenAccount, db: apsw.Connection) -> list[int]:
+    """The mailboxes whose files are not as we left them; 0: the directory of mailboxes."""
     known = schema.value(db, "SELECT mtime_ns FROM shard WHERE mailbox=0")
     try:
         changed = known != account.paths.mailboxes.stat().st_mtime_ns

@@ -97,6 +97,7 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
             row.recent_from, row.floor = row.uidnext, floor
             tables.write_status(paths.mailbox(row.name), row, owner, durable=True)
             tables.save_mailbox(db, row)
+        _note_shard(db, 0, 0, paths.mailboxes)
         write_json(paths.counters, account.as_json(), owner, durable=True)
         tables.save_account(db, account)
         schema.finish(db)
@@ -248,10 +249,14 @@ def _fill(db: apsw.Connection, mailbox: Path, row: MailboxRow, account: AccountR
         taken = _move_to_new_uid(mailbox, file, row)
         _insert(db, row, account, [taken])
     for number_, shard in shards(mailbox):
-        db.execute(
-            "INSERT INTO shard (mailbox, shard, mtime_ns) VALUES (?, ?, ?)",
-            (row.id, number_, shard.stat().st_mtime_ns),
-        )
+        _note_shard(db, row.id, number_, shard)
+
+
+def _note_shard(db: apsw.Connection, mailbox: int, shard: int, path: Path) -> None:
+    db.execute(
+        "INSERT INTO shard (mailbox, shard, mtime_ns) VALUES (?, ?, ?)",
+        (mailbox, shard, path.stat().st_mtime_ns),
+    )
 
 
 def _move_to_new_uid(mailbox: Path, file: FoundFile, row: MailboxRow) -> FoundFile:

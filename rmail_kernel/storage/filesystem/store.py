@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -25,7 +26,7 @@ from rmail_kernel.storage.filesystem import (
     tables,
 )
 from rmail_kernel.storage.filesystem.account import OpenAccount
-from rmail_kernel.storage.filesystem.background import Background
+from rmail_kernel.storage.filesystem.background import Background, differing
 from rmail_kernel.storage.filesystem.batch import Batches, translate
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fetching import fetch
@@ -83,7 +84,7 @@ class FilesystemMailStore:
         self._events = events
         self._clock = clock
         self._pool = pool
-        self._max_open = max_open
+        self.max_open = max_open
         self._accounts: OrderedDict[AccountId, OpenAccount] = OrderedDict()
         self._opening: dict[AccountId, asyncio.Task[OpenAccount]] = {}
         self._background = Background(clock)
@@ -147,7 +148,7 @@ class FilesystemMailStore:
 
     async def _close_idle(self) -> None:
         """Closes the accounts used least recently beyond the limit, if nobody is using them."""
-        excess = len(self._accounts) - self._max_open
+        excess = len(self._accounts) - self.max_open
         idle = [name for name, one in self._accounts.items() if one.is_idle]
         for name in idle[: max(excess, 0)]:
             account = self._accounts.pop(name)
@@ -158,6 +159,16 @@ class FilesystemMailStore:
         """Has file names and JSON files catch up now. Not part of the contract."""
         async with self._use(account) as one:
             await self._background.settle(one)
+
+    @property
+    def open_accounts(self) -> int:
+        """How many accounts are open. Not part of the contract."""
+        return len(self._accounts)
+
+    async def differing(self, account: AccountId) -> list[int]:
+        """Mailboxes (0: their directory) that were changed from outside. Not of the contract."""
+        async with self._use(account) as one:
+            return await one.read_large(partial(differing, one))
 
     async def transact(
         self, account: AccountId, run: Callable[[Transaction], T], *, durable: bool = True

@@ -1,0 +1,202 @@
+"""The database is lost or damaged: everything that users see comes back from the files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
+from rmail_kernel.storage.mail import Field
+from rmail_kernel.testing import FakeClock
+from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item, opened
+from tests.storage_contract.test_messages import fetched
+from tests.storage_filesystem.damage import KINDS, harm
+from tests.storage_filesystem.scenario import state
+
+INBOX = MailboxId(1)
+
+
+async def _fill(store: Opened, mail: FilesystemMailStore) -> None:
+    await store.put(item(MESSAGE, "\\Seen", "$A"), item(), item(MESSAGE, "$B", mailbox="Sent"))
+    await mail.create(ALICE, "Work/Now")
+    await mail.copy(ALICE, INBOX, [Uid(1)], "Work/Now")
+    await mail.subscribe(ALICE, "Work/Now", True)
+    await mail.expunge(ALICE, INBOX, [Uid(2)], only_deleted=False)
+    await mail.settle(ALICE)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "older"])
+async def test_all_comes_back_while_the_server_runs(
+    store: Opened, mail: FilesystemMailStore, kind: str
+) -> None:
+    await _fill(store, mail)
+    before = {status.name: status for status in await mail.mailboxes(ALICE)}
+    seen = await state(mail)
+    harm(store.root, kind)
+    assert await state(mail) == seen
+    for status in await mail.mailboxes(ALICE):
+        old = before[status.name]
+        assert (status.id, status.uidvalidity, status.objectid, status.special_use) == (
+            old.id,
+            old.uidvalidity,
+            old.objectid,
+            old.special_use,
+        )
+        assert status.uidnext >= old.uidnext
+        assert status.highestmodseq >= old.highestmodseq
+        assert (status.total, status.unseen, status.size_bytes) == (
+            old.total,
+            old.unseen,
+            old.size_bytes,
+        )
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "older"])
+async def test_two_processes_go_on_after_the_database_was_lost(
+    store: Opened, mail: FilesystemMailStore, clock: FakeClock, kind: str
+) -> None:
+    await _fill(store, mail)
+    async with opened(store.root, clock=clock, check_after=False) as other:
+        await other.mail.view(ALICE, "INBOX")
+        harm(store.root, kind)
+        found = await asyncio.gather(
+            *(one.put(item()) for one in (store, other) for _ in range(10)), return_exceptions=True
+        )
+        uids = [one[0].uid for one in found if not isinstance(one, BaseException)]
+        assert len(uids) == len(set(uids)) == 20
+        assert min(uids) > 2
+        views = [await one.mail.view(ALICE, "INBOX") for one in (store, other)]
+        assert list(views[0].uids) == list(views[1].uids) == [1, *sorted(uids)]
+
+
+async def test_modseq_never_goes_back_and_clients_must_resynchronise(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await _fill(store, mail)
+    before = await mail.status(ALICE, "INBOX")
+    harm(store.root, "deleted")
+    changes = await mail.changes(ALICE, INBOX, before.highestmodseq)
+    assert changes.is_truncated
+    assert [one.uid for one in changes.changed] == [1]
+    assert changes.upto > before.highestmodseq
+    (stored,) = await store.put(item())
+    assert stored.modseq > changes.upto
+    assert not (await mail.changes(ALICE, INBOX, changes.upto)).is_truncated
+
+
+async def test_without_any_counters_modseq_and_uidvalidity_still_rise(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await _fill(store, mail)
+    before = await mail.status(ALICE, "INBOX")
+    paths.counters.unlink()
+    (paths.mailboxes / "INBOX/status.json").write_text("broken")
+    harm(store.root, "deleted")
+    after = await mail.status(ALICE, "INBOX")
+    assert after.highestmodseq > before.highestmodseq
+    assert after.uidvalidity > before.uidvalidity
+    assert after.total == 1
+
+
+async def test_uids_of_expunged_messages_are_not_given_out_again(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await store.put(*(item() for _ in range(5)))
+    await mail.expunge(ALICE, INBOX, None, only_deleted=False)
+    harm(store.root, "deleted")  # before anything was settled
+    (stored,) = await store.put(item())
+    assert stored.uid > 5
+
+
+async def test_an_older_copy_of_the_database_is_noticed(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item())
+    await mail.settle(ALICE)
+    shutil.copyfile(paths.database, store.root / "older.db")
+    await store.put(item(), item())
+    await mail.store_flags(ALICE, INBOX, [Uid(1)], "add", frozenset({"\\Seen"}))
+    before = await mail.status(ALICE, "INBOX")
+    await mail.settle(ALICE)
+    harm(store.root, "older")
+    view = await mail.view(ALICE, "INBOX")
+    assert (list(view.uids), view.flags[0]) == ([1, 2, 3], 8)
+    assert view.modseq > before.highestmodseq
+    assert view.uidnext >= before.uidnext
+
+
+async def test_envelopes_are_computed_again_when_they_are_asked_for(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await store.put(item(), item(b""))
+    fields = Field.ENVELOPE | Field.BODYSTRUCTURE | Field.HEADERS | Field.STRUCTURE | Field.BODY
+    before = await fetched(store, [1, 2], fields)
+    modseq = (await mail.status(ALICE, "INBOX")).highestmodseq
+    harm(store.root, "deleted")
+    for _ in range(2):
+        after = await fetched(store, [1, 2], fields)
+        for old, new in zip(before, after, strict=True):
+            new.modseq, new.save_date = old.modseq, old.save_date
+            assert new == old
+    assert (await mail.status(ALICE, "INBOX")).highestmodseq > modseq
+
+
+async def test_a_damaged_database_is_kept_aside(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item())
+    harm(store.root, "overwritten")
+    await mail.view(ALICE, "INBOX")
+    assert paths.database.with_name("account.db.damaged").read_bytes().startswith(b"this is no")
+
+
+async def test_a_store_of_the_first_layout_is_taken_over(
+    store: Opened, paths: AccountPaths
+) -> None:
+    paths.home.mkdir(exist_ok=True)
+    for name, validity in (("INBOX", 1700000000), ("Sent", 1700000001)):
+        shard = paths.mailboxes / name / "0000"
+        shard.mkdir(parents=True)
+        (shard.parent / "status.json").write_text(
+            json.dumps({"uid_validity": validity, "uid_next": 42})
+        )
+        (shard / "00000001_.eml").write_bytes(MESSAGE)
+        (shard / "00000041_AFS.eml").write_bytes(MESSAGE)
+    status = await store.mail.status(ALICE, "INBOX")
+    assert (status.uidvalidity, status.uidnext, status.total) == (1700000000, 42, 2)
+    view = await store.mail.view(ALICE, "INBOX")
+    assert view.flag_names(view.flags[1]) == ["\\Answered", "\\Flagged", "\\Seen"]
+    assert (await store.mail.status(ALICE, "Sent")).special_use == "\\Sent"
+    assert (await store.mail.create(ALICE, "New")).uidvalidity > 1700000001
+
+
+async def test_two_files_of_one_uid_become_two_messages(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item(), item())
+    await mail.settle(ALICE)
+    shard = paths.mailboxes / "INBOX/0000"
+    shutil.copyfile(shard / "00000001_.eml", shard / "00000001_F.eml")
+    (shard / "stray.eml").write_bytes(b"Subject: stray\r\n\r\n")
+    (shard / "00005000_.eml").write_bytes(b"Subject: astray\r\n\r\n")
+    harm(store.root, "deleted")
+    view = await mail.view(ALICE, "INBOX")
+    assert view.total == 5
+    assert list(view.uids[:2]) == [1, 2]
+    assert len(list(paths.mailboxes.glob("INBOX/*/*.eml"))) == 5
+
+
+async def test_a_process_that_was_killed_leaves_a_log_that_counts(tmp_path: Path) -> None:
+    async with opened(tmp_path / "one", clock=FakeClock()) as store:
+        await store.put(item())
+        shutil.copytree(tmp_path / "one", tmp_path / "two")  # with its -wal, as after kill -9
+    async with opened(tmp_path / "two", clock=FakeClock()) as store:
+        found = await store.mail.changes(ALICE, INBOX, ModSeq(0))
+        assert [one.uid for one in found.changed] == [1]
+        assert not found.is_truncated
