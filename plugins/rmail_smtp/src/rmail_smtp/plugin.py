@@ -6,8 +6,10 @@ from functools import partial
 
 from rmail_kernel.hookspecs import hookimpl
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.model import Submission
 from rmail_kernel.net.listeners import Listener
 
+from . import author
 from .config import SmtpSettings
 from .roles import SMTP, SMTPS, SUBMISSION
 from .session import SmtpSession
@@ -18,6 +20,8 @@ class SmtpPlugin:
 
     name = "smtp"
     settings = SmtpSettings
+
+    _kernel: Kernel
 
     def __init__(self) -> None:
         self._live: set[SmtpSession] = set()
@@ -46,7 +50,13 @@ class SmtpPlugin:
     @hookimpl
     async def on_start(self, kernel: Kernel) -> None:
         """Watches for the shutdown."""
+        self._kernel = kernel
         kernel.spawn(self._end_sessions(kernel), "smtp drain")
+
+    @hookimpl
+    async def on_message(self, submission: Submission) -> Submission | None:
+        """Marks what claims a local author and came without a login."""
+        return await author.annotated(self._kernel, submission)
 
     async def _end_sessions(self, kernel: Kernel) -> None:
         await kernel.draining.wait()

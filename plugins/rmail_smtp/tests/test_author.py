@@ -1,0 +1,48 @@
+"""A local author without a login is marked, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from rmail_kernel.testing import RunningServer, Transcript
+
+Greeter = Callable[[Transcript], Awaitable[list[str]]]
+MARK = b"Authentication-Results: mail.example.com; auth=none header.from=example.com\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_marked"),
+    [
+        (b"From: Alice <alice@Example.com>\r\n", True),
+        (b"From: eve@remote.test\r\nFrom: alice@example.com\r\n", True),
+        (b"From: friends: eve@remote.test, alice@example.com;\r\n", True),
+        (b"From: alice@remote.test\r\n", False),
+        (b"From: alice@bad domain\r\n", False),
+        (b"Subject: nobody\r\n", False),
+    ],
+)
+async def test_strangers_with_a_local_author_are_marked(
+    rmail_server: RunningServer, header: bytes, is_marked: bool
+) -> None:
+    assert (await rmail_server.deliver(header + b"\r\nbody\r\n")).is_accepted
+    (raw,) = await rmail_server.messages("alice")
+    assert (b"\r\n" + MARK + b"Received: " in raw) == is_marked
+
+
+async def test_users_are_not_marked(rmail_server: RunningServer, log_in: Greeter) -> None:
+    async with rmail_server.connect("smtps") as client:
+        await log_in(client)
+        await client.run("""
+            C: MAIL FROM:<alice@example.com>
+            S: 250 *
+            C: RCPT TO:<alice@example.com>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: From: alice@example.com
+            C: .
+            S: 250 *
+        """)
+    assert MARK not in (await rmail_server.messages("alice"))[0]
