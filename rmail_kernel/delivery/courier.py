@@ -45,7 +45,6 @@ class Courier:
         self._spool = spool
         self._bounce = bounce
         self._local = LocalDelivery(kernel)
-        self._slots = asyncio.Semaphore(MAX_PARALLEL)
 
     async def carry(
         self, entry: Entry, content: Content, done: Mapping[str, Result]
@@ -59,8 +58,9 @@ class Courier:
         waiting = [target for target in waiting if target.refusal is None]
         accounts = [target for target in waiting if target.account is not None]
         foreign = [target for target in waiting if target.account is None]
+        slots = asyncio.Semaphore(MAX_PARALLEL)  # of one message, so that it leaves room for others
         *found, outside = await asyncio.gather(
-            *(self._one(entry, content, target) for target in accounts),
+            *(self._one(entry, content, target, slots) for target in accounts),
             self._outside(entry, content, foreign),
         )
         results.update({target.key: result for target, result in zip(accounts, found, strict=True)})
@@ -93,8 +93,10 @@ class Courier:
         await self._kernel.run(self._spool.note, held, held.attempts + 1, final)
         return False
 
-    async def _one(self, entry: Entry, content: Content, target: Target) -> Result:
-        async with self._slots:
+    async def _one(
+        self, entry: Entry, content: Content, target: Target, slots: asyncio.Semaphore
+    ) -> Result:
+        async with slots:
             return await self._local.deliver(entry.envelope, content, target, entry.op_id(target))
 
     async def _outside(self, entry: Entry, content: Content, foreign: Iterable[Target]) -> Result:

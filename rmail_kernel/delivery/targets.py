@@ -73,11 +73,13 @@ def outcomes(entry: Entry, results: Mapping[str, Result]) -> tuple[Outcome, ...]
 
 
 def verdict_of(results: Iterable[Result]) -> Reject | Defer | None:
-    """Why nothing at all was accepted; None when something was. A Defer wins: a retry may help."""
+    """Why nothing at all was accepted; None when something was, or there was nothing to do. A Defer
+    wins: a retry may help.
+    """
     refusals: list[Reject | Defer] = []
     for result in results:
         if result.verdict is None:
             return None
         refusals.append(result.verdict)
     deferrals = [verdict for verdict in refusals if isinstance(verdict, Defer)]
-    return (deferrals or refusals)[0]
+    return next(iter(deferrals or refusals), None)

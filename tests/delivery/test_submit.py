@@ -145,6 +145,16 @@ async def test_policy_may_annotate(server: RunningServer) -> None:
         assert b"\r\nX-Seen: yes\r\nReceived: " in (await server.messages(user))[0]
 
 
+async def test_policy_may_take_every_recipient_away(server: RunningServer) -> None:
+    def nobody(one: Submission) -> Submission:
+        return replace(one, envelope=replace(one.envelope, recipients=()))
+
+    server.kernel.bus.register(Policy(nobody), "policy")
+    report = await server.deliver(RAW, *BOTH)
+    assert report.is_accepted
+    assert report.outcomes == ()
+
+
 async def test_all_refused_means_nothing_is_accepted(server: RunningServer, sorter: Any) -> None:
     sorter.rules["alice"] = lambda _: Reject("not here", 550, "5.7.1")
     sorter.rules["bob"] = lambda _: Reject("nor here", 550, "5.7.1")
