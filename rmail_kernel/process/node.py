@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from rmail_kernel import composition
 from rmail_kernel.clock import Clock
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError
@@ -101,6 +100,8 @@ class Node:
         Raises:
             RmailError: it cannot start; call `stop` all the same.
         """
+        from rmail_kernel import composition  # the store's modules; a supervisor needs none
+
         kernel = self.kernel
         await composition.start(kernel, events)
         listeners = kernel.bus.collect("register_listeners", Listener, kernel=kernel)
