@@ -5,6 +5,7 @@ outside before a mailbox is read.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,30 +41,26 @@ class Background:
             self._timers[account] = loop.call_later(SETTLE_S, self._settle, account)
 
     def _settle(self, account: OpenAccount) -> None:
-        self._timers.pop(account, None)
         self._spawn(self.settle(account))
 
     async def settle(self, account: OpenAccount) -> None:
         """Runs the settling pass to its end; trouble is logged and met again by the next one."""
+        timer = self._timers.pop(account, None)
+        if timer is not None:
+            timer.cancel()
         account.users += 1
         try:
             while await account.write(settling.settle, alone=True, durable=False):
                 pass
-            await account.run(settling.clean_temporary, account.paths.temporary)
+            await account.run(settling.clean_temporary, account.paths.temporary, time.time())
         except RmailError as error:
             _log.warning("settling failed", path=str(account.paths.home), error=error.safe)
         finally:
             account.users -= 1
 
-    def has_timer(self, account: OpenAccount) -> bool:
-        """Whether a settling pass is due."""
-        return account in self._timers
-
     async def finish(self, account: OpenAccount) -> None:
         """Settles now what was due, before the account is closed."""
-        timer = self._timers.pop(account, None)
-        if timer is not None:
-            timer.cancel()
+        if account in self._timers:
             await self.settle(account)
 
     async def close(self) -> None:

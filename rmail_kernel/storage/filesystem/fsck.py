@@ -22,7 +22,7 @@ from rmail_kernel.storage.filesystem.outside import known_bits, mtimes
 from rmail_kernel.storage.filesystem.rebuild import FoundFile, message_files
 from rmail_kernel.storage.filesystem.store import FilesystemMailStore
 from rmail_kernel.storage.filesystem.tables import MailboxRow, StatusFile, number
-from rmail_kernel.storage.filesystem.transaction import RESERVE_UIDS, Transaction
+from rmail_kernel.storage.filesystem.transaction import RESERVE_MODSEQS, RESERVE_UIDS, Transaction
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import Flag
 
@@ -66,6 +66,9 @@ async def check(
         NotFound: no such account. Temporary: its files cannot be read.
     """
     report = Report()
+    report.findings += await store.transact(
+        account, partial(_check_counters, repair), durable=repair
+    )
     await store.settle(account)
     steps: list[Callable[[Transaction], list[Finding]]] = []
     for mailbox, shards in await store.transact(account, _plan):
@@ -205,17 +208,25 @@ def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
     account = tx.account
     if (account.used_bytes, account.used_messages) != (int(used[0]), used[1]):
         texts.append(f"the account says {account.used_bytes} bytes, its messages {int(used[0])}")
-    texts += [f"mail.json {text}" for text in _counter_faults(tx)]
     old = time.time() - _LEFTOVER_S
     left = [path for path in tx.paths.temporary.iterdir() if path.stat().st_ctime < old]
     if left:
         texts.append(f"{len(left)} temporary files were left over")
     if repair and texts:
         account.used_bytes, account.used_messages = int(used[0]), used[1]
-        tx.write_counters(durable=True)
-        settling.clean_temporary(tx.paths.temporary)
+        settling.clean_temporary(tx.paths.temporary, time.time())
     # A damaged database is not mended here: it is set aside and made anew when it is met.
     return [Finding("error", "", one, repair and "account.db" not in one) for one in texts]
+
+
+def _check_counters(repair: bool, tx: Transaction) -> list[Finding]:
+    texts = _counter_faults(tx)
+    if repair and texts:
+        account = tx.account
+        if account.modseq_reserved <= account.modseq:
+            account.modseq_reserved = account.modseq + RESERVE_MODSEQS
+        tx.write_counters(durable=True)
+    return [Finding("error", "", f"mail.json {text}", repair) for text in texts]
 
 
 def _counter_faults(tx: Transaction) -> list[str]:

@@ -6,7 +6,6 @@ Everything in it can be lost and is done again; it is committed without a sync o
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 from rmail_kernel.storage.filesystem import followup, schema, tables
@@ -65,14 +64,17 @@ def _forget(tx: Transaction, mailbox: int, modseq: int) -> None:
     tx.db.execute("UPDATE mailbox SET floor=max(floor, ?) WHERE id=?", (modseq, mailbox))
 
 
-def clean_temporary(directory: Path) -> None:
-    """Removes deleted mailboxes, and what dead processes left over an hour ago."""
-    limit = time.time() - _LEFTOVER_S  # file times are the system's, not an injected clock's
+def clean_temporary(directory: Path, now: float) -> None:
+    """Removes deleted mailboxes, and what dead processes left over an hour ago.
+
+    Args:
+        now: seconds since the epoch by the system's clock, which stamps the files.
+    """
     for path in directory.iterdir():
         try:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.stat().st_mtime_ns < limit * 1e9 and path.stat().st_ctime < limit:
+            elif path.stat().st_ctime < now - _LEFTOVER_S:  # mtime is the date of the message
                 path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue
