@@ -1,7 +1,7 @@
 """The delivery service: the only way mail enters the store from outside.
 
 Policy, then a durable commitment, then every target; an accepted message is never lost.
-RFC 5321 6.1 (responsibility), 6.3 (loops); decisions on spooling are in docs/architecture.md.
+RFC 5321 6.1 (responsibility), 6.3 (loops).
 """
 
 from __future__ import annotations

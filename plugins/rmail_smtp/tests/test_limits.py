@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from rmail_smtp.greeting import site_of
 from rmail_smtp.session import plain_address
 from rmail_smtp.wire import MAX_LINE_BYTES
 
+from rmail_kernel import Delivery, hookimpl
 from rmail_kernel.testing import RunningServer, Transcript
 
 Greeter = Callable[[Transcript], Awaitable[list[str]]]
@@ -104,6 +106,38 @@ class TestSilence:
             await client.run("S: 250 *\nS: 250 *\nS: 354 *\nS: 421 4.4.2 *")
             await client.expect_close()
         assert await rmail_server.messages("alice") == []
+
+
+class SlowSorter:
+    """Takes three times as long as a client may be silent."""
+
+    @hookimpl
+    async def on_deliver(self, delivery: Delivery) -> None:
+        await asyncio.sleep(0.6)
+
+
+class TestPatience:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"idle_s": 0.2}}
+
+    @pytest.fixture
+    def rmail_extra_plugins(self) -> dict[str, object]:
+        return {"slow": SlowSorter()}
+
+    async def test_flowing_data_and_a_slow_plugin_are_no_silence(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await say_hello(client)
+            await client.send(
+                b"MAIL FROM:<c@remote.test>\r\nRCPT TO:<alice@example.com>\r\nDATA\r\n"
+            )
+            await client.run("S: 250 *\nS: 250 *\nS: 354 *")
+            for _ in range(6):
+                await client.send(b"Subject: slow\r\n")
+                await asyncio.sleep(0.05)  # the pace of a slow client
+            await client.run("C: .\nS: 250 *")
 
 
 class TestWholeLife:
