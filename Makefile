@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install -qq --retries 5 -c constraints.txt
 DEFINITIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
-SOURCES := rmail_kernel plugins examples tests docs benchmarks
+SOURCES := conftest.py rmail_kernel plugins examples tests docs benchmarks
 SETTINGS_OF := smtp imap api
 # Percent of lines and branches under test; it only rises.
 COVERAGE_FLOOR := 90

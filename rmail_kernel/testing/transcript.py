@@ -118,7 +118,10 @@ class Transcript:
             await self.writer.start_tls(trusting_context())
 
     async def _expect_silence(self) -> None:
-        self.writer.write_eof() if self.writer.can_write_eof() else self.writer.close()
+        if not self.writer.is_closing() and self.writer.can_write_eof():
+            self.writer.write_eof()
+        else:
+            self.writer.close()
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 rest = await self.reader.read()
