@@ -50,7 +50,7 @@ fix: $(VENV)/.installed-dev ## format, and mend what can be mended
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev ## ratios against other servers, where they are installed
-	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python -m benchmarks.compare
 
 docs: $(VENV)/.installed-dev ## write the pages that are made from the code
 	$(BIN)/rmail config docs $(SETTINGS_OF) > docs/settings.md.tmp && mv docs/settings.md.tmp docs/settings.md

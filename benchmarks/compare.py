@@ -53,7 +53,7 @@ async def _fill(client: Client, mailbox: str) -> None:
         have += take
 
 
-async def main() -> None:
+def main() -> None:
     """Interleaves the rounds and prints medians."""
     found: dict[str, list[Figures]] = {"rmail": [], "dovecot": []}
     with tempfile.TemporaryDirectory() as name:
@@ -61,9 +61,9 @@ async def main() -> None:
         folder.chmod(0o755)
         with servers.rmail(folder / "rmail") as ours, servers.dovecot(folder / "dovecot") as theirs:
             for number in range(ROUNDS):
-                found["rmail"].append(await measure(ours, number))
+                found["rmail"].append(asyncio.run(measure(ours, number)))
                 if theirs is not None:
-                    found["dovecot"].append(await measure(theirs, number))
+                    found["dovecot"].append(asyncio.run(measure(theirs, number)))
     for metric in found["rmail"][0]:
         rate = statistics.median(figures[metric] for figures in found["rmail"])
         text = f"{metric:24} rmail {rate:9.0f}/s"
@@ -76,4 +76,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
