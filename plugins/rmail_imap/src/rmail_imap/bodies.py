@@ -5,7 +5,9 @@ RFC 3501 6.4.5. Never a large body in memory: what is longer than PIECE_BYTES is
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from rmail_imap.parse.fetch import BodyItem
@@ -44,6 +46,27 @@ def needs(item: BodyItem) -> Field:
     return Field.CONTENT
 
 
+def cached_header(item: BodyItem, stored: Fetched) -> bytes:
+    """The answer to a HEADER.FIELDS that `needs` only cached headers, which must be complete."""
+    assert stored.raw_headers is not None
+    return _cut(filter_fields(stored.raw_headers, item.section.fields), item).raw or b""
+
+
+def filter_fields(raw_headers: bytes, names: tuple[bytes, ...]) -> bytes:
+    """What `field_block` gives for cached headers, whose lines are all fields, several times
+    faster: list views of clients ask it of every message.
+    """
+    block = b"".join(_matcher(names).findall(raw_headers))
+    return block + (b"\r\n" if not block or block.endswith(b"\n") else b"\r\n\r\n")
+
+
+@lru_cache(maxsize=128)
+def _matcher(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Whole fields of these names, with their continuation lines."""
+    any_name = b"|".join(map(re.escape, names))
+    return re.compile(rb"(?im)^(?:" + any_name + rb")[ \t]*:[^\n]*\n?(?:[ \t][^\n]*\n?)*")
+
+
 class Body:
     """One message as body items see it.
 
@@ -70,7 +93,7 @@ class Body:
         stored = self._stored
         if section.kind == "HEADER.FIELDS" and not section.part and stored.raw_headers is not None:
             if stored.has_all_headers:
-                return _cut(field_block(stored.raw_headers, section.fields), item)
+                return _cut(filter_fields(stored.raw_headers, section.fields), item)
             await self._reopen()
         if not section.part and not section.kind:
             return _clip(0, (await self._content()).size, item)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from rmail_imap import updates, write
-from rmail_imap.bodies import PIECE_BYTES, Body, needs
+from rmail_imap.bodies import PIECE_BYTES, Body, cached_header, needs
 from rmail_imap.commands import State, command
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
@@ -63,6 +63,7 @@ class _Plan:
         self.has_flags = Item.FLAGS in items
         self.sets_seen = not is_read_only and any(item.sets_seen for item in self.bodies)
         self.is_on_view = _ON_VIEW.issuperset(items)
+        self.is_cached = all(needs(item) is Field.HEADERS for item in self.bodies)
         self.fields = Field.NONE
         for item in items:
             found = _FIELDS.get(item) if isinstance(item, Item) else needs(item)
@@ -107,6 +108,7 @@ async def _from_store(session: Session, plan: _Plan, flags: FlagWriter, chunk: l
             rows[stored.uid].stored = stored
         if plan.bodies:
             unreadable = await _write_batch(session, plan, flags, told, rows, batch) or unreadable
+            await session.wire.flush()
             continue
         for row in map(rows.__getitem__, (stored.uid for stored in batch)):
             session.write(b"* %d FETCH (%b)\r\n" % (row.number, plan.render(row, flags)))
@@ -128,6 +130,9 @@ async def _write_batch(
     try:
         for stored in batch:
             tells_flags = stored.uid in told
+            if plan.is_cached and stored.has_all_headers and not tells_flags:
+                session.write(_with_headers(plan, rows[stored.uid], flags))
+                continue
             try:
                 await _write_bodies(session, plan, rows[stored.uid], flags, tells_flags=tells_flags)
             except NotFound:
@@ -157,6 +162,15 @@ async def _set_seen(
     for row in result.changed:
         rows[row.uid].word = row.flags
     return frozenset(row.uid for row in result.changed)
+
+
+def _with_headers(plan: _Plan, row: _Row, flags: FlagWriter) -> bytes:
+    """One message of whose header only cached fields are asked."""
+    values = [plan.render(row, flags)] if plan.simple else []
+    for item in plan.bodies:
+        raw = cached_header(item, row.data)
+        values.append(b"%b {%d}\r\n%b" % (item.label, len(raw), raw))
+    return b"* %d FETCH (%b)\r\n" % (row.number, b" ".join(values))
 
 
 async def _write_bodies(
