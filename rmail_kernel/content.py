@@ -8,7 +8,6 @@ message in memory.
 
 from __future__ import annotations
 
-import mmap
 import os
 import tempfile
 import weakref
@@ -40,7 +39,7 @@ class SpoolFile:
         self.size = 0
 
     def fileno(self) -> int:
-        """The descriptor, for os.pread, sendfile and mmap."""
+        """The descriptor, for os.pread."""
         return self._fd
 
     def append(self, piece: bytes) -> None:
@@ -96,17 +95,6 @@ class Content:
     def read(self) -> bytes:
         """All of it in memory: for small messages and tests."""
         return b"".join(self.chunks())
-
-    def buffer(self) -> bytes | mmap.mmap:
-        """The bytes for scanning: as they are in memory, or a read-only map of a file."""
-        if isinstance(self.body, bytes):
-            return self.read()
-        if not self.head and not self.skip:
-            return mmap.mmap(self.body.fileno(), 0, access=mmap.ACCESS_READ)
-        with ContentWriter() as writer:
-            for piece in self.chunks():
-                writer.write(piece)
-            return writer.finish().buffer()
 
     def raw_header(self) -> bytes:
         """The header block with its empty line, at most MAX_HEADER_BYTES of it (RFC 5322 2.1)."""

@@ -121,7 +121,7 @@ class Spool:
             path.rename(self._path(entry_id, _BAD))
             file.close()
             raise
-        with ContentWriter() as writer:
+        with ContentWriter(self.directory) as writer:
             while piece := file.read(CHUNK_BYTES):
                 writer.write(piece)
             return Held(entry, writer.finish(), attempts, done, file)

@@ -10,7 +10,7 @@ from rmail_api.addressing import find_folder, view_folder
 from rmail_api.config import ApiSettings
 from rmail_api.line_ends import LineEnds
 from rmail_api.summary import SUMMARY_FIELDS, summary_of
-from rmail_kernel.content import Content, ContentWriter
+from rmail_kernel.content import Content
 from rmail_kernel.errors import Invalid, TooLarge
 from rmail_kernel.http import PRINCIPAL, Route, json_response, query_int
 from rmail_kernel.kernel import Kernel
@@ -81,7 +81,7 @@ async def _receive(kernel: Kernel, request: web.Request) -> Content:
     if (request.content_length or 0) > limit:
         raise TooLarge(f"The message is larger than {limit} bytes")
     lines = LineEnds()
-    with ContentWriter(limit_bytes=limit) as writer:
+    with kernel.writer(limit) as writer:
         async for piece in request.content.iter_any():
             writer.write(lines.normalise(piece))
         if not writer.size:

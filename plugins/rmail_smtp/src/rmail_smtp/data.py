@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from rmail_kernel.content import Content, ContentWriter
+from rmail_kernel.content import Content
 from rmail_kernel.model import Envelope
 
 from . import replies
@@ -53,7 +53,7 @@ async def data(session: SmtpSession, _: bytes) -> Reply:
 
 
 async def _receive(session: SmtpSession) -> Content | Reply:
-    with ContentWriter(limit_bytes=session.options.max_message_bytes) as writer:
+    with session.kernel.writer(session.options.max_message_bytes) as writer:
         dot = DotReader(writer.write)
         while (surplus := dot.feed(await session.wire.chunk())) is None:
             pass

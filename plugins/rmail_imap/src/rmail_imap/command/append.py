@@ -14,7 +14,7 @@ from rmail_imap.parse.dates import date_time
 from rmail_imap.parse.flags import flag_list
 from rmail_imap.session import Session
 from rmail_imap.wire import LineTooLong
-from rmail_kernel.content import Content, ContentWriter
+from rmail_kernel.content import Content
 from rmail_kernel.errors import NotFound, RmailError
 from rmail_kernel.storage.mail import AppendItem, Quota
 
@@ -97,7 +97,7 @@ def _check_quota(quota: Quota, size_bytes: int) -> None:
 async def _read(session: Session, size_bytes: int) -> Content:
     """The message and the end of the command's line."""
     has_nul = False
-    with ContentWriter(limit_bytes=session.settings.max_message_bytes) as writer:
+    with session.kernel.writer(session.settings.max_message_bytes) as writer:
         left = size_bytes
         while left:
             piece = await session.wire.read_some(min(left, _PIECE_BYTES))
