@@ -43,6 +43,7 @@ def _make_room(tx: Transaction, names: Sequence[str]) -> None:
 
 
 def _special_use(tx: Transaction, given: str) -> str:
+    tx.flush()
     use = SPECIAL_USES.get(given.lower())
     if use is None:
         raise Invalid("Not a special use that is known", special_use=given)

@@ -205,6 +205,7 @@ def _insert(tx: Transaction, row: MailboxRow, taken: list[FoundFile], modseq: in
 
 def take_mailboxes(tx: Transaction) -> None:
     """Takes in directories that are no mailbox yet, and drops mailboxes whose directory is gone."""
+    tx.flush()
     base = tx.mailboxes()
     mtime = os.stat(base).st_mtime_ns
     present = {name for entry in os.listdir(base) if (name := _named(base / entry)) is not None}

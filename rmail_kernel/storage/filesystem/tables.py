@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,13 @@ class MailboxRow:
 
     def values(self) -> tuple[Any, ...]:
         """The columns in order, `id` first."""
-        found = list(astuple(self))
+        found = list(_VALUES(self))
         found[_KEYWORDS] = json.dumps(self.keywords)
         return tuple(found)
 
 
 _COLUMNS = [column.name for column in fields(MailboxRow)]
+_VALUES = attrgetter(*_COLUMNS)
 _KEYWORDS = _COLUMNS.index("keywords")
 _MAILBOX = f"SELECT {', '.join(_COLUMNS)} FROM mailbox"  # noqa: S608 - names of our own class
 _SAVE = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
@@ -49,6 +49,19 @@ class _Made:
     source: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How things were before an operation."""
+
+    made: int
+    unlinks: int
+    renames: int
+    has_directories: bool
+    changes: dict[int, int]
+    mailboxes: dict[int, MailboxRow]
+    account: AccountRow
+
+
 class Transaction:
     """See the module.
 
@@ -81,33 +94,45 @@ class Transaction:
 
     # -- one operation ---------------------------------------------------------------------
 
-    def begin(self) -> int:
-        """Starts an operation; returns the mark for `undo`."""
+    def begin(self) -> Mark:
+        """Starts an operation; returns what `undo` needs."""
         self.db.execute("SAVEPOINT operation")
-        return len(self._made)
+        rows = {number: replace(row) for number, row in self._mailboxes.items()}
+        return Mark(
+            len(self._made),
+            len(self.unlinks),
+            len(self.renames),
+            self.has_directories,
+            dict(self.changes),
+            rows,
+            replace(self._account),
+        )
 
     def end(self) -> None:
         """Keeps what the operation did."""
-        for row in self._mailboxes.values():
-            tables.save_mailbox(self.db, row)
-        tables.save_account(self.db, self._account)
         self.db.execute("RELEASE operation")
-        self._mailboxes.clear()
         self._written.clear()
 
-    def undo(self, mark: int) -> None:
+    def undo(self, mark: Mark) -> None:
         """Undoes the operation since `begin`, its files too."""
-        self.undo_files(mark)
-        self._mailboxes.clear()
+        self.undo_files(mark.made)
+        del self.unlinks[mark.unlinks :], self.renames[mark.renames :]
+        self.has_directories, self.changes = mark.has_directories, mark.changes
+        reserved = self._account.modseq_reserved
+        self._mailboxes, self._account = mark.mailboxes, mark.account
+        self._account.modseq_reserved = reserved  # mail.json says so already
         self._rewrite |= self._written
         self._written.clear()
         self._shards = {key: one for key, one in self._shards.items() if one.path.is_dir()}
         if self.db.in_transaction:
             self.db.execute("ROLLBACK TO operation")
             self.db.execute("RELEASE operation")
-            reserved = self._account.modseq_reserved
-            self._account = tables.account_row(self.db)
-            self._account.modseq_reserved = reserved
+
+    def flush(self) -> None:
+        """Writes the rows that operations changed: at the end, and before they are queried."""
+        for row in self._mailboxes.values():
+            tables.save_mailbox(self.db, row)
+        tables.save_account(self.db, self._account)
 
     def undo_files(self, mark: int = 0) -> None:
         """Takes back files made since `mark`, newest first."""
@@ -276,9 +301,10 @@ class Transaction:
         self._unsynced.add(path.parent)
 
     def sync(self) -> None:
-        """Makes new names durable and notes the shards' mtimes, so that our own changes are not
-        taken for somebody else's.
+        """Writes the rows, makes new names durable and notes the shards' mtimes, so that our own
+        changes are not taken for somebody else's.
         """
+        self.flush()
         for mailbox in self._rewrite:
             row = tables.mailbox_row(self.db, mailbox)
             if row is not None:  # an operation wrote what was then undone
