@@ -7,13 +7,12 @@ Whoever succeeded from an address keeps access from it while others there are lo
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rmail_kernel.errors import Invalid, LockedOut
 from rmail_kernel.model import Address
+from rmail_kernel.net.networks import is_within, site_of
 from rmail_kernel.storage.state import State
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ _KNOWN_S = 7 * 86400.0  # how long a success from an address counts
 _IP, _PAIR, _ACCOUNT, _KNOWN = "auth:ip:", "auth:ipacct:", "auth:acct:", "auth:known:"
 _UNKNOWN = "unknown"  # a peer without a usable address
 _END = "\n"  # never part of an address or login: no key is a prefix of another
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +36,9 @@ class Ban:
     left_s: float
 
 
-@lru_cache(maxsize=4096)
 def peer_key(host: str) -> str:
-    """How a client address is counted: IPv4 by itself (also mapped into IPv6), IPv6 by its /64
-    (one customer has at least that many addresses).
-    """
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return _UNKNOWN
-    if address.version == 6:
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    """How a client address is counted."""
+    return site_of(host) or _UNKNOWN
 
 
 def delay_s(failures: int, allowed: int) -> float:
@@ -72,7 +59,7 @@ class Lockout:
     def peer(self, host: str) -> str | None:
         """The key under which this client address is counted; None: it is exempt."""
         settings = self._settings
-        if not settings.enabled or _is_within(host, tuple(settings.whitelist)):
+        if not settings.enabled or is_within(host, tuple(settings.whitelist)):
             return None
         return peer_key(host)
 
@@ -177,20 +164,3 @@ def _pair(peer: str, login: str) -> str:
 
 def _known(peer: str, login: str) -> str:
     return f"{_KNOWN}{peer}:{login}{_END}"
-
-
-@lru_cache(maxsize=4096)
-def _is_within(host: str, networks: tuple[str, ...]) -> bool:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    if address.version == 6 and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in _networks(networks))
-
-
-@lru_cache(maxsize=8)
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    """The whitelist; the settings have seen to it that all of them are networks."""
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)

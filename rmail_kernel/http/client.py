@@ -14,8 +14,8 @@ import ssl
 from aiohttp import web
 
 from rmail_kernel.config import Settings
-from rmail_kernel.http.networks import Networks, ip_of, is_loopback
 from rmail_kernel.model import SessionInfo
+from rmail_kernel.net.networks import Networks, address_of, ip_of, is_loopback
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 _MAX_HOPS = 32
@@ -104,13 +104,6 @@ def base_url(request: web.Request) -> str:
 
 def _address(request: web.Request, which: str) -> tuple[str, int]:
     return address_of(request.get_extra_info(which))
-
-
-def address_of(found: object) -> tuple[str, int]:
-    """Host and port of a socket name as transports give it, ("", 0) for anything else."""
-    if isinstance(found, tuple) and len(found) >= 2:
-        return str(found[0]).removeprefix("::ffff:"), int(found[1])
-    return "", 0
 
 
 def _tls(request: web.Request) -> str:

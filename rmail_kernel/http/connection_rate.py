@@ -4,17 +4,14 @@ process and in memory: it protects this process, and must stay cheaper than what
 
 from __future__ import annotations
 
-import ipaddress
-
 from rmail_kernel.clock import Clock
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import RateLimited
-from rmail_kernel.http.networks import Networks, ip_of
+from rmail_kernel.net.networks import Networks, site_of
 
 WINDOW_S = 60.0
 MAX_ADDRESSES = 1 << 16
 MAX_OPEN = 500  # connections of one address at one time, whether or not they ask for anything
-IPV6_PREFIX = 64  # one customer's network (RFC 6177)
 
 
 class ConnectionRate:
@@ -75,7 +72,4 @@ class ConnectionRate:
 
 
 def _key(host: str) -> str:
-    address = ip_of(host)
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
-    return str(address or host)
+    return site_of(host) or host

@@ -13,11 +13,11 @@ import structlog
 from aiohttp import hdrs, web
 from prometheus_client import Counter
 
-from rmail_kernel.http.client import address_of
 from rmail_kernel.http.errors import unexpected_error
 from rmail_kernel.http.payload import json_response
 from rmail_kernel.http.response_headers import add_headers
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.net.networks import address_of
 
 _log = structlog.get_logger("rmail.http")
 
