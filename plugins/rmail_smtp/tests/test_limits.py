@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from rmail_smtp.greeting import site_of
-from rmail_smtp.session import plain_address
 from rmail_smtp.wire import MAX_LINE_BYTES
 
 from rmail_kernel import Delivery, hookimpl
@@ -163,18 +161,6 @@ class TestHaste:
         async with rmail_server.connect("smtp") as client:
             await client.expect("421 4.7.0 Too many connections *")
             await client.expect_close()
-
-
-def test_clients_are_counted_by_site() -> None:
-    assert site_of("192.0.2.1") == "192.0.2.1"
-    assert site_of("2001:db8:1:2:3:4:5:6") == site_of("2001:db8:1:2::1")
-    assert site_of("2001:db8:1:2::1") != site_of("2001:db8:1:3::1")
-
-
-def test_an_ipv4_client_of_an_ipv6_socket_has_its_own_name() -> None:
-    assert plain_address("::ffff:192.0.2.1") == "192.0.2.1"
-    assert plain_address("::ffff:1:2:3") == "::ffff:1:2:3"
-    assert plain_address("fe80::1%eth0") == "fe80::1"
 
 
 class TestEarlyTalkers:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from rmail_kernel.errors import AuthFailed, LockedOut
 
@@ -16,9 +15,7 @@ from . import replies
 from .command import Command
 from .errors import reply_to
 from .replies import Reply
-
-if TYPE_CHECKING:
-    from .session import SmtpSession
+from .session import Session
 
 MAX_LINE_BYTES = 12_288  # RFC 4954 4
 _DONE = Reply(235, "2.7.0", "Authentication succeeded")
@@ -40,13 +37,13 @@ class _ExchangeError(Exception):
         self.reply = reply
 
 
-async def auth(session: SmtpSession, raw_argument: bytes) -> Reply:
+async def auth(session: Session, raw_argument: bytes) -> Reply:
     """AUTH mechanism [initial-response]."""
     if not session.role.is_submission:
         return _NOT_HERE
     if not session.info.is_extended:
         return replies.BAD_SEQUENCE
-    if not session.offers("AUTH") and session.info.principal is None:
+    if not session.can_log_in and session.info.principal is None:
         return _NEEDS_TLS
     # RFC 4954 4: once only, and not during a transaction.
     if session.info.principal is not None or session.transaction is not None:
@@ -65,11 +62,11 @@ async def auth(session: SmtpSession, raw_argument: bytes) -> Reply:
     return await _authenticate(session, login, secret)
 
 
-async def _authenticate(session: SmtpSession, login: str, secret: str) -> Reply:
+async def _authenticate(session: Session, login: str, secret: str) -> Reply:
     try:
         principal = await session.kernel.auth.authenticate(login, secret, session.info)
     except AuthFailed as error:
-        session.failed_login()
+        session.budget.failed_logins += 1
         if isinstance(error, LockedOut):
             # RFC 4954 6: 454 is a temporary failure, so clients do not forget the password.
             return reply_to(error)
@@ -78,7 +75,7 @@ async def _authenticate(session: SmtpSession, login: str, secret: str) -> Reply:
     return _DONE
 
 
-async def _plain(session: SmtpSession, initial: bytes | None) -> tuple[str, str]:
+async def _plain(session: Session, initial: bytes | None) -> tuple[str, str]:
     # RFC 4616 2: authzid NUL authcid NUL passwd
     raw = await _ask(session, b"") if initial is None else initial
     parts = raw.split(b"\0")
@@ -90,12 +87,12 @@ async def _plain(session: SmtpSession, initial: bytes | None) -> tuple[str, str]
     return login, secret
 
 
-async def _login(session: SmtpSession, initial: bytes | None) -> tuple[str, str]:
+async def _login(session: Session, initial: bytes | None) -> tuple[str, str]:
     raw_login = await _ask(session, b"Username:") if initial is None else initial
     return _text(raw_login), _text(await _ask(session, b"Password:"))
 
 
-async def _ask(session: SmtpSession, challenge: bytes) -> bytes:
+async def _ask(session: Session, challenge: bytes) -> bytes:
     session.send(Reply(334, "", base64.b64encode(challenge).decode("ascii")))
     raw = await session.wire.line()
     if raw == b"*":  # RFC 4954 4
@@ -122,7 +119,7 @@ def _text(raw: bytes) -> str:
     return text
 
 
-_Mechanism = Callable[["SmtpSession", bytes | None], Awaitable[tuple[str, str]]]
+_Mechanism = Callable[[Session, bytes | None], Awaitable[tuple[str, str]]]
 MECHANISMS: dict[bytes, _Mechanism] = {b"PLAIN": _plain, b"LOGIN": _login}
 
 COMMANDS = (

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .replies import Reply
+from .session import Session
 
-if TYPE_CHECKING:
-    from .session import SmtpSession
-
-Handler = Callable[["SmtpSession", bytes], Awaitable[Reply]]
+Handler = Callable[[Session, bytes], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)

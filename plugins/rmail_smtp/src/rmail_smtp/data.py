@@ -6,7 +6,6 @@ RFC 5321 4.1.1.4, 6.1. The reader holds at most a chunk in memory; the content s
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,10 +16,7 @@ from . import replies
 from .command import Command
 from .dot import DotReader, Flaw
 from .replies import Reply
-
-if TYPE_CHECKING:
-    from .session import SmtpSession
-    from .transaction import Transaction
+from .session import Session, Transaction
 
 _log = structlog.get_logger("rmail.smtp")
 _NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")  # RFC 5321 3.3
@@ -32,7 +28,7 @@ _FLAWS = {
 }
 
 
-async def data(session: SmtpSession, _: bytes) -> Reply:
+async def data(session: Session, _: bytes) -> Reply:
     """DATA."""
     transaction = session.transaction
     if transaction is None or not (transaction.recipients or transaction.refused):
@@ -52,7 +48,7 @@ async def data(session: SmtpSession, _: bytes) -> Reply:
         session.is_receiving = False
 
 
-async def _receive(session: SmtpSession) -> Content | Reply:
+async def _receive(session: Session) -> Content | Reply:
     with session.kernel.writer(session.options.max_message_bytes) as writer:
         dot = DotReader(writer.write)
         while (surplus := dot.feed(await session.wire.chunk())) is None:
@@ -63,7 +59,7 @@ async def _receive(session: SmtpSession) -> Content | Reply:
         return writer.finish() if dot.flaw is None else _FLAWS[dot.flaw]
 
 
-async def _accept(session: SmtpSession, transaction: Transaction, content: Content) -> Reply:
+async def _accept(session: Session, transaction: Transaction, content: Content) -> Reply:
     kernel = session.kernel
     envelope = Envelope(
         sender=transaction.sender,
@@ -86,7 +82,7 @@ async def _accept(session: SmtpSession, transaction: Transaction, content: Conte
     )
     if report.verdict is not None:
         return replies.of_verdict(report.verdict)
-    session.accepted_message()
+    session.budget.idle_commands = 0
     return Reply(250, "2.6.0", f"Accepted as {session.info.id}")  # RFC 3463 3.7
 
 

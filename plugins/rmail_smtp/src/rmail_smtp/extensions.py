@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .auth import MECHANISMS
-
-if TYPE_CHECKING:
-    from .session import SmtpSession
+from .session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +26,14 @@ class Extension:
 
     keyword: str
     rfc: str
-    is_offered: Callable[[SmtpSession], bool] = lambda _: True
-    value: Callable[[SmtpSession], str] = lambda _: ""
+    is_offered: Callable[[Session], bool] = lambda _: True
+    value: Callable[[Session], str] = lambda _: ""
     verb: bytes | None = None
     parameters: tuple[str, ...] = ()
 
-    def line(self, session: SmtpSession) -> str:
+    def line(self, session: Session) -> str:
         """The EHLO line."""
         return f"{self.keyword} {self.value(session)}".rstrip()
-
-
-def _can_start_tls(session: SmtpSession) -> bool:
-    return session.kernel.tls is not None and not session.info.tls  # RFC 3207 4.2
-
-
-def _can_log_in(session: SmtpSession) -> bool:
-    is_private = bool(session.info.tls) or session.kernel.tls is None
-    return session.role.is_submission and is_private
 
 
 EXTENSIONS = (
@@ -59,20 +47,25 @@ EXTENSIONS = (
     Extension("8BITMIME", "6152", parameters=("BODY",)),
     Extension("SMTPUTF8", "6531", parameters=("SMTPUTF8",)),
     Extension("ENHANCEDSTATUSCODES", "2034"),
-    Extension("STARTTLS", "3207", _can_start_tls, verb=b"STARTTLS"),
+    Extension("STARTTLS", "3207", lambda session: session.can_start_tls, verb=b"STARTTLS"),
     Extension(
         "AUTH",
         "4954",
-        _can_log_in,
+        lambda session: session.can_log_in,
         lambda _: " ".join(name.decode("ascii") for name in MECHANISMS),
         verb=b"AUTH",
         parameters=("AUTH",),
     ),
     Extension("HELP", "5321", verb=b"HELP"),
 )
-BY_KEYWORD = {extension.keyword: extension for extension in EXTENSIONS}
+_BY_KEYWORD = {extension.keyword: extension for extension in EXTENSIONS}
 
 
-def offered(session: SmtpSession) -> list[str]:
+def is_offered(session: Session, keyword: str) -> bool:
+    """Whether EHLO offers an extension to this session now."""
+    return session.info.is_extended and _BY_KEYWORD[keyword].is_offered(session)
+
+
+def offered(session: Session) -> list[str]:
     """The EHLO lines for a session."""
     return [each.line(session) for each in EXTENSIONS if each.is_offered(session)]

@@ -1,4 +1,4 @@
-"""HELO and EHLO, STARTTLS, and the commands about nothing: NOOP, VRFY, EXPN, HELP, QUIT.
+"""HELO and EHLO, STARTTLS, and the commands about nothing: NOOP, VRFY, EXPN, QUIT.
 
 RFC 5321 3.5.3, 4.1.1, 4.1.4; RFC 3207.
 """
@@ -6,14 +6,11 @@ RFC 5321 3.5.3, 4.1.1, 4.1.4; RFC 3207.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from . import extensions, replies
 from .command import Command
 from .replies import Reply
-
-if TYPE_CHECKING:
-    from .session import SmtpSession
+from .session import Session
 
 # RFC 5321 4.1.4 forbids to refuse a name that does not check out; this only keeps text printable.
 _NAME = re.compile(rb"[\x21-\x7e]{1,255}\Z")
@@ -21,10 +18,9 @@ _BAD_NAME = Reply(501, "5.5.4", "A host name or address literal must follow")
 _CANNOT_VERIFY = Reply(252, "2.5.0", "Cannot VRFY, but will take mail and try")
 _NO_TLS = Reply(502, "5.5.1", "STARTTLS is not available")
 _TLS_ACTIVE = Reply(503, "5.5.1", "TLS is active already")
-READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 
 
-async def helo(session: SmtpSession, raw_argument: bytes) -> Reply:
+async def helo(session: Session, raw_argument: bytes) -> Reply:
     """HELO domain."""
     if not _NAME.match(raw_argument):
         return _BAD_NAME
@@ -32,7 +28,7 @@ async def helo(session: SmtpSession, raw_argument: bytes) -> Reply:
     return Reply(250, "", session.hostname)
 
 
-async def ehlo(session: SmtpSession, raw_argument: bytes) -> Reply:
+async def ehlo(session: Session, raw_argument: bytes) -> Reply:
     """EHLO domain."""
     if not _NAME.match(raw_argument):
         return _BAD_NAME
@@ -40,40 +36,31 @@ async def ehlo(session: SmtpSession, raw_argument: bytes) -> Reply:
     return Reply(250, "", (session.hostname, *extensions.offered(session)))
 
 
-async def starttls(session: SmtpSession, _: bytes) -> Reply:
+async def starttls(session: Session, _: bytes) -> Reply:
     """STARTTLS; the session begins anew after it."""
     if session.kernel.tls is None:
         return _NO_TLS
     if session.info.tls:
         return _TLS_ACTIVE
-    return READY_FOR_TLS  # the session starts the handshake once this is on the wire
+    return replies.READY_FOR_TLS  # the connection starts the handshake once this is on the wire
 
 
-async def noop(_: SmtpSession, __: bytes) -> Reply:
+async def noop(_: Session, __: bytes) -> Reply:
     """NOOP [anything]."""
     return replies.OK
 
 
-async def vrfy(_: SmtpSession, __: bytes) -> Reply:
+async def vrfy(_: Session, __: bytes) -> Reply:
     """VRFY: never tells who exists (RFC 5321 3.5.3, 7.3)."""
     return _CANNOT_VERIFY
 
 
-async def expn(_: SmtpSession, __: bytes) -> Reply:
+async def expn(_: Session, __: bytes) -> Reply:
     """EXPN: known and not offered."""
     return replies.NOT_IMPLEMENTED
 
 
-async def help_(session: SmtpSession, raw_argument: bytes) -> Reply:
-    """HELP [command]."""
-    command = session.commands.get(raw_argument.strip().upper())
-    if command is not None:
-        return Reply(214, "2.0.0", f"Syntax: {command.syntax}")
-    verbs = " ".join(verb.decode("ascii") for verb in session.commands)
-    return Reply(214, "2.0.0", f"Commands: {verbs}")
-
-
-async def quit_(_: SmtpSession, __: bytes) -> Reply:
+async def quit_(_: Session, __: bytes) -> Reply:
     """QUIT."""
     return replies.BYE
 
@@ -85,6 +72,5 @@ COMMANDS = (
     Command(b"NOOP", noop, "NOOP [text]", needs_hello=False),
     Command(b"VRFY", vrfy, "VRFY address", needs_hello=False),
     Command(b"EXPN", expn, "EXPN list", needs_hello=False),
-    Command(b"HELP", help_, "HELP [command]", needs_hello=False),
     Command(b"QUIT", quit_, "QUIT", needs_hello=False, takes_argument=False),
 )

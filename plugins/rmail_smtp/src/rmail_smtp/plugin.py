@@ -11,8 +11,9 @@ from rmail_kernel.net.listeners import Listener
 
 from . import author
 from .config import SmtpSettings
+from .connection import SmtpConnection
 from .roles import SMTP, SMTPS, SUBMISSION
-from .session import SmtpSession
+from .table import COMMANDS
 
 
 class SmtpPlugin:
@@ -24,7 +25,7 @@ class SmtpPlugin:
     _kernel: Kernel
 
     def __init__(self) -> None:
-        self._live: set[SmtpSession] = set()
+        self._live: set[SmtpConnection] = set()
 
     @hookimpl
     def register_listeners(self, kernel: Kernel) -> list[Listener]:
@@ -40,7 +41,7 @@ class SmtpPlugin:
                 role.listener,
                 options.host,
                 port,
-                partial(SmtpSession, kernel, role, self._live),
+                partial(SmtpConnection, kernel, role, COMMANDS, self._live),
                 implicit_tls=role.implicit_tls,
             )
             for role, port in ports.items()
@@ -60,5 +61,5 @@ class SmtpPlugin:
 
     async def _end_sessions(self, kernel: Kernel) -> None:
         await kernel.draining.wait()
-        for session in list(self._live):
-            session.end_if_idle()
+        for connection in list(self._live):
+            connection.end_if_idle()

@@ -64,6 +64,7 @@ SENDER_OK = Reply(250, "2.1.0", "Sender ok")  # RFC 3463 3.2
 RECIPIENT_OK = Reply(250, "2.1.5", "Recipient ok")
 BYE = Reply(221, "2.0.0", "Bye", closes=True)
 START_DATA = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 BAD_SEQUENCE = Reply(503, "5.5.1", "Bad sequence of commands")
 HELLO_FIRST = Reply(503, "5.5.1", "Say HELO or EHLO first")
 UNKNOWN_COMMAND = Reply(500, "5.5.2", "Command not recognized")

@@ -5,15 +5,11 @@ RFC 6409 6.1 (users), RFC 5321 7.1 (forged senders).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rmail_kernel.model import Address
 
 from . import replies
 from .replies import Reply
-
-if TYPE_CHECKING:
-    from .session import SmtpSession
+from .session import Session
 
 # An account with this preference takes mail in its name from anywhere (old devices, web forms).
 ANYONE_MAY_SEND_AS = "allow_unauthenticated_sender"
@@ -21,7 +17,7 @@ _NOT_YOURS = Reply(553, "5.7.1", "This sender address is not yours")
 _CLAIMS_TO_BE_LOCAL = Reply(550, "5.7.1", "Log in on the submission port to send from here")
 
 
-async def sender_refusal(session: SmtpSession, sender: Address | None) -> Reply | None:
+async def sender_refusal(session: Session, sender: Address | None) -> Reply | None:
     """Why this sender is refused; None: it is not. `on_mail_from` is asked last."""
     # RFC 8098 3: users too send notifications from the null reverse-path.
     if sender is not None:
@@ -33,7 +29,7 @@ async def sender_refusal(session: SmtpSession, sender: Address | None) -> Reply 
     return None if verdict is None else replies.of_verdict(verdict)
 
 
-async def _own_or_foreign(session: SmtpSession, sender: Address) -> Reply | None:
+async def _own_or_foreign(session: Session, sender: Address) -> Reply | None:
     kernel, principal = session.kernel, session.info.principal
     if principal is not None:
         may = await kernel.delivery.may_send_as(principal, sender)

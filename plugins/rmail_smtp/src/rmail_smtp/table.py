@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from . import auth, data, hello, transaction
 from .command import Command
+from .help import help_command
 
 
 def _by_verb(*groups: tuple[Command, ...]) -> dict[bytes, Command]:
     table: dict[bytes, Command] = {}
-    for command in (command for group in groups for command in group):
+    for command in (*(each for group in groups for each in group), help_command(table)):
         if command.verb in table:
             raise ValueError(f"two commands are called {command.verb!r}")
         table[command.verb] = command

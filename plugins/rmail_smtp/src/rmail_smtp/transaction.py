@@ -5,19 +5,15 @@ RFC 6152 2; RFC 6531 3.4; RFC 4954 5.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from rmail_kernel.errors import Invalid
-from rmail_kernel.model import Address
 
 from . import grammar, replies
 from .command import Command
+from .extensions import is_offered
 from .replies import Reply
 from .sender import sender_refusal
-
-if TYPE_CHECKING:
-    from .session import SmtpSession
+from .session import Session, Transaction
 
 _BAD_PARAMETER_VALUE = Reply(501, "5.5.4", "Syntax error in a parameter")
 _UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Parameter not recognized or not implemented")
@@ -27,29 +23,14 @@ _NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "This address needs SMTPUTF8")  # RFC 6531
 _MAX_SIZE_DIGITS = 20  # RFC 1870 4
 
 
-@dataclass(slots=True)
-class Transaction:
-    """What MAIL and RCPT have said so far.
-
-    Attributes:
-        refused: recipients that were refused, for the answer to DATA.
-    """
-
-    sender: Address | None
-    smtputf8: bool = False
-    is_8bit: bool = False
-    recipients: list[Address] = field(default_factory=list)
-    refused: int = 0
-
-
-def _size(_: Transaction, session: SmtpSession, value: str | None) -> Reply | None:
+def _size(_: Transaction, session: Session, value: str | None) -> Reply | None:
     # RFC 1870 6.1: the declared size is only compared, never believed.
     if not value or len(value) > _MAX_SIZE_DIGITS or not (value.isascii() and value.isdigit()):
         return _BAD_PARAMETER_VALUE
     return _TOO_LARGE if int(value) > session.options.max_message_bytes else None
 
 
-def _body(transaction: Transaction, _: SmtpSession, value: str | None) -> Reply | None:
+def _body(transaction: Transaction, _: Session, value: str | None) -> Reply | None:
     # RFC 6152 2
     kind = (value or "").upper()
     if kind not in ("7BIT", "8BITMIME"):
@@ -58,21 +39,19 @@ def _body(transaction: Transaction, _: SmtpSession, value: str | None) -> Reply 
     return None
 
 
-def _smtputf8(transaction: Transaction, _: SmtpSession, value: str | None) -> Reply | None:
+def _smtputf8(transaction: Transaction, _: Session, value: str | None) -> Reply | None:
     # RFC 6531 3.4: no value
     transaction.smtputf8 = True
     return None if value is None else _BAD_PARAMETER_VALUE
 
 
-def _auth(_: Transaction, __: SmtpSession, value: str | None) -> Reply | None:
+def _auth(_: Transaction, __: Session, value: str | None) -> Reply | None:
     # RFC 4954 5: who submits with a login of ours is known already; the claim is not used.
     return None if value else _BAD_PARAMETER_VALUE
 
 
 # MAIL parameters: how to take one, and the EHLO keyword that must be offered for it.
-PARAMETERS: dict[
-    str, tuple[str, Callable[[Transaction, SmtpSession, str | None], Reply | None]]
-] = {
+PARAMETERS: dict[str, tuple[str, Callable[[Transaction, Session, str | None], Reply | None]]] = {
     "SIZE": ("SIZE", _size),
     "BODY": ("8BITMIME", _body),
     "SMTPUTF8": ("SMTPUTF8", _smtputf8),
@@ -80,7 +59,7 @@ PARAMETERS: dict[
 }
 
 
-async def mail(session: SmtpSession, raw_argument: bytes) -> Reply:
+async def mail(session: Session, raw_argument: bytes) -> Reply:
     """MAIL FROM:<reverse-path> [parameters]."""
     if session.role.is_submission and not await session.is_authenticated():
         return replies.AUTH_NEEDED  # RFC 6409 4.3
@@ -92,7 +71,7 @@ async def mail(session: SmtpSession, raw_argument: bytes) -> Reply:
         return Reply(501, "5.1.7", error.safe)
     transaction = Transaction(path.address)
     for name, value in path.parameters.items():
-        if name not in PARAMETERS or not session.offers(PARAMETERS[name][0]):
+        if name not in PARAMETERS or not is_offered(session, PARAMETERS[name][0]):
             return _UNKNOWN_PARAMETER  # RFC 5321 4.1.1.11
         wrong = PARAMETERS[name][1](transaction, session, value)
         if wrong is not None:
@@ -106,7 +85,7 @@ async def mail(session: SmtpSession, raw_argument: bytes) -> Reply:
     return replies.SENDER_OK
 
 
-async def rcpt(session: SmtpSession, raw_argument: bytes) -> Reply:
+async def rcpt(session: Session, raw_argument: bytes) -> Reply:
     """RCPT TO:<forward-path>."""
     transaction = session.transaction
     if transaction is None:
@@ -119,7 +98,7 @@ async def rcpt(session: SmtpSession, raw_argument: bytes) -> Reply:
     return reply
 
 
-async def _rcpt(session: SmtpSession, transaction: Transaction, raw_argument: bytes) -> Reply:
+async def _rcpt(session: Session, transaction: Transaction, raw_argument: bytes) -> Reply:
     domains = session.kernel.settings.domains
     try:
         path = grammar.forward_path(raw_argument, domains[0] if domains else session.hostname)
@@ -139,7 +118,7 @@ async def _rcpt(session: SmtpSession, transaction: Transaction, raw_argument: by
     return replies.RECIPIENT_OK
 
 
-async def rset(session: SmtpSession, _: bytes) -> Reply:
+async def rset(session: Session, _: bytes) -> Reply:
     """RSET."""
     session.transaction = None
     return replies.OK

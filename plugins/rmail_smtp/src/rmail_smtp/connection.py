@@ -1,0 +1,191 @@
+"""One SMTP connection: its life cycle, the loop that reads and answers, and its end.
+
+aiosmtpd gives the protocol and the TLS upgrade; reading, dispatch and every command are this
+package's own. It knows no command by name. RFC 5321 3, 3.8, 4.5.3.2; RFC 3207 4.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import AnyStr
+
+import structlog
+from aiosmtpd.smtp import SMTP, TLSSetupException
+
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.model import SessionInfo
+from rmail_kernel.net.networks import address_of
+
+from . import replies
+from .command import Command
+from .config import SmtpSettings
+from .dispatch import dispatch, guarded
+from .greeting import greet
+from .replies import Reply
+from .roles import Role
+from .session import Session
+from .wire import (
+    CHUNK_BYTES,
+    BareNewlineError,
+    ClosedError,
+    EndlessLineError,
+    IdleError,
+    Wire,
+    WireError,
+)
+
+_log = structlog.get_logger("rmail.smtp")
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs each command there
+_LINGER_S = 1.0
+_LINGER_BYTES = 1 << 22
+
+
+class SmtpConnection(SMTP):
+    """The protocol of one connection.
+
+    Args:
+        commands: what the client may say, by verb.
+        live: the open connections of this process; it adds and removes itself.
+    """
+
+    line_length_limit = CHUNK_BYTES  # limit of the stream reader that the base class makes
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        role: Role,
+        commands: Mapping[bytes, Command],
+        live: set[SmtpConnection],
+    ) -> None:
+        self._kernel = kernel
+        self._role = role
+        self._commands = commands
+        self._live = live
+        self._options = kernel.section("smtp", SmtpSettings)
+        self._id = secrets.token_hex(6)
+        self._state: Session
+        self.command_size_limits = {}  # the class's own is shared by all connections
+        super().__init__(
+            handler=None,
+            hostname=kernel.settings.hostname,
+            ident="rmail",
+            enable_SMTPUTF8=True,
+            timeout=self._options.session_s,  # of the whole connection; the wire has its own
+            tls_context=kernel.tls.server if kernel.tls is not None else None,
+            loop=asyncio.get_running_loop(),
+        )
+
+    # --- life cycle, called by asyncio ------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A connection, or the same one again under TLS."""
+        super().connection_made(transport)
+        info = _described(self._id, self._role.protocol, transport)
+        if self._original_transport is not None:
+            self._state.begin_anew(info)
+            return
+        wire = Wire(self._reader, self._writer, self._options.idle_s)
+        self._state = Session(self._kernel, self._role, self._options, wire, info)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it still hears the answers to what it sent."""
+        self._reader.feed_eof()
+        assert self.transport is not None
+        return self.transport.get_extra_info("sslcontext") is None  # TLS has no half-close
+
+    def _timeout_cb(self) -> None:
+        self._say_last(replies.SESSION_TOO_LONG)
+
+    def end_if_idle(self) -> None:
+        """The server shuts down: a session between two transactions ends now, others soon."""
+        if self._state.transaction is None and not self._state.is_receiving:
+            self._say_last(replies.DRAINING)
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    async def _handle_client(self) -> None:
+        structlog.contextvars.bind_contextvars(session=self._id)
+        self._live.add(self)
+        try:
+            with self._kernel.connection(self._role.listener):
+                await self._converse()
+        except WireError:
+            _log.debug("client has gone", peer=self._state.info.peer_host)
+        except Exception:  # noqa: BLE001 - around one connection; others go on
+            _log.exception("session failed", peer=self._state.info.peer_host)
+        finally:
+            self._live.discard(self)
+            self._writer.close()
+
+    async def _converse(self) -> None:
+        wire = self._state.wire
+        reply: Reply | None = await guarded(greet(self._state, len(self._live)))
+        while reply is None or not reply.closes:
+            if reply is not None:
+                self._state.send(reply)
+                await wire.flush_if_full()
+            reply = await self._turn()
+        self._state.send(reply)
+        await wire.flush()
+        if reply is not replies.BYE:
+            await wire.linger(_LINGER_BYTES, _LINGER_S)
+
+    async def _turn(self) -> Reply | None:
+        """Reads one command and gives its answer, or the reason to end."""
+        session = self._state
+        if self._kernel.draining.is_set() and session.transaction is None:
+            return replies.DRAINING
+        try:
+            reply = await dispatch(self._commands, session, await session.wire.line())
+            if reply is replies.READY_FOR_TLS:
+                await self._start_tls()
+                return None
+        except EndlessLineError:
+            return replies.ENDLESS_LINE
+        except BareNewlineError:
+            return replies.BARE_NEWLINE
+        except IdleError:
+            return replies.IDLE
+        end = session.budget.spend(reply, session.options)
+        if end is None or reply.closes:
+            return reply
+        session.send(reply)
+        return end
+
+    async def _start_tls(self) -> None:
+        # RFC 3207 4.2: nothing that came before the handshake counts after it, least of all
+        # commands that somebody added to the clear text.
+        self._state.wire.discard()
+        try:
+            await self.smtp_STARTTLS("")
+        except TLSSetupException as error:
+            raise ClosedError from error
+
+    async def push(self, status: AnyStr) -> None:
+        """What the base class has to say: its answer to STARTTLS."""
+        raw = status.encode("ascii") if isinstance(status, str) else bytes(status)
+        self._state.wire.reply(raw + b"\r\n")
+        await self._state.wire.flush()
+
+    def _say_last(self, reply: Reply) -> None:
+        if self.transport is not None:
+            self._writer.write(reply.encode())
+            self._writer.close()
+
+
+def _described(session_id: str, protocol: str, transport: asyncio.BaseTransport) -> SessionInfo:
+    """A session that has said nothing yet, at its two ends."""
+    peer_host, peer_port = address_of(transport.get_extra_info("peername"))
+    _, local_port = address_of(transport.get_extra_info("sockname"))
+    cipher = transport.get_extra_info("cipher")
+    return SessionInfo(
+        session_id,
+        protocol,
+        peer_host=peer_host,
+        peer_port=peer_port,
+        local_port=local_port,
+        tls=f"{cipher[1]} {cipher[0]}" if cipher else "",
+    )
