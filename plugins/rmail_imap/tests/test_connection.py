@@ -125,6 +125,23 @@ async def test_limits_are_small_before_login(rmail_server: RunningServer) -> Non
         """)
 
 
+@pytest.mark.parametrize("rmail_settings", [{"imap": {"max_connections": 1}}])
+async def test_connections_are_limited(rmail_server: RunningServer, client: Transcript) -> None:
+    async with rmail_server.connect("imap") as other:
+        await other.run("S: * BYE [UNAVAILABLE] Too many connections")
+        await other.expect_close()
+    await client.run("C: a NOOP\nS: a OK *")
+
+
+@pytest.mark.parametrize(
+    "rmail_settings", [{"rate_limit": {"whitelist": [], "connections_per_minute": 2}}]
+)
+async def test_connections_of_an_address_are_limited(rmail_server: RunningServer) -> None:
+    for greeting in ("* OK *", "* OK *", "* BYE [LIMIT] *"):
+        async with rmail_server.connect("imap") as client:
+            await client.run(f"S: {greeting}")
+
+
 @pytest.mark.parametrize("rmail_settings", [{"imap": {"login_timeout_s": 0.05}}])
 async def test_silence_before_login_ends_the_connection(rmail_server: RunningServer) -> None:
     async with rmail_server.connect("imap") as client:

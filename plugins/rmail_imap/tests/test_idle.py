@@ -70,6 +70,16 @@ async def test_idle_ends_with_done_only(client: Transcript) -> None:
     """)
 
 
+async def test_a_line_without_end_ends_idle(client: Transcript) -> None:
+    await client.run("""
+        C: a IDLE
+        S: + idling
+    """)
+    for _ in range(4):
+        await client.send(b"x" * 50_000)
+    await client.run("S: * BYE [TOOBIG] *")
+
+
 async def test_done_may_come_with_the_command(client: Transcript) -> None:
     await client.send(b"a IDLE\r\nDONE\r\nb NOOP\r\n")
     await client.run("""

@@ -176,7 +176,8 @@ async def test_the_third_failed_login_ends_the_connection(rmail_server: RunningS
             C: c LOGIN alice {5}
             S: + *
             C: wrong
-            S: * BYE [AUTHENTICATIONFAILED] *
+            S: * BYE Too many failed logins
+            S: c NO [AUTHENTICATIONFAILED] *
         """)
         await client.expect_close()
 

@@ -16,6 +16,8 @@ class ImapSettings(Section):
     """Port with STARTTLS; null: off, 0: any free one."""
     imaps_port: Port | None = 993
     """Port with TLS from the first byte; null: off, 0: any free one."""
+    max_connections: int = Field(20_000, ge=1)
+    """Most connections at one time in one worker process."""
     max_message_bytes: int = Field(52_428_800, ge=1024, json_schema_extra=unit("bytes"))
     """Largest message that APPEND takes."""
     max_command_bytes: int = Field(65_536, ge=1024, json_schema_extra=unit("bytes"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -55,9 +56,14 @@ class Connection:
         self._wire = session.wire
         self._faults = 0
 
-    async def run(self) -> None:
-        """Greets and serves until one side ends it. Raises nothing but cancellation."""
+    async def run(self, admission: Awaitable[None]) -> None:
+        """Greets and serves until one side ends it. Raises nothing but cancellation.
+
+        Args:
+            admission: ends when the client may come in; Goodbye: it may not.
+        """
         try:
+            await admission
             await self._serve()
         except Disconnected:
             pass
@@ -177,8 +183,8 @@ class Connection:
 
     async def _answer(self, request: _Request) -> None:
         """Runs a command and writes its tagged line."""
-        await self._session.check_current()
         try:
+            await self._session.check_current()
             if request.problem is not None:
                 raise request.problem
             assert request.command is not None
@@ -202,17 +208,25 @@ class Connection:
         session = self._session
         args = command.parse(self._cursor(request))
         found = await command.run(session, args)
-        tells_expunge = command.tells_expunge or request.is_uid
-        await updates.drain(session, tells_expunge=tells_expunge)
+        await self._tell_news(tells_expunge=command.tells_expunge or request.is_uid)
         reply = found or Reply()
         name = f"UID {command.name}" if request.is_uid else command.name
         return replace(reply, text=reply.text or f"{name} completed")
 
     async def _refuse(self, request: _Request, error: RmailError) -> None:
         self._faults = 0
-        await updates.drain(self._session, tells_expunge=False)
+        await self._tell_news(tells_expunge=False)
         code = code_of(error)
         self._tagged(request.tag, b"NO", error.safe, b"SERVERBUG" if code is None else code)
+
+    async def _tell_news(self, *, tells_expunge: bool) -> None:
+        """What is done is done: news that cannot be had now wait, the answer stays what it is."""
+        try:
+            await updates.drain(self._session, tells_expunge=tells_expunge)
+        except Goodbye:
+            raise
+        except RmailError as error:
+            _log.warning("imap news wait", session=self._session.info.id, reason=str(error))
 
     def _cursor(self, request: _Request) -> Cursor:
         raw = request.raw.removesuffix(b"\n").removesuffix(b"\r")

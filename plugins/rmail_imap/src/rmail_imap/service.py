@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from rmail_imap import command as _commands
+from rmail_imap.admission import admit
 from rmail_imap.config import ImapSettings
 from rmail_imap.connection import Connection
 from rmail_imap.errors import Goodbye
@@ -12,6 +13,7 @@ from rmail_imap.session import Session
 from rmail_imap.wire import Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
+from rmail_kernel.net.networks import address_of
 
 __all__ = ["ImapService"]
 _commands.load()
@@ -49,20 +51,20 @@ class ImapService:
         self._wires.add(wire)
         try:
             with self._kernel.connection(listener):
-                await Connection(session).run()
+                await Connection(session).run(admit(session, len(self._wires)))
         finally:
             self._wires.discard(wire)
 
 
 def describe(wire: Wire) -> SessionInfo:
     """Where a connection comes from."""
-    peer = wire.transport.get_extra_info("peername") or ("", 0)
-    local = wire.transport.get_extra_info("sockname") or ("", 0)
+    peer_host, peer_port = address_of(wire.transport.get_extra_info("peername"))
+    _, local_port = address_of(wire.transport.get_extra_info("sockname"))
     return SessionInfo(
         id=secrets.token_hex(8),
         protocol="imap",
-        peer_host=str(peer[0]),
-        peer_port=int(peer[1]),
-        local_port=int(local[1]),
+        peer_host=peer_host,
+        peer_port=peer_port,
+        local_port=local_port,
         tls=wire.tls_name(),
     )

@@ -16,6 +16,7 @@ from rmail_imap.selected import Selected
 from rmail_imap.wire import Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo
+from rmail_kernel.net.networks import is_loopback
 from rmail_kernel.storage.ids import AccountId
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Session:
     @property
     def may_log_in(self) -> bool:
         """Whether a password may be sent: TLS, no TLS to be had, or this machine's loopback."""
-        is_local = self.info.peer_host == "::1" or self.info.peer_host.startswith("127.")
-        return bool(self.info.tls) or self.kernel.tls is None or is_local
+        is_private = bool(self.info.tls) or is_loopback(self.info.peer_host)
+        return is_private or self.kernel.tls is None
 
     @property
     def may_start_tls(self) -> bool:

@@ -69,7 +69,8 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._is_eof = True
         _release(self._reader)
-        return True  # what is still in work may be answered
+        # What is still in work may be answered; TLS has no half-open connections.
+        return self.transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self._is_eof = self._is_lost = True
@@ -89,6 +90,11 @@ class Wire(asyncio.Protocol):
     def has_line(self) -> bool:
         """Whether a whole line lies in the buffer."""
         return self._input.find(b"\n", self._scanned) >= 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """Input that nobody has taken."""
+        return len(self._input)
 
     async def read_line(self, limit: int) -> bytes:
         """The next line with its line end.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rmail_imap import updates
 from rmail_imap.commands import State, command, no_arguments
-from rmail_imap.errors import BadSyntax
+from rmail_imap.errors import BadSyntax, Goodbye
 from rmail_imap.session import Session
 from rmail_kernel.storage.events import Change
 
@@ -26,6 +26,8 @@ async def idle(session: Session, _: None) -> None:
             await session.wire.flush()
             await session.wire.wait(min(session.settings.sweep_s, ends_at - loop_time()))
             await session.check_current()
+            if session.wire.pending_bytes > session.line_limit_bytes:
+                raise Goodbye("The line is too long", b"TOOBIG")
             if loop_time() >= ends_at:
                 raise TimeoutError
     line = await session.wire.read_line(session.line_limit_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rmail_imap import capabilities
 from rmail_imap.commands import Reply, State, command
-from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
+from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.sasl import Credentials
 from rmail_imap.session import Session
@@ -41,16 +41,17 @@ async def log_in(session: Session, credentials: Credentials) -> Reply:
     """Asks the auth service.
 
     Raises:
-        AuthFailed, Temporary: as it says. Goodbye: that was one failure too many.
+        AuthFailed, Temporary: as it says.
     """
     try:
         principal = await session.kernel.auth.authenticate(
             credentials.login, credentials.secret, session.info
         )
-    except AuthFailed as error:
+    except AuthFailed:
         session.failed_logins += 1
-        if session.failed_logins < session.settings.max_failed_logins:
-            raise
-        raise Goodbye("Too many failed logins", code_of(error) or b"") from error
+        if session.failed_logins >= session.settings.max_failed_logins:
+            session.write(b"* BYE Too many failed logins\r\n")
+            session.is_over = True
+        raise
     session.logged_in(principal)
     return Reply("Logged in", capabilities.code(session))

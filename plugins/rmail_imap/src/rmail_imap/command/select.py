@@ -45,7 +45,8 @@ async def _open(session: Session, name: str, *, is_read_only: bool) -> None:
         recent = await session.mail.claim_recent(session.account, status.id)
     selected = Selected(view, name=status.name, is_read_only=is_read_only, recent=recent)
     session.write(announce(view.keywords, is_read_only=is_read_only))
-    session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.total, len(recent)))
+    count = sum(uid < view.uidnext for uid in recent)  # later ones were not announced yet
+    session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.total, count))
     first = _first_unseen(view) if status.unseen else None
     if first is not None:
         session.write(b"* OK [UNSEEN %d] First unseen\r\n" % first)
