@@ -26,6 +26,7 @@ from rmail_kernel.storage.mail import Changes, MailboxView
 
 T = TypeVar("T")
 _ATTEMPTS = 3
+_BUSY_MS = 1000  # readers wait only while somebody recovers a log, and the loop waits with them
 
 
 class Moved(Exception):
@@ -40,7 +41,7 @@ class Reader:
         identity = Identity.of(self._path)
         if identity is None:
             raise Moved
-        self.db = schema.connect(paths.database)
+        self.db = schema.connect(paths.database, _BUSY_MS)
         self.db.execute("PRAGMA query_only=1")
         self._identity = identity
 
@@ -77,6 +78,7 @@ class OpenAccount:
     ) -> None:
         self.paths = paths
         self.users = 0
+        self.is_closed = False
         self.looked_at: dict[int, float] = {}
         self._pool = pool
         self._writer = Writer(batches, pool, changed)
@@ -84,6 +86,7 @@ class OpenAccount:
         self._version = -1
         self._boxes: dict[str | int, MailboxRow] = {}
         self._views: dict[int, MailboxView] = {}
+        self._loading = asyncio.Lock()
         self._large: Reader | None = None
         self._large_lock = threading.Lock()
 
@@ -94,6 +97,7 @@ class OpenAccount:
 
     async def close(self) -> None:
         """Finishes what was submitted and closes everything."""
+        self.is_closed = True
         await self._writer.close()
         for reader in (self._reader, self._large):
             if reader is not None:
@@ -243,7 +247,12 @@ class OpenAccount:
                 if view is not None:
                     self._views[row.id] = view
                     return view
-        return await self._load(row)
+        async with self._loading:  # of several that ask, one loads
+            row = await self.box(row.id)
+            view = self._views.get(row.id)
+            if view is None or (view.modseq, view.uidnext) != (row.highestmodseq, row.uidnext):
+                view = await self._load(row)
+        return view
 
     async def _load(self, row: MailboxRow) -> MailboxView:
         read = self.read if row.total <= views.FEW else self.read_large

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import structlog
 
-from rmail_kernel.errors import RmailError
+from rmail_kernel.errors import NotFound, RmailError
 from rmail_kernel.storage.filesystem import outside, schema, settling
 from rmail_kernel.storage.filesystem.account import OpenAccount
 
@@ -48,11 +48,15 @@ class Background:
         timer = self._timers.pop(account, None)
         if timer is not None:
             timer.cancel()
+        if account.is_closed:
+            return
         account.users += 1
         try:
             while await account.write(settling.settle, alone=True, durable=False):
                 pass
             await account.run(settling.clean_temporary, account.paths.temporary, time.time())
+        except NotFound:
+            return  # the account was deleted
         except RmailError as error:
             _log.warning("settling failed", path=str(account.paths.home), error=error.safe)
         finally:

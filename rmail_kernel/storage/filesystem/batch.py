@@ -179,12 +179,12 @@ class Batches:
             tx.sync()
             db.execute("COMMIT")
         except BaseException:
-            self._lock_kept(db)
+            self._abandon(db)
             raise
         self._lock.settle()
 
     @staticmethod
-    def _lock_kept(db: apsw.Connection) -> None:
+    def _abandon(db: apsw.Connection) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
 
@@ -200,8 +200,8 @@ class Batches:
                     followup.files(tx, done.unlinks, done.renames)
                 tx.note_shards()
                 db.execute("COMMIT")
-            except (OSError, apsw.Error) as error:
-                self._lock_kept(db)
+            except Exception as error:  # noqa: BLE001 - the commit stands, callers must hear so
+                self._abandon(db)
                 _log.warning("files do not follow yet", error=str(error))
                 return  # the intent stays, so the next batch completes it
         failpoints.reach("followup.after")

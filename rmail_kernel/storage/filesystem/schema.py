@@ -60,7 +60,7 @@ CREATE TABLE pending_directory (
 """
 
 
-def connect(path: Path) -> apsw.Connection:
+def connect(path: Path, busy_ms: int = _BUSY_MS) -> apsw.Connection:
     """A connection to a database that exists, in WAL mode, every commit synced.
 
     Raises:
@@ -69,7 +69,7 @@ def connect(path: Path) -> apsw.Connection:
     """
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        db.set_busy_timeout(_BUSY_MS)
+        db.set_busy_timeout(busy_ms)
         if value(db, "PRAGMA user_version") != VERSION:
             raise apsw.CorruptError("another version")
         db.execute("PRAGMA journal_mode=WAL")

@@ -6,6 +6,7 @@ It holds no rule of mail itself. See docs/storage.md for the contract and the fi
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_OPEN_ACCOUNTS = 256
+_DESCRIPTORS = 16
+"""Descriptors that an open account may take."""
 
 
 class FilesystemMailStore:
@@ -78,15 +81,16 @@ class FilesystemMailStore:
         *,
         max_open: int = MAX_OPEN_ACCOUNTS,
     ) -> None:
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._root = root
         self._owner = Owner.of(root)
         self._directory = directory
         self._events = events
         self._clock = clock
         self._pool = pool
-        self.max_open = max_open
+        self.max_open = max(1, min(max_open, descriptors // _DESCRIPTORS // 2))
         self._accounts: OrderedDict[AccountId, OpenAccount] = OrderedDict()
-        self._opening: dict[AccountId, asyncio.Task[OpenAccount]] = {}
+        self._opening: dict[AccountId, asyncio.Task[None]] = {}
         self._background = Background(clock)
 
     async def close(self) -> None:
@@ -103,11 +107,9 @@ class FilesystemMailStore:
     @asynccontextmanager
     async def _use(self, name: AccountId) -> AsyncIterator[OpenAccount]:
         await self._quota_bytes(name)
-        account = self._accounts.get(name)
-        if account is None:
-            account = await self._open_once(name)
-        else:
-            self._accounts.move_to_end(name)
+        while (account := self._accounts.get(name)) is None:
+            await self._open_once(name)
+        self._accounts.move_to_end(name)
         with _used(account):
             yield account
 
@@ -117,15 +119,15 @@ class FilesystemMailStore:
             raise NotFound("No such account", account=name)
         return record.quota_mb << 20
 
-    async def _open_once(self, name: AccountId) -> OpenAccount:
+    async def _open_once(self, name: AccountId) -> None:
         task = self._opening.get(name)
         if task is None:
             task = asyncio.create_task(self._open(name))
             self._opening[name] = task
             task.add_done_callback(lambda _: self._opening.pop(name, None))
-        return await asyncio.shield(task)
+        await asyncio.shield(task)
 
-    async def _open(self, name: AccountId) -> OpenAccount:
+    async def _open(self, name: AccountId) -> None:
         paths = AccountPaths.of(self._root, name)
         loop = asyncio.get_running_loop()
         try:
@@ -143,8 +145,8 @@ class FilesystemMailStore:
         account = OpenAccount(paths, batches, self._pool, changed)
         self._accounts[name] = account
         self._background.settle_soon(account)
-        await self._close_idle()
-        return account
+        with _used(account):  # not this one
+            await self._close_idle()
 
     async def _close_idle(self) -> None:
         """Closes the accounts used least recently beyond the limit, if nobody is using them."""

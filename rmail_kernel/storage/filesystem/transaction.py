@@ -89,7 +89,10 @@ class Transaction:
         self._shards: dict[tuple[int, int], _Shard] = {}
         self._unsynced: set[Path] = set()
         self._mailboxes: dict[int, MailboxRow] = {}
+        self._stored: dict[int, MailboxRow] = {}  # as the transaction found them
         self._account = tables.account_row(db)
+        self._stored_account = replace(self._account)
+        self._is_flushed = False
         self._committed_modseq = self._account.modseq
 
     # -- one operation ---------------------------------------------------------------------
@@ -131,8 +134,11 @@ class Transaction:
     def flush(self) -> None:
         """Writes the rows that operations changed: at the end, and before they are queried."""
         for row in self._mailboxes.values():
-            tables.save_mailbox(self.db, row)
-        tables.save_account(self.db, self._account)
+            if self._is_flushed or row != self._stored.get(row.id):
+                tables.save_mailbox(self.db, row)
+        if self._is_flushed or self._account != self._stored_account:
+            tables.save_account(self.db, self._account)
+        self._is_flushed = True
 
     def undo_files(self, mark: int = 0) -> None:
         """Takes back files made since `mark`, newest first."""
@@ -193,6 +199,7 @@ class Transaction:
         if found is None or found.id in self._mailboxes:
             return None  # the row in the database has its old name
         self._mailboxes[found.id] = found
+        self._stored.setdefault(found.id, replace(found))
         return found
 
     def track(self, row: MailboxRow) -> None:
