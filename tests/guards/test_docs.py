@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from rmail_kernel import hookspecs
 from tests.guards.pages import load
 
@@ -34,8 +36,9 @@ def test_every_hook_is_documented_and_tested() -> None:
         assert hook in tests, f"no test mentions {hook}"
 
 
-def test_plugin_guide_shows_the_example_as_it_is() -> None:
-    guide = (ROOT / "docs/plugins.md").read_text("utf-8")
+@pytest.mark.parametrize("page", ["docs/plugins.md", "README.md"])
+def test_the_example_is_shown_as_it_is(page: str) -> None:
+    guide = (ROOT / page).read_text("utf-8")
     source = ROOT / "examples/rmail_subject_tagger/src/rmail_subject_tagger/__init__.py"
     code = re.sub(r'"""(?s:.)*?"""\n+', "", source.read_text("utf-8"))
     shown = next(

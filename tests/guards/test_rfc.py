@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from tests.guards import citations
 from tests.guards.pages import load
 
 ROOT = Path(__file__).parents[2]
@@ -20,12 +22,25 @@ def _cited() -> dict[str, set[str]]:
         for path in sorted((ROOT / "plugins").iterdir())
     ]:
         for source in (ROOT / folder).rglob("*.py"):
-            text = source.read_text("utf-8")
-            for number in re.findall(r"RFCs? (\d{3,5})", text) + re.findall(
-                r'rfc="(\d{3,5})', text
-            ):
+            for number in citations.cited(source.read_text("utf-8")):
                 cited.setdefault(number, set()).add(name)
     return cited
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("RFC 9051 6.3.4", {"9051"}),
+        ("RFC 2045, 2046 5.1 and 2231; RFC 3501 9.", {"2045", "2046", "2231", "3501"}),
+        ("RFC 5322,\n# 2045-2047", {"5322", "2045", "2046", "2047"}),
+        ('rfc="3501 6.4.3, 4315 2.1"', {"3501", "4315"}),
+        ('feature("LITERAL+", "7888 4")', {"7888"}),
+        ("RFC 1870 adds 26, RFC 4954 500.", {"1870", "4954"}),
+        ("since RFC 2606 in 1999", {"2606"}),
+    ],
+)
+def test_citations_are_told_from_sections_and_years(text: str, numbers: set[str]) -> None:
+    assert citations.cited(text) == numbers
 
 
 def test_every_cited_rfc_is_listed_with_where() -> None:
