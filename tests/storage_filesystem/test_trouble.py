@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from rmail_kernel.content import Content
-from rmail_kernel.errors import Temporary
+from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem.expunging import expunge
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import AppendItem, Field
 from rmail_kernel.testing import FakeClock
@@ -162,3 +164,34 @@ async def test_an_operation_with_a_fault_does_not_harm_its_batch(
     view = await mail.view(ALICE, INBOX)
     assert view.flag_names(view.flags[0]) == ["a", "b", "c"]
     assert (await mail.changes(ALICE, INBOX, ModSeq(0))).keywords == ("a", "b", "c")
+
+
+async def test_a_fault_of_our_own_reaches_its_caller_and_the_account_goes_on(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    def broken(_: Transaction) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await mail.transact(ALICE, broken)
+    assert [one.uid for one in await store.put(item())] == [1]
+
+
+async def test_what_a_failed_operation_would_have_removed_stays(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await store.put(item(), item())
+
+    def half(tx: Transaction) -> None:
+        expunge(tx, INBOX, None, only_deleted=False)
+        raise NotFound("changed my mind")
+
+    await asyncio.gather(
+        mail.store_flags(ALICE, INBOX, [Uid(1)], "add", frozenset({"\\Seen"})),
+        mail.transact(ALICE, half),
+        store.put(item()),
+        return_exceptions=True,
+    )
+    view = await mail.view(ALICE, INBOX)
+    assert (list(view.uids), list(view.flags)) == ([1, 2, 3], [8, 0, 0])
+    assert len(await fetched(store, [1, 2, 3], Field.CONTENT)) == 3

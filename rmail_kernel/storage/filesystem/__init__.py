@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STORE_VERSION", "FilesystemMailStore", "open_storage", "prepare_root"]
 STORE_VERSION = 1
+MAX_DESCRIPTORS = 65_536
 
 
 async def open_storage(kernel: Kernel) -> Storage:
@@ -28,6 +30,7 @@ async def open_storage(kernel: Kernel) -> Storage:
     """
     root = kernel.settings.mail_root
     prepare_root(root)
+    _allow_descriptors()
     directory = FilesystemDirectory(root, clock=kernel.clock, events=kernel.events)
     state = SqliteState(root / "state.db", kernel.clock)
     mail = FilesystemMailStore(root, directory, kernel.events, kernel.clock, kernel.pool)
@@ -64,6 +67,14 @@ def prepare_root(root: Path) -> None:
         raise ConfigError(
             f"the store at {root} cannot be used: {error}", path="mail_root"
         ) from error
+
+
+def _allow_descriptors() -> None:
+    """Takes as many descriptors as we are allowed: each open account needs several."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check_writable(root: Path) -> None:

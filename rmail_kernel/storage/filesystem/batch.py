@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 import structlog
 
-from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
+from rmail_kernel.errors import NotFound, RmailError, Temporary
 from rmail_kernel.storage.filesystem import failpoints, followup, rebuild, recovery, schema
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory
 from rmail_kernel.storage.filesystem.layout import AccountPaths
@@ -97,9 +97,8 @@ class Batches:
                 return self._run_locked(works)
             finally:
                 self._lock.release()
-        except (OSError, apsw.Error, RmailError) as error:
-            known = translate(error)
-            return [Outcome(error=known) for _ in works], {}
+        except Exception as error:  # noqa: BLE001 - every caller of the batch waits for an answer
+            return [Outcome(error=translate(error)) for _ in works], {}
 
     def _run_locked(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         try:
@@ -219,15 +218,16 @@ def _one(tx: Transaction, work: Work) -> Outcome:
         tx.undo(mark)
         if not tx.db.in_transaction:
             raise  # SQLite gave up the whole transaction: no room, or an I/O error
-        if not isinstance(error, RmailError | OSError | apsw.Error):
-            _log.exception("storage operation failed")
         return Outcome(error=translate(error))
     return Outcome(value=value)
 
 
 def translate(error: Exception) -> Exception:
     """The error for the caller: trouble with the disk is Temporary, without its text."""
-    if isinstance(error, Corrupt) or not isinstance(error, OSError | apsw.Error):
+    if isinstance(error, RmailError):
+        return error
+    if not isinstance(error, OSError | apsw.Error):
+        _log.error("storage operation failed", exc_info=error)
         return error
     _log.warning("storage trouble", error=str(error))
     found = Temporary("The store does not answer at the moment", error=str(error))

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 import apsw
+import orjson
 
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -23,11 +24,15 @@ FEW = 500
 
 def load(db: apsw.Connection, row: MailboxRow) -> MailboxView:
     """A view read from the database; `db` and `row` stand in one snapshot."""
-    uids, flags = array("I"), array("I")
-    found = db.execute("SELECT uid, flags FROM message WHERE mailbox=? ORDER BY uid", (row.id,))
-    for uid, word in found:
-        uids.append(uid)
-        flags.append(word)
+    # Two JSON arrays are read at half the cost of rows, and mostly without holding up other
+    # threads. The rows come in the order of the primary key.
+    found = schema.first(
+        db,
+        "SELECT json_group_array(uid), json_group_array(flags) FROM"
+        " (SELECT uid, flags FROM message WHERE mailbox=? ORDER BY uid)",
+        row.id,
+    )
+    uids, flags = (array("I", orjson.loads(column)) for column in found or ("[]", "[]"))
     return _view(row, uids, flags)
 
 
