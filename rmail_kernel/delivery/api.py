@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from rmail_kernel.content import Content
 from rmail_kernel.model import Address, Defer, Envelope, Principal, Reject, SessionInfo
-from rmail_kernel.process.tasks import SingletonTask
 
 if TYPE_CHECKING:
     from rmail_kernel.process.tasks import SingletonTask
@@ -36,8 +35,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Report:
     """The result of a submission. Accepted: every recipient is stored, queued or discarded,
-    durably; otherwise `verdict` says
-    why nothing at all was accepted."""
+    durably; otherwise `verdict` says why nothing at all was accepted.
+    """
 
     outcomes: tuple[Outcome, ...]
     verdict: Reject | Defer | None = None

@@ -35,7 +35,7 @@ class Recovery:
 
     def expect(self, entry_id: str) -> None:
         """Tells of an entry that was tried just now and stayed."""
-        self._due[entry_id] = self._kernel.clock.monotonic() + PAUSES_S[0]
+        self._postpone(entry_id, attempts=0)
         self._woken.set()
 
     async def run(self) -> None:
@@ -53,7 +53,8 @@ class Recovery:
     async def run_once(self) -> float:
         """Tries every entry that is due; seconds until there is something to do."""
         ids = await self._kernel.run(self._spool.ids)
-        self._due = {entry_id: due for entry_id, due in self._due.items() if entry_id in ids}
+        existing = frozenset(ids)
+        self._due = {entry_id: due for entry_id, due in self._due.items() if entry_id in existing}
         for entry_id in ids:
             if self._due.get(entry_id, 0.0) <= self._kernel.clock.monotonic():
                 await self._try(entry_id)
@@ -68,9 +69,13 @@ class Recovery:
                 "spool entry put aside", entry=entry_id, reason=str(error), detail=error.fields
             )
             return
+        except Temporary as error:
+            _log.error("spool entry waits", entry=entry_id, reason=str(error), detail=error.fields)
+            self._postpone(entry_id, attempts=0)
+            return
         if held is None:
             return
-        attempts = held.attempts
+        attempts = held.attempts  # before this one, which adds to it
         with structlog.contextvars.bound_contextvars(session=held.entry.envelope.session.id):
             try:
                 results = await self._courier.carry(held.entry, held.content, held.done)
@@ -81,5 +86,8 @@ class Recovery:
                 _log.warning("spool entry waits", entry=entry_id, reason=str(error))
             finally:
                 held.release()
+        self._postpone(entry_id, attempts)
+
+    def _postpone(self, entry_id: str, attempts: int) -> None:
         pause_s = PAUSES_S[min(attempts, len(PAUSES_S) - 1)]
         self._due[entry_id] = self._kernel.clock.monotonic() + pause_s

@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -103,23 +103,29 @@ class Spool:
         """An entry to work on; None: it is gone, or somebody else is at it.
 
         Raises:
-            Corrupt: it cannot be read; it was put aside as `{id}.bad`.
+            Corrupt: it makes no sense; it was put aside as `{id}.bad`.
+            Temporary: the disk does not give it now.
         """
         path = self._path(entry_id, _MESSAGE)
         try:
-            file = path.open("rb")
+            with ExitStack() as undo:
+                file = undo.enter_context(path.open("rb"))
+                if not _lock(file, path):
+                    return None
+                held = self._read(entry_id, file)
+                undo.pop_all()
+                return held
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise Temporary("The message cannot be read now", reason=str(error)) from error
+
+    def _read(self, entry_id: str, file: IO[bytes]) -> Held:
         try:
-            if not _lock(file, path):
-                file.close()
-                return None
-            raw_head = file.readline(MAX_HEAD_BYTES)
-            entry = decode_entry(raw_head)
+            entry = decode_entry(file.readline(MAX_HEAD_BYTES))
             attempts, done = self._progress(entry_id)
         except Corrupt:
-            path.rename(self._path(entry_id, _BAD))
-            file.close()
+            self._path(entry_id, _MESSAGE).rename(self._path(entry_id, _BAD))
             raise
         with ContentWriter(self.directory) as writer:
             while piece := file.read(CHUNK_BYTES):
@@ -139,11 +145,19 @@ class Spool:
         held.attempts, held.done = attempts, dict(done)
 
     def remove(self, held: Held) -> None:
-        """Forgets a finished entry. A removal lost with the power harms nothing: op ids know it."""
-        self._path(held.entry.id, _MESSAGE).unlink(missing_ok=True)
-        reach("spool.removed")
-        self._path(held.entry.id, _PROGRESS).unlink(missing_ok=True)
-        held.release()
+        """Forgets a finished entry. A removal lost with the power harms nothing: op ids know it.
+
+        Raises:
+            Temporary: the disk does not do it; the entry stays.
+        """
+        try:
+            self._path(held.entry.id, _MESSAGE).unlink(missing_ok=True)
+            reach("spool.removed")
+            self._path(held.entry.id, _PROGRESS).unlink(missing_ok=True)
+        except OSError as error:
+            raise Temporary("The spool cannot be cleared now", reason=str(error)) from error
+        finally:
+            held.release()
 
     def tidy(self) -> None:
         """Removes leftovers of a crash: unfinished files, and progress of entries that are gone."""

@@ -159,3 +159,14 @@ async def test_an_account_that_went_away_after_acceptance_bounces(
     await _recovery(server, bag).run_once()
     (notice,) = bag.notices.values()
     assert "Status: 5.1.1" in notice.as_string()
+
+
+async def test_an_entry_that_the_disk_does_not_give_waits_and_does_not_stop_the_others(
+    server: RunningServer, sorter: Any
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    (server.mail_root / "spool" / "0.msg").mkdir()
+    sorter.rules.clear()
+    assert await _recovery(server, Mailbag()).run_once() == PAUSES_S[0]
+    assert len(await server.messages("bob")) == 1

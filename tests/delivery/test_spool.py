@@ -13,7 +13,7 @@ from rmail_kernel.content import Content
 from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.spool import Spool
 from rmail_kernel.delivery.targets import Entry, Result, Target
-from rmail_kernel.errors import Corrupt
+from rmail_kernel.errors import Corrupt, Temporary
 from rmail_kernel.model import Address, Reject
 from rmail_kernel.storage.ids import AccountId
 
@@ -102,3 +102,24 @@ def test_leftovers_of_a_crash_are_tidied_and_work_in_progress_is_not(
         "d4.tmp",
     ]
     held.release()
+
+
+def test_what_the_disk_does_not_give_stays_and_is_free_for_the_next_attempt(
+    spool: Spool, entry: Entry
+) -> None:
+    spool.write(entry, CONTENT).release()
+    (spool.directory / "a1.json").mkdir()
+    with pytest.raises(Temporary):
+        spool.take("a1")
+    (spool.directory / "a1.json").rmdir()
+    held = spool.take("a1")
+    assert held is not None
+    held.release()
+
+
+def test_an_entry_that_cannot_be_cleared_is_let_go(spool: Spool, entry: Entry) -> None:
+    held = spool.write(entry, CONTENT)
+    (spool.directory / "a1.json").mkdir()
+    with pytest.raises(Temporary):
+        spool.remove(held)
+    assert held._file.closed
