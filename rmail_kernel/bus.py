@@ -2,9 +2,8 @@
 specification names.
 
 pluggy finds and orders the implementations (tryfirst, trylast, last registered first); its own
-call does not understand
-coroutines. A plugin that raises, stalls past the deadline or returns rubbish never reaches
-further than its hook.
+call does not understand coroutines. A plugin that raises, stalls past the deadline or returns
+rubbish never reaches further than its hook.
 """
 
 from __future__ import annotations
@@ -18,15 +17,14 @@ import structlog
 
 from rmail_kernel import hookspecs
 from rmail_kernel.errors import PluginError, RmailError, Temporary
-from rmail_kernel.hookspecs import PROJECT, Mode
+from rmail_kernel.hookspecs import PROJECT
 from rmail_kernel.model import Defer, Delivery, Discard, Principal, Reject, Submission
 from rmail_kernel.observe.metrics import HOOK_ERRORS, HOOK_SECONDS
 
 T = TypeVar("T")
 _log = structlog.get_logger("rmail.bus")
 
-# What an answer may be, besides None; anything else is rubbish and counts as an error of the
-# plugin.
+# What an answer may be, besides None; anything else is rubbish, an error of the plugin.
 _ANSWERS: dict[str, tuple[type, ...]] = {
     "on_auth": (Principal, Reject),
     "on_connect": (Reject, Defer),
@@ -56,8 +54,10 @@ class Bus:
         """
         try:
             self.plugins.register(plugin, name)
-        except (ValueError, pluggy.PluginValidationError) as error:
-            self.plugins.unregister(name=name) if self.plugins.has_plugin(name) else None
+        except ValueError as error:
+            raise PluginError(str(error), plugin=name) from error
+        except pluggy.PluginValidationError as error:
+            self.plugins.unregister(name=name)  # pluggy leaves it half registered
             raise PluginError(str(error), plugin=name) from error
         for caller in self.plugins.get_hookcallers(plugin) or ():
             for impl in caller.get_hookimpls():
@@ -156,32 +156,21 @@ class Bus:
 
     async def _call(self, hook: str, impl: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
         deadline_s: float = getattr(hookspecs, hook).rmail_deadline_s
+        deadline = asyncio.timeout(deadline_s)
         try:
             with HOOK_SECONDS.labels(hook, impl.plugin_name).time():
                 answer = impl.function(*[arguments[name] for name in impl.argnames])
                 if inspect.isawaitable(answer):
-                    async with asyncio.timeout(deadline_s):
+                    async with deadline:
                         answer = await answer
             allowed = _ANSWERS.get(hook)
             if allowed is not None and answer is not None and not isinstance(answer, allowed):
                 raise TypeError(f"{hook} returned {type(answer).__name__}")
-        except (
-            Exception
-        ) as error:  # a stranger's code: logged with its name, turned into one known error
-            HOOK_ERRORS.labels(hook, impl.plugin_name).inc()
-            reason = (
-                f"passed its deadline of {deadline_s} s"
-                if isinstance(error, TimeoutError)
-                else repr(error)
-            )
-            _log.exception("hook failed", hook=hook, plugin=impl.plugin_name, reason=reason)
-            raise Temporary(
-                "Temporary failure, try again later", hook=hook, plugin=impl.plugin_name
-            ) from error
+        except Exception as error:  # a stranger's code: named in the log, one known error for us
+            plugin = impl.plugin_name
+            HOOK_ERRORS.labels(hook, plugin).inc()
+            late = f"passed its deadline of {deadline_s} s" if deadline.expired() else None
+            _log.exception("hook failed", hook=hook, plugin=plugin, reason=late or repr(error))
+            safe = "Temporary failure, try again later"
+            raise Temporary(safe, hook=hook, plugin=plugin) from error
         return answer
-
-
-def mode_of(hook: str) -> Mode:
-    """The mode of a hook."""
-    mode: Mode = getattr(hookspecs, hook).rmail_mode
-    return mode

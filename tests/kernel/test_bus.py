@@ -206,6 +206,7 @@ def test_a_name_is_taken_once() -> None:
     bus = bus_with(p__on_deliver=lambda delivery: None)
     with pytest.raises(PluginError, match="plugin p"):
         bus.register(SimpleNamespace(), "p")
+    assert bus.has("on_deliver"), "the first one stays"
 
 
 def test_a_wrapper_is_refused() -> None:
