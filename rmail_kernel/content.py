@@ -2,8 +2,7 @@
 never copied to add headers.
 
 A Content is a prefix of added header bytes and a body of original bytes. It must never hold more
-than SPOOL_BYTES of one
-message in memory.
+than SPOOL_BYTES of one message in memory.
 """
 
 from __future__ import annotations

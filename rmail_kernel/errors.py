@@ -1,8 +1,7 @@
 """The error tree: what can go wrong, in the words of no protocol.
 
 `safe` may be shown to a client, `fields` go to the log only. A plugin maps these classes to its
-own wire form in one table
-(its `errors.py`); no protocol code belongs here.
+own wire form in one table (its `errors.py`); no protocol code belongs here.
 """
 
 from __future__ import annotations

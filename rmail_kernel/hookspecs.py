@@ -2,10 +2,9 @@
 raising means.
 
 Event hooks (`on_*`) may be plain functions or coroutines and run through the bus (`bus.py`) in
-the mode named beside them,
-each implementation under the deadline named there. `register_*` hooks are plain functions called
-once at start-up.
-An implementation takes any subset of the arguments, by name.
+the mode named beside them, each implementation under the deadline named there. `register_*` hooks
+are plain functions called once at start-up. An implementation takes any subset of the arguments,
+by name.
 """
 
 from __future__ import annotations
@@ -118,9 +117,8 @@ async def on_auth(login: str, secret: str, session: SessionInfo) -> Principal | 
     """A login with a plain secret, before the local directory is asked.
 
     Return a Principal (of an existing local account) to let it in, Reject to refuse it, None to
-    leave it to the next
-    and at last to the local directory. Raising or passing the deadline: a temporary failure;
-    nobody is let in or locked out.
+    leave it to the next and at last to the local directory. Raising or passing the deadline: a
+    temporary failure; nobody is let in or locked out.
     """
 
 
@@ -176,10 +174,9 @@ async def on_deliver(delivery: Delivery) -> Delivery | Reject | Defer | Discard 
     """One message, one local account, before it is stored.
 
     Return a changed delivery (`with_mailbox`, `with_flags`, `with_header`), Reject, Defer or
-    Discard; None: unchanged.
-    May run again for the same message after a crash, so keep side effects for `on_store`. Raising
-    or passing the deadline
-    becomes a Defer (4xx): the sender tries again and nothing is lost.
+    Discard; None: unchanged. May run again for the same message after a crash, so keep side
+    effects for `on_store`. Raising or passing the deadline becomes a Defer (4xx): the sender tries
+    again and nothing is lost.
     """
 
 

@@ -1,9 +1,8 @@
 """Finding and loading plugins: entry points of the group `rmail.plugins`, each naming a class.
 
 A plugin class has a `name`, may have a `settings` model with its `section`, and hook
-implementations. A plugin that is missing,
-fails to import, has a duplicate name or a misspelt hook stops the start with its name and the
-reason; none is skipped in silence.
+implementations. A plugin that is missing, fails to import, has a duplicate name or a misspelt hook
+stops the start with its name and the reason; none is skipped in silence.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What COPY or MOVE did: parallel lists (RFC 4315 COPYUID). UIDs that had vanished are absent."""
+    """What COPY or MOVE did: parallel lists (RFC 4315 COPYUID), without UIDs that had vanished."""
 
     mailbox: MailboxId
     uidvalidity: int

@@ -58,7 +58,7 @@ class UidIn:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header field contains `text` (decoded, case-folded); '' asks only that the field is there."""
+    """A header field contains `text` (decoded, case-folded); '' asks only for the field."""
 
     name: str
     text: str
