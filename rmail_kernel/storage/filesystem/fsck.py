@@ -103,9 +103,8 @@ def _check_shard(
     directory = tx.shard(row, shard * SHARD_SIZE)
     files = sorted(message_files(directory), key=lambda file: file.uid)
     report.messages += len(files)
-    low, high = shard * SHARD_SIZE, (shard + 1) * SHARD_SIZE - 1
-    sql = f"SELECT {COLUMNS} FROM message WHERE mailbox=? AND uid BETWEEN ? AND ?"  # noqa: S608
-    rows = {found[0]: found for found in schema.rows(tx.db, sql, row.id, low, high)}
+    uids = range(shard * SHARD_SIZE, (shard + 1) * SHARD_SIZE)
+    rows = {found[0]: found for found in schema.messages(tx.db, row.id, uids, COLUMNS)}
     texts = _compare(row, rows, files)
     sizes = {f.uid: f.size_bytes for f in files if f.uid in rows and rows[f.uid][3] != f.size_bytes}
     if repair and texts:

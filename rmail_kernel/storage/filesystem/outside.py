@@ -87,27 +87,10 @@ def _take_shard(
     directory = tx.paths.mailbox(row.name) / shard_name(shard)
     seen_at = time.time_ns()
     mtime = mtimes(directory.parent).get(shard)
-    low, high = shard * SHARD_SIZE, (shard + 1) * SHARD_SIZE - 1
-    rows = {
-        message[0]: message
-        for message in schema.rows(
-            tx.db,
-            f"SELECT {COLUMNS} FROM message WHERE mailbox=? AND uid BETWEEN ? AND ?",  # noqa: S608
-            row.id,
-            low,
-            high,
-        )
-    }
-    leaving = {
-        uid
-        for (uid,) in schema.rows(
-            tx.db,
-            "SELECT uid FROM pending_unlink WHERE mailbox=? AND uid BETWEEN ? AND ?",
-            row.id,
-            low,
-            high,
-        )
-    }
+    uids = range(shard * SHARD_SIZE, (shard + 1) * SHARD_SIZE)
+    rows = {found[0]: found for found in schema.messages(tx.db, row.id, uids, COLUMNS)}
+    sql = "SELECT uid FROM pending_unlink WHERE mailbox=? AND uid BETWEEN ? AND ?"
+    leaving = {uid for (uid,) in schema.rows(tx.db, sql, row.id, uids[0], uids[-1])}
     present: set[int] = set()
     files = sorted(message_files(directory), key=_order) if mtime is not None else []
     for file in files:
