@@ -114,7 +114,14 @@ def test_a_date_that_does_not_exist_is_a_syntax_error(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b'"17-Jul-1996 25:44:25 -0700"', b'"17-Jul-1996 02:44:25 -9900"', b'"17-Jul-1996"']
+    "raw",
+    [
+        b'"17-Jul-1996 25:44:25 -0700"',
+        b'"17-Jul-1996 02:44:25 -9900"',
+        b'"17-Jul-1996"',
+        b'"31-Dec-9999 23:59:59 -1400"',
+        b'"01-Jan-0001 00:00:00 +0100"',
+    ],
 )
 def test_a_time_that_does_not_exist_is_a_syntax_error(raw: bytes) -> None:
     with pytest.raises(BadSyntax):

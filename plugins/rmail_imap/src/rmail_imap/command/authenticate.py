@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rmail_imap import sasl
 from rmail_imap.command.login import check_privacy, log_in
 from rmail_imap.commands import Reply, State, command, feature
-from rmail_imap.errors import BadSyntax, Refused
+from rmail_imap.errors import BadSyntax, Goodbye, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.wire import LineTooLong
@@ -46,7 +46,10 @@ async def authenticate(session: Session, args: AuthenticateArgs) -> Reply:
         try:
             line = await session.wire.read_line(session.line_limit_bytes)
         except LineTooLong as error:
-            await session.wire.discard_line(session.line_limit_bytes * 8)
+            try:
+                await session.wire.discard_line(session.line_limit_bytes * 8)
+            except LineTooLong as endless:
+                raise Goodbye("The response is too long", b"TOOBIG") from endless
             raise BadSyntax("The response is too long", b"TOOBIG") from error
         raw = line.rstrip(b"\r\n")
         if raw == b"*":  # RFC 3501 6.2.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 
 from rmail_imap.errors import BadSyntax
@@ -37,8 +37,10 @@ def date_time(cursor: Cursor) -> datetime:
     offset = timedelta(hours=int(match[8]), minutes=int(match[9]))
     try:
         zone = timezone(-offset if match[7] == b"-" else offset)
-        return datetime(year, _month(match[2]), day, hour, minute, min(second, 59), tzinfo=zone)
-    except ValueError as error:
+        at = datetime(year, _month(match[2]), day, hour, minute, min(second, 59), tzinfo=zone)
+        at.astimezone(UTC)  # what is kept: UTC has fewer moments than the ends of the calendar
+        return at
+    except (ValueError, OverflowError) as error:
         raise BadSyntax("Not a date and time") from error
 
 
