@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+from typing import cast
 
 import dns.flags
 import dns.message
@@ -73,8 +74,9 @@ class _Protocol(asyncio.DatagramProtocol):
     def __init__(self, server: FakeDns) -> None:
         self._server = server
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's datagram transports are no subclass of asyncio's.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
         self._transport.sendto(self._server.answer(data), addr)
