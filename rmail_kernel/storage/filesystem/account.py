@@ -98,11 +98,12 @@ class OpenAccount:
     async def close(self) -> None:
         """Finishes what was submitted and closes everything."""
         self.is_closed = True
-        await self._writer.close()
+        await self._writer.drain()
         for reader in (self._reader, self._large):
             if reader is not None:
                 reader.db.close()
         self._reader = self._large = None
+        await self._writer.close()  # the last to close writes the log back, in the pool
 
     def forget_looks(self) -> None:
         """Has the next read look for changes from outside again."""

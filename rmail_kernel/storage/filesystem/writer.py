@@ -46,10 +46,14 @@ class Writer:
             self._drain = loop.create_task(self._run(), name="storage writer")
         return await future
 
-    async def close(self) -> None:
-        """Waits for what was submitted and closes the database."""
+    async def drain(self) -> None:
+        """Waits for what was submitted."""
         if self._drain is not None:
             await self._drain
+
+    async def close(self) -> None:
+        """Waits for what was submitted and closes the database."""
+        await self.drain()
         await asyncio.get_running_loop().run_in_executor(self._pool, self._batches.close)
 
     async def _run(self) -> None:
