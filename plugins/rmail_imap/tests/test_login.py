@@ -5,9 +5,16 @@ from __future__ import annotations
 from base64 import b64encode
 
 import pytest
+from rmail_imap.capabilities import capabilities
+from rmail_imap.command.authenticate import AuthenticateArgs
 from rmail_imap.commands import FEATURES, TABLE
+from rmail_imap.config import ImapSettings
+from rmail_imap.errors import Refused
+from rmail_imap.sasl import Credentials
+from rmail_imap.session import Session
+from rmail_imap.wire import Wire
 
-from rmail_kernel.model import Address
+from rmail_kernel.model import Address, SessionInfo
 from rmail_kernel.testing import RunningServer
 
 _ALICE = b64encode(b"\0alice\0secret").decode()
@@ -100,6 +107,31 @@ async def test_without_tls_there_is_no_starttls(rmail_server: RunningServer) -> 
             S: a BAD *
         """)
     assert "imaps" not in rmail_server.ports
+
+
+async def test_passwords_of_strangers_need_tls(rmail_server: RunningServer) -> None:
+    def session(**info: str) -> Session:
+        origin = SessionInfo("1", "imap", **info)  # type: ignore[arg-type] # text fields only
+        return Session(rmail_server.kernel, ImapSettings(), Wire(lambda _: None), origin)
+
+    stranger = session(peer_host="192.0.2.1")
+    assert "LOGINDISABLED" in capabilities(stranger)
+    assert "STARTTLS" in capabilities(stranger)
+    assert not [name for name in capabilities(stranger) if name.startswith("AUTH=")]
+    for name, args in (
+        ("LOGIN", Credentials("alice", "secret")),
+        ("AUTHENTICATE", AuthenticateArgs("PLAIN", b"")),
+    ):
+        with pytest.raises(Refused) as caught:
+            await TABLE[name].run(stranger, args)
+        assert caught.value.code == b"PRIVACYREQUIRED"
+    for private in (
+        session(peer_host="192.0.2.1", tls="TLSv1.3"),
+        session(peer_host="::1"),
+        session(peer_host="127.0.0.9"),
+    ):
+        assert "LOGINDISABLED" not in capabilities(private)
+        assert "AUTH=PLAIN" in capabilities(private)
 
 
 async def test_authenticate_plain_in_both_forms(rmail_server: RunningServer) -> None:

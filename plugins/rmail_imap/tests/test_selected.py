@@ -13,7 +13,7 @@ from rmail_imap.parse.sets import STAR, NumberSet
 from rmail_imap.selected import Selected
 
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
-from rmail_kernel.storage.mail import Changed, Changes, MailboxView
+from rmail_kernel.storage.mail import Changed, Changes, MailboxView, StoreResult
 
 
 def view(uids: Sequence[int], modseq: int = 1, uidnext: int | None = None) -> MailboxView:
@@ -62,9 +62,11 @@ def test_many_expunges_at_once() -> None:
 
 def test_own_changes_are_not_told_again() -> None:
     box = selected([1, 2])
-    box.mark_own(ModSeq(2))
+    row = Changed(Uid(1), 8, ModSeq(2))
+    box.mark_own(StoreResult(ModSeq(2), [row], [], ()))
     box.take(changes(1, flags=[1]))
     assert box.take_flags() == []
+    box.mark_own(StoreResult(ModSeq(3), [], [], ()))  # it changed nothing: 3 is another's
     box.take(changes(2, flags=[1]))
     assert box.take_flags() == [(1, 1, 8)]
 
@@ -72,11 +74,14 @@ def test_own_changes_are_not_told_again() -> None:
 def test_a_message_that_came_and_went_unseen_is_never_told() -> None:
     box = selected([1])
     box.take(changes(1, gone=[150]))
-    assert not box.news.has_new
+    assert box.told == box.total
     assert box.take_expunges() == []
     box.take(changes(2, new=[151]))
-    assert box.news.has_new
+    assert (box.told, box.total) == (1, 2)
     assert box.number_of(151) == 2
+    box.take(changes(3, gone=[1, 151]))
+    assert box.take_expunges() == [1]  # the client never heard of 151
+    assert box.told == box.total == 0
 
 
 def test_the_shared_array_is_never_changed() -> None:
@@ -152,10 +157,11 @@ def test_a_client_that_follows_the_responses_has_the_stores_messages(data: st.Da
         if data.draw(st.booleans()):
             for number in box.take_expunges():
                 del client[number - 1]
-        if box.news.has_new:
-            client += box.uids[len(client) : box.total]
-            box.news.has_new = False
-        assert client == list(box.uids[: box.total])
+        if data.draw(st.booleans()):
+            client += box.uids[box.told : box.total]
+            box.told = box.total
+        assert client == list(box.uids[: box.told])
     for number in box.take_expunges():
         del client[number - 1]
+    client += box.uids[box.told : box.total]
     assert client == store

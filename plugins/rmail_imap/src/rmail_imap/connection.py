@@ -19,7 +19,7 @@ from rmail_imap.commands import Command, Reply
 from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
-from rmail_imap.wire import Disconnected, LineTooLong
+from rmail_imap.wire import Disconnected, LineTooLong, Silence
 from rmail_kernel.errors import RmailError
 
 _log = structlog.get_logger("rmail.imap")
@@ -69,7 +69,7 @@ class Connection:
             pass
         except Goodbye as error:
             self._farewell(error.safe, error.code)
-        except TimeoutError:
+        except Silence:
             self._farewell("You were silent for too long")  # RFC 3501 5.4
         except Exception as error:  # noqa: BLE001 - the last resort of one connection
             self._farewell(f"Internal error {self._report(error)}", b"SERVERBUG")
@@ -104,14 +104,15 @@ class Connection:
         if tag is None:
             self._fault(b"*", BadSyntax("Expected a tag and a command"))
             return None
-        request = _Request(tag[1], None, False, line, 0, BadSyntax("Expected a command"))
-        if head is not None:
+        request = _Request(tag[1], None, False, line, 0)
+        if head is None:
+            request.problem = BadSyntax("Expected a command")
+        else:
             request.is_uid, request.at = head[2] is not None, head.end()
             try:
                 request.command = commands.find(
                     head[3].decode().upper(), is_uid=request.is_uid, now=self._session.state
                 )
-                request.problem = None
             except BadSyntax as error:
                 request.problem = error
         await self._read_literals(request, limit)
@@ -191,7 +192,7 @@ class Connection:
             reply = await self._run(request, request.command)
         except BadSyntax as error:
             self._fault(request.tag, error)
-        except (Goodbye, Disconnected, TimeoutError):
+        except (Goodbye, Disconnected, Silence):
             raise
         except RmailError as error:
             await self._refuse(request, error)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.sets import STAR, NumberSet
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
-from rmail_kernel.storage.mail import Changed, Changes, MailboxView
+from rmail_kernel.storage.mail import Changed, Changes, MailboxView, StoreResult
 
 _FEW = 64
 _Finder = Callable[[int], int | None]
@@ -26,7 +26,6 @@ class News:
 
     flags: dict[int, int] = field(default_factory=dict)  # UID -> flag word
     vanished: set[int] = field(default_factory=set)
-    has_new: bool = False
 
 
 class Selected:
@@ -35,6 +34,7 @@ class Selected:
     Attributes:
         uids: array of type 'I'; message n has the UID uids[n - 1], for n up to `total`. Shared with
             the store's view until this session's numbers part from it.
+        told: how many messages the client was told of; those behind came since.
         recent: UIDs that are \\Recent here (RFC 3501 2.3.2).
         keywords: the keyword table that the client was told.
     """
@@ -47,7 +47,7 @@ class Selected:
         self.uidvalidity = view.uidvalidity
         self.is_read_only = is_read_only
         self.uids = view.uids
-        self.total = view.total
+        self.total = self.told = view.total
         self.modseq: ModSeq = view.modseq
         self.keywords = view.keywords
         self.recent = set(recent)
@@ -67,9 +67,9 @@ class Selected:
         """Number and UID of those of the ascending `uids` that the client knows."""
         if len(uids) * 8 < self.total:
             pairs = ((self.number_of(uid), uid) for uid in uids)
-            return [(number, uid) for number, uid in pairs if number is not None]
+            return [(number, uid) for number, uid in pairs if number and number <= self.told]
         wanted = set(uids)
-        places = enumerate(self.uids[: self.total], 1)
+        places = enumerate(self.uids[: self.told], 1)
         return [(number, uid) for number, uid in places if uid in wanted]
 
     def resolve(self, numbers: NumberSet, *, is_search: bool = False) -> list[range]:
@@ -138,9 +138,10 @@ class Selected:
         self.modseq = changes.upto
         self._own = {modseq for modseq in self._own if modseq > changes.upto}
 
-    def mark_own(self, modseq: ModSeq) -> None:
-        """The client knows this change: it made it."""
-        self._own.add(modseq)
+    def mark_own(self, result: StoreResult) -> None:
+        """The client knows this change: it made it. Without rows the MODSEQ is another's."""
+        if result.changed:
+            self._own.add(result.modseq)
 
     def take_expunges(self) -> list[int]:
         """Forgets what vanished. The numbers to announce count down, so that none shifts another
@@ -157,11 +158,13 @@ class Selected:
         else:
             self.uids = array("I", (uid for uid in self.uids if uid not in gone))
         self.total = len(self.uids)
+        known = [number for number in numbers if number <= self.told]
+        self.told -= len(known)
         self.recent -= gone
         for uid in gone:
             self.news.flags.pop(uid, None)
         self.news.vanished = set()
-        return numbers
+        return known
 
     def take_flags(self) -> list[tuple[int, int, int]]:
         """Number, UID and flag word of the messages whose flags changed, ascending."""
@@ -173,7 +176,6 @@ class Selected:
     def _append(self, fresh: Sequence[Changed]) -> None:
         if not fresh:
             return
-        self.news.has_new = True
         if self.is_read_only:
             self.recent.update(row.uid for row in fresh)
         added = array("I", (row.uid for row in fresh))
@@ -199,23 +201,21 @@ class Selected:
         """First place and the place after the last of one range; None for nothing."""
         low, high = pair
         if numbers.is_uid:
-            last = self.uids[self.total - 1] if self.total else 0
+            last = self.uids[self.told - 1] if self.told else 0
             low, high = sorted((low or last, high or last))  # `5:*` with less is `*:5`
-            start = bisect_left(self.uids, low, 0, self.total)
-            stop = bisect_right(self.uids, high, 0, self.total)
+            start = bisect_left(self.uids, low, 0, self.told)
+            stop = bisect_right(self.uids, high, 0, self.told)
             return (start, stop) if start < stop else None
-        if not self.total and STAR in pair:
+        if not self.told and STAR in pair:
             return None  # `1:*` in an empty mailbox
-        if STAR not in pair and min(pair) > self.total:
+        if STAR not in pair and min(pair) > self.told:
             return None
-        low, high = sorted(
-            (min(low or self.total, self.total), min(high or self.total, self.total))
-        )
+        low, high = sorted((min(low or self.told, self.told), min(high or self.told, self.told)))
         return low - 1, high
 
     def _check(self, numbers: NumberSet) -> None:
         for pair in numbers.ranges:
-            if STAR not in pair and max(pair) > self.total:
+            if STAR not in pair and max(pair) > self.told:
                 raise BadSyntax("There is no message of that number")
 
     def _few(self, view: MailboxView) -> _Finder:

@@ -30,7 +30,7 @@ async def drain(session: Session, *, tells_expunge: bool) -> None:
         for number in selected.take_expunges():
             session.write(b"* %d EXPUNGE\r\n" % number)
             await session.flush_full()
-    if selected.news.has_new:
+    if selected.told < selected.total:
         await _tell_new(session, selected)
     if selected.news.flags:
         await _tell_flags(session, selected)
@@ -76,7 +76,7 @@ async def _tell_new(session: Session, selected: Selected) -> None:
     mail = session.mail
     if not selected.is_read_only and (await mail.status(session.account, selected.id)).recent:
         selected.recent |= await mail.claim_recent(session.account, selected.id)
-    selected.news.has_new = False
+    selected.told = selected.total
     session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (selected.total, len(selected.recent)))
 
 

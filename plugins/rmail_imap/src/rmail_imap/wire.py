@@ -19,6 +19,10 @@ class Disconnected(Exception):
     """The client is gone."""
 
 
+class Silence(Exception):
+    """The client neither sends nor reads for too long."""
+
+
 class LineTooLong(Exception):
     """No line end within the limit."""
 
@@ -31,7 +35,7 @@ class Wire(asyncio.Protocol):
 
     Attributes:
         transport: the current transport, the TLS one after start_tls.
-        timeout_s: longest wait for the client, in either direction; TimeoutError past it.
+        timeout_s: longest wait for the client, in either direction; Silence past it.
         deadline_at: moment of the loop's clock at which waiting ends, whatever comes in.
         ending: raised instead of waiting for more input, when set.
     """
@@ -142,7 +146,7 @@ class Wire(asyncio.Protocol):
             raise self.ending
         try:
             await self._wait_for_input(timeout_s)
-        except TimeoutError:
+        except Silence:
             return
         finally:
             self._is_woken = False
@@ -238,6 +242,7 @@ class Wire(asyncio.Protocol):
         self.send()
         self._input.clear()
         self._scanned = 0
+        self._is_reading_paused = False  # start_tls resumes
         transport = await self._loop.start_tls(
             self.transport, self, context, server_side=True, ssl_handshake_timeout=timeout_s
         )
@@ -275,4 +280,4 @@ def _release(waiter: asyncio.Future[None] | None) -> None:
 
 def _expire(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
-        waiter.set_exception(TimeoutError())
+        waiter.set_exception(Silence())

@@ -158,7 +158,7 @@ async def _set_seen(
         session.account, selected.id, unseen, "add", frozenset({"\\Seen"})
     )
     if result.keywords == selected.keywords:  # otherwise it is told again, with the new keywords
-        selected.mark_own(result.modseq)
+        selected.mark_own(result)
     for row in result.changed:
         rows[row.uid].word = row.flags
     return frozenset(row.uid for row in result.changed)

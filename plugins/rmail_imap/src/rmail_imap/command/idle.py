@@ -8,6 +8,7 @@ from rmail_imap import updates
 from rmail_imap.commands import State, command, no_arguments
 from rmail_imap.errors import BadSyntax, Goodbye
 from rmail_imap.session import Session
+from rmail_imap.wire import Silence
 from rmail_kernel.storage.events import Change
 
 
@@ -29,7 +30,7 @@ async def idle(session: Session, _: None) -> None:
             if session.wire.pending_bytes > session.line_limit_bytes:
                 raise Goodbye("The line is too long", b"TOOBIG")
             if loop_time() >= ends_at:
-                raise TimeoutError
+                raise Silence
     line = await session.wire.read_line(session.line_limit_bytes)
     if line.strip().upper() != b"DONE":
         raise BadSyntax("Expected DONE")

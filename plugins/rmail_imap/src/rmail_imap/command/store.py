@@ -61,7 +61,7 @@ async def store(session: Session, args: StoreArgs) -> None:
     result = await session.mail.store_flags(session.account, selected.id, uids, args.op, args.flags)
     updates.tell_keywords(session, selected, result.keywords)
     if before is not None and not _is_surprise(args, before, result):
-        selected.mark_own(result.modseq)
+        selected.mark_own(result)
     if not args.is_silent:
         await tell_flags(session, selected, places, is_uid=args.messages.is_uid)
 
