@@ -17,10 +17,12 @@ from pathlib import Path
 
 from rmail_kernel.errors import Invalid, TooLarge
 from rmail_kernel.mime import decode_words, fields
+from rmail_kernel.mime.headers import logical_lines
 
 SPOOL_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 18
 MAX_HEADER_BYTES = 1 << 18
+_USUAL_HEADER_BYTES = 1 << 14
 _FOLD = 76
 
 
@@ -97,12 +99,17 @@ class Content:
 
     def raw_header(self) -> bytes:
         """The header block with its empty line, at most MAX_HEADER_BYTES of it (RFC 5322 2.1)."""
+        raw = self.head + self._start(_USUAL_HEADER_BYTES)
+        end = _header_end(raw)
+        if end is None:
+            raw = self.head + self._start(MAX_HEADER_BYTES)
+            end = _header_end(raw)
+        return raw[:end]
+
+    def _start(self, limit_bytes: int) -> bytes:
         if isinstance(self.body, bytes):
-            start = self.body[self.skip : self.skip + MAX_HEADER_BYTES]
-        else:
-            start = os.pread(self.body.fileno(), MAX_HEADER_BYTES, self.skip)
-        raw = self.head + start
-        return raw[: _header_end(raw)]
+            return self.body[self.skip : self.skip + limit_bytes]
+        return os.pread(self.body.fileno(), limit_bytes, self.skip)
 
     def header(self, name: str) -> str:
         """The decoded value of the first field `name`, or '' (RFC 2047 words decoded)."""
@@ -125,11 +132,15 @@ class Content:
         first.
         """
         raw = self.raw_header()
+        end = b"\r\n"
+        if _header_end(raw) is None and len(raw) < self.size:
+            # The header is longer than what is read of it: the rest stays as it is.
+            raw, end = raw[: raw.rfind(b"\n") + 1], b""
         wanted = name.lower().encode()
         lines, done = [], False
-        for raw_name, raw_value in fields(raw):
-            if raw_name.lower() != wanted:
-                lines.append(raw_name + b":" + raw_value.rstrip(b"\r\n") + b"\r\n")
+        for raw_name, raw_line in logical_lines(raw):
+            if raw_name is None or raw_name.lower() != wanted:
+                lines.append(raw_line if raw_line.endswith(b"\n") else raw_line + b"\r\n")
             elif not done:
                 lines.append(_field(name, value))
                 done = True
@@ -138,7 +149,7 @@ class Content:
         consumed = len(raw) - len(self.head)
         if consumed < 0:
             raise Invalid("The message has no header of its own")
-        return Content(b"".join(lines) + b"\r\n", self.body, self.skip + consumed)
+        return Content(b"".join(lines) + end, self.body, self.skip + consumed)
 
 
 class ContentWriter:
@@ -188,9 +199,11 @@ class ContentWriter:
         return Content(b"", self._file)
 
 
-def _header_end(raw: bytes) -> int:
+def _header_end(raw: bytes) -> int | None:
+    if raw.startswith(b"\r\n"):  # RFC 5322 3.5: the body follows at once
+        return 2
     ends = [at + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (at := raw.find(mark)) >= 0]
-    return min(ends, default=len(raw))
+    return min(ends, default=None)
 
 
 def _field(name: str, value: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 
 from .charsets import codec_of, decode_raw, decode_text
 
-__all__ = ["decode_words", "field_block", "fields", "first", "unfold"]
+__all__ = ["decode_words", "field_block", "fields", "first", "logical_lines", "unfold"]
 
 # One logical line with its continuation lines; possessive, so that no input makes it backtrack.
 _LINE: Final = re.compile(rb"(?:([!-9;-~]++)[ \t]*+:)?+((?:[^\n]*+\n[ \t])*+[^\n]*+)\n?")
@@ -31,6 +31,14 @@ def fields(raw_header: bytes) -> Iterator[tuple[bytes, bytes]]:
     for line in _lines(raw_header):
         if line[1] is not None:
             yield line[1], line[2].removesuffix(b"\r")
+
+
+def logical_lines(raw_header: bytes) -> Iterator[tuple[bytes | None, bytes]]:
+    """Each line with its continuation lines and line end, exactly as it stands, behind its field's
+    name as written; None: it is no field.
+    """
+    for line in _lines(raw_header):
+        yield line[1], line[0]
 
 
 def _lines(raw_header: bytes) -> Iterator[re.Match[bytes]]:
@@ -68,7 +76,9 @@ def field_block(raw_header: bytes, names: Collection[bytes], exclude: bool = Fal
         for line in _lines(raw_header)
         if line[1] is not None and (line[1].lower() in wanted) is not exclude
     )
-    return block + (b"\r\n" if not block or block.endswith(b"\n") else b"\r\n\r\n")
+    if block and not block.endswith(b"\n"):
+        block = block.removesuffix(b"\r") + b"\r\n"  # the input ends within its last line
+    return block + b"\r\n"
 
 
 def decode_words(raw: bytes) -> str:

@@ -8,6 +8,7 @@ senders choose the input.
 import html
 import re
 from collections.abc import Iterator
+from io import StringIO
 from typing import Final
 
 _HIDDEN: Final = frozenset({"script", "style", "head", "template", "noscript", "svg"})
@@ -16,6 +17,8 @@ _BLOCKS: Final = frozenset(
     | {"form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p"}
     | {"pre", "section", "table", "td", "th", "title", "tr", "ul"}
 )
+_BLOCK_CHARS: Final = 1 << 16
+_MAX_REFERENCE_CHARS: Final = 40  # the longest that HTML names has 33
 _NAME: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)")
 
 
@@ -23,7 +26,31 @@ def html_text(source: str) -> str:
     """The text of `source`: no tags, comments, scripts, styles or head, character references
     resolved, white space collapsed.
     """
-    return " ".join(html.unescape("".join(_pieces(source))).split())
+    shown = StringIO()
+    for piece in _pieces(source):
+        shown.write(piece)
+    return _collapsed(shown.getvalue())
+
+
+def _collapsed(text: str) -> str:
+    """References resolved, white space collapsed, block by block: the words of a large text as
+    objects would take many times its memory.
+    """
+    found = StringIO()
+    start, is_parted = 0, False
+    while start < len(text):
+        end = start + _BLOCK_CHARS
+        reference = text.rfind("&", max(start + 1, end - _MAX_REFERENCE_CHARS), end)
+        if reference >= 0 and end < len(text):
+            end = reference
+        block = html.unescape(text[start:end])
+        words = " ".join(block.split())
+        is_parted = is_parted or block[:1].isspace()
+        if words:
+            found.write(" " + words if is_parted and found.tell() else words)
+            is_parted = block[-1:].isspace()
+        start = end
+    return found.getvalue()
 
 
 def _pieces(source: str) -> Iterator[str]:

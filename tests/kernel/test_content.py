@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmail_kernel.content import SPOOL_BYTES, Content, ContentWriter, SpoolFile
+from rmail_kernel.content import MAX_HEADER_BYTES, SPOOL_BYTES, Content, ContentWriter, SpoolFile
 from rmail_kernel.errors import Invalid, TooLarge
 
 RAW = b"Received: a\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n from afar\r\n\r\nbody\r\n"
@@ -79,3 +79,27 @@ def test_any_message_takes_any_subject(raw: bytes, value: str) -> None:
     changed = Content.of(raw).with_header("Subject", value)
     assert changed.size == len(changed.read())
     assert changed.read().count(b"\nSubject:") + changed.read().startswith(b"Subject:") >= 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "changed"),
+    [
+        (b"\r\nHello\r\n\r\nworld\r\n", b"S: x\r\n\r\nHello\r\n\r\nworld\r\n"),
+        (b"A: 1\r\nno field\r\nB:2\r\n\r\n.", b"S: x\r\nA: 1\r\nno field\r\nB:2\r\n\r\n."),
+        (b"A: 1", b"S: x\r\nA: 1\r\n\r\n"),
+    ],
+)
+def test_whatever_else_is_in_a_message_stays_as_it_is(raw: bytes, changed: bytes) -> None:
+    assert Content.of(raw).with_header("S", "x").read() == changed
+
+
+@pytest.mark.parametrize("make", [Content.of, spooled])
+def test_a_header_beyond_the_limit_is_not_cut(make: object) -> None:
+    assert callable(make)
+    raw = b"S: a\r\n" + b"X: y\r\n" * (MAX_HEADER_BYTES // 6) + b"Z: z\r\n\r\nbody\r\n"
+    assert make(raw).with_header("S", "b").read() == make(raw.replace(b"S: a", b"S: b")).read()
+
+
+def test_a_header_is_found_beyond_its_usual_length() -> None:
+    raw = b"X: y\r\n" * 10_000 + b"\r\n"
+    assert Content.of(raw + b"body").raw_header() == raw
