@@ -60,7 +60,7 @@ class LocalDelivery:
     ) -> Result:
         assert target.account is not None, "an external target"
         # A message that was in this account already came back by a forward outside.
-        if str(target.address).lower() in trace.inspect(content).delivered_to:
+        if trace.was_delivered_to(content, target.address):
             return Result(Status.REJECTED, _LOOP)
         raw_trace = trace.delivery_fields(envelope.sender, target.address)
         traced = content.with_raw_prefix(raw_trace)

@@ -28,13 +28,11 @@ class HeaderFacts:
 
     Attributes:
         received: number of Received fields.
-        delivered_to: addresses in Delivered-To fields, in lower case.
         names: all field names, in lower case.
         auto_submitted: keyword of Auto-Submitted (RFC 3834 5), '' when absent.
     """
 
     received: int
-    delivered_to: frozenset[str]
     names: frozenset[bytes]
     auto_submitted: str
 
@@ -42,17 +40,26 @@ class HeaderFacts:
 def inspect(content: Content) -> HeaderFacts:
     """Reads the header of a message."""
     received, auto_submitted = 0, ""
-    delivered_to, names = set(), set()
+    names = set()
     for raw_name, raw_value in fields(content.raw_header()):
         name = raw_name.lower()
         names.add(name)
         if name == b"received":
             received += 1
-        elif name == b"delivered-to":
-            delivered_to.add(decode_words(raw_value).strip().lower())
         elif name == b"auto-submitted":
             auto_submitted = decode_words(raw_value).partition(";")[0].strip().lower()
-    return HeaderFacts(received, frozenset(delivered_to), frozenset(names), auto_submitted)
+    return HeaderFacts(received, frozenset(names), auto_submitted)
+
+
+def was_delivered_to(content: Content, address: Address) -> bool:
+    """Whether a Delivered-To field of the message names this address (in any case)."""
+    raw_header = content.raw_header()
+    if b"delivered-to" not in raw_header.lower():
+        return False  # nearly always, and asked for every recipient
+    return any(
+        name.lower() == b"delivered-to" and decode_words(value).strip().lower() == address.key
+        for name, value in fields(raw_header)
+    )
 
 
 def received_field(envelope: Envelope, hostname: str) -> bytes:

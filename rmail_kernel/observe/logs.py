@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,11 +24,6 @@ from rmail_kernel.config import LogSettings
 _STDERR = 2
 _SECRET_KEYS = ("password", "secret", "token", "authorization", "credential", "cookie")
 _CHATTY = ("aiohttp.access", "mail.log", "asyncio")  # a line per request, command or poll
-
-
-def new_session_id() -> str:
-    """A short random name for one connection and all that comes of it."""
-    return secrets.token_hex(6)
 
 
 def configure(settings: LogSettings) -> None:
@@ -56,9 +51,14 @@ def mask_secrets(
 ) -> MutableMapping[str, Any]:
     """Replaces the value of each key that tells of a secret."""
     for key in event:
-        if any(word in key.lower() for word in _SECRET_KEYS):
+        if _tells_of_a_secret(key):
             event[key] = "***"
     return event
+
+
+@lru_cache(maxsize=1024)  # there are few keys, and several in each line
+def _tells_of_a_secret(key: str) -> bool:
+    return any(word in key.lower() for word in _SECRET_KEYS)
 
 
 class _Line:

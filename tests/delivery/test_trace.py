@@ -62,11 +62,21 @@ def test_only_what_is_missing_is_added() -> None:
 
 
 def test_facts_are_read_from_the_header_only() -> None:
-    raw = (
-        b"Received: a\r\nreceived: b\r\nDelivered-To: Alice@Example.com\r\n"
-        b"Auto-Submitted: auto-replied; x=y\r\n\r\nReceived: c\r\n"
-    )
+    raw = b"Received: a\r\nreceived: b\r\nAuto-Submitted: auto-replied; x=y\r\n\r\nReceived: c\r\n"
     facts = trace.inspect(Content.of(raw))
     assert facts.received == 2
-    assert facts.delivered_to == {"alice@example.com"}
     assert facts.auto_submitted == "auto-replied"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"Delivered-To: Alice@Example.com\r\n\r\n", True),
+        (b"DELIVERED-TO: bob@example.com\r\ndelivered-to:\r\n alice@example.com\r\n\r\n", True),
+        (b"Delivered-To: bob@example.com\r\nX: alice@example.com\r\n\r\n", False),
+        (b"X: y\r\n\r\nDelivered-To: alice@example.com\r\n", False),
+    ],
+)
+def test_an_earlier_delivery_is_seen_in_the_header(raw: bytes, expected: bool) -> None:
+    alice = Address("Alice", "example.com")
+    assert trace.was_delivered_to(Content.of(raw), alice) is expected
