@@ -202,8 +202,11 @@ class ContentWriter:
 def _header_end(raw: bytes) -> int | None:
     if raw.startswith(b"\r\n"):  # RFC 5322 3.5: the body follows at once
         return 2
-    ends = [at + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (at := raw.find(mark)) >= 0]
-    return min(ends, default=None)
+    end = raw.find(b"\r\n\r\n")
+    bare = raw.find(b"\n\n", 0, end if end >= 0 else len(raw))  # the body is not searched
+    if bare >= 0:
+        return bare + 2
+    return end + 4 if end >= 0 else None
 
 
 def _field(name: str, value: str) -> bytes:
