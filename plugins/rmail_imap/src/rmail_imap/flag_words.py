@@ -37,7 +37,7 @@ class FlagWriter:
         if word & _RECENT:
             names.append("\\Recent")
         for index, keyword in enumerate(self._keywords):
-            if word >> (FIRST_KEYWORD_BIT + index) & 1:
+            if keyword and word >> (FIRST_KEYWORD_BIT + index) & 1:
                 names.append(keyword)
         return names
 
