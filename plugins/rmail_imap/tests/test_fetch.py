@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rmail_kernel.testing import RunningServer
+
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
 
@@ -218,3 +220,17 @@ async def test_a_message_expunged_elsewhere_is_left_out(connect: Connect, fill: 
         S: * 2 FETCH (UID 3)
         S: e OK *
     """)
+
+
+async def test_a_file_that_is_gone_spoils_no_other_message(
+    connect: Connect, fill: Fill, rmail_server: RunningServer
+) -> None:
+    await fill(3)
+    client = await connect("INBOX")
+    files = sorted(rmail_server.mail_root.rglob("*.eml"))
+    assert len(files) == 3
+    files[1].unlink()
+    await client.send(b"a FETCH 1:3 BODY.PEEK[TEXT]\r\n")
+    lines = await client.until("a *")
+    assert [line for line in lines if line.startswith("Hello")] == ["Hello 1", "Hello 3"]
+    assert "SERVERBUG" not in lines[-1]

@@ -9,6 +9,7 @@ import pytest
 from rmail_kernel import composition
 from rmail_kernel.content import Content
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.plugins import new_bus
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import AppendItem
 from rmail_kernel.testing import RunningServer, Transcript
@@ -111,7 +112,7 @@ async def test_a_change_without_event_is_found(
         C: a IDLE
         S: + idling
     """)
-    elsewhere = Kernel(rmail_server.kernel.settings)  # a process whose events are lost
+    elsewhere = Kernel(rmail_server.kernel.settings, new_bus())  # a process whose events are lost
     await composition.start(elsewhere)
     await elsewhere.mail.append(
         AccountId("alice@example.com"), [AppendItem("INBOX", Content.of(b"A: b\r\n\r\nx"))]
