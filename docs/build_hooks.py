@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from rmail_kernel import hookspecs
-from rmail_kernel.hookspecs import Mode
+from rmail_kernel.hooks import Mode
 
 PAGE = Path(__file__).with_name("hooks.md")
 _INTRO = """# Hooks

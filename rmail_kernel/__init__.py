@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rmail_kernel.config import Section
-    from rmail_kernel.hookspecs import hookimpl
+    from rmail_kernel.hooks import hookimpl
     from rmail_kernel.kernel import Kernel
     from rmail_kernel.model import (
         Address,
@@ -41,7 +41,7 @@ _LAZY = {
     "SessionInfo": "model",
     "Stored": "model",
     "Submission": "model",
-    "hookimpl": "hookspecs",
+    "hookimpl": "hooks",
 }
 __all__ = [
     "Address",

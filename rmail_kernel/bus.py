@@ -10,40 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from types import ModuleType
 from typing import Any, TypeVar
 
 import pluggy
 import structlog
 
-from rmail_kernel import hookspecs
 from rmail_kernel.errors import PluginError, RmailError, Temporary
-from rmail_kernel.hookspecs import PROJECT
-from rmail_kernel.model import Defer, Delivery, Discard, Principal, Reject, Submission
+from rmail_kernel.hooks import PROJECT
+from rmail_kernel.model import Defer, Discard, Reject
 from rmail_kernel.observe.metrics import HOOK_ERRORS, HOOK_SECONDS
 
 T = TypeVar("T")
 _log = structlog.get_logger("rmail.bus")
 
-# What an answer may be, besides None; anything else is rubbish, an error of the plugin.
-_ANSWERS: dict[str, tuple[type, ...]] = {
-    "on_auth": (Principal, Reject),
-    "on_connect": (Reject, Defer),
-    "on_mail_from": (Reject, Defer),
-    "on_rcpt": (Reject, Defer),
-    "on_message": (Submission, Reject, Defer, Discard),
-    "on_deliver": (Delivery, Reject, Defer, Discard),
-    "on_resolve": (list, tuple, set, frozenset),
-    "on_outbound": (bool,),
-    "on_outbound_check": (bool,),
-}
-
 
 class Bus:
-    """The registry of plugins and the four ways to call a hook."""
+    """The registry of plugins and the four ways to call a hook.
 
-    def __init__(self) -> None:
+    Args:
+        specs: the module that declares the hooks.
+    """
+
+    def __init__(self, specs: ModuleType) -> None:
+        self._specs = specs
         self.plugins = pluggy.PluginManager(PROJECT)
-        self.plugins.add_hookspecs(hookspecs)
+        self.plugins.add_hookspecs(specs)
 
     def register(self, plugin: object, name: str) -> None:
         """Adds a plugin instance.
@@ -155,7 +147,9 @@ class Bus:
         return caller.get_hookimpls()[::-1]  # pluggy keeps them in reverse calling order
 
     async def _call(self, hook: str, impl: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
-        deadline_s: float = getattr(hookspecs, hook).rmail_deadline_s
+        spec = getattr(self._specs, hook)
+        deadline_s: float = spec.rmail_deadline_s
+        allowed: tuple[type, ...] | None = spec.rmail_answers
         deadline = asyncio.timeout(deadline_s)
         try:
             with HOOK_SECONDS.labels(hook, impl.plugin_name).time():
@@ -163,7 +157,6 @@ class Bus:
                 if inspect.isawaitable(answer):
                     async with deadline:
                         answer = await answer
-            allowed = _ANSWERS.get(hook)
             if allowed is not None and answer is not None and not isinstance(answer, allowed):
                 raise TypeError(f"{hook} returned {type(answer).__name__}")
         except Exception as error:  # a stranger's code: named in the log, one known error for us

@@ -9,60 +9,18 @@ by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import pluggy
+from rmail_kernel.hooks import Mode, hook
+from rmail_kernel.model import Defer, Delivery, Discard, Principal, Reject, Submission
 
 if TYPE_CHECKING:
     from rmail_kernel.http.routes import Route
     from rmail_kernel.kernel import Kernel
-    from rmail_kernel.model import (
-        Address,
-        Defer,
-        Delivery,
-        Discard,
-        Principal,
-        Reject,
-        SessionInfo,
-        Stored,
-        Submission,
-    )
+    from rmail_kernel.model import Address, SessionInfo, Stored
     from rmail_kernel.net.listeners import Listener
     from rmail_kernel.process.tasks import SingletonTask
-
-PROJECT = "rmail"
-hookimpl = pluggy.HookimplMarker(PROJECT)
-_spec = pluggy.HookspecMarker(PROJECT)
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class Mode(StrEnum):
-    """How the bus walks the implementations of a hook."""
-
-    FIRST = "first"  # the first answer that is not None wins; an error: Temporary
-    CHAIN = "chain"  # each sees the last answer; a verdict stops; an error becomes Defer
-    NOTIFY = "notify"  # after the fact; errors are logged and counted, none reaches the caller
-    COLLECT = "collect"  # at start-up; every item is validated; any error is fatal
-
-
-def hook(mode: Mode, *, deadline_s: float = 30.0) -> Callable[[_F], _F]:
-    """Declares a hook.
-
-    Args:
-        mode: how the bus calls it.
-        deadline_s: seconds one implementation may take; past it, it is cancelled and counts as
-            having raised.
-    """
-
-    def declare(function: _F) -> _F:
-        function.__dict__["rmail_mode"] = mode
-        function.__dict__["rmail_deadline_s"] = deadline_s
-        return _spec(function)
-
-    return declare
-
 
 # --- start-up and shutdown ---
 
@@ -112,7 +70,7 @@ async def on_reload(kernel: Kernel) -> None:
 # --- authentication ---
 
 
-@hook(Mode.FIRST, deadline_s=10.0)
+@hook(Mode.FIRST, deadline_s=10.0, answers=(Principal, Reject))
 async def on_auth(login: str, secret: str, session: SessionInfo) -> Principal | Reject | None:
     """A login with a plain secret, before the local directory is asked.
 
@@ -135,24 +93,24 @@ async def on_login_failed(login: str, session: SessionInfo) -> None:
 # --- policy, by SMTP stage; Defer when an implementation raises ---
 
 
-@hook(Mode.FIRST)
+@hook(Mode.FIRST, answers=(Reject, Defer))
 async def on_connect(session: SessionInfo) -> Reject | Defer | None:
     """A client connected, before the greeting. None: no opinion."""
 
 
-@hook(Mode.FIRST)
+@hook(Mode.FIRST, answers=(Reject, Defer))
 async def on_mail_from(session: SessionInfo, sender: Address | None) -> Reject | Defer | None:
     """MAIL FROM was given (None: the null reverse-path)."""
 
 
-@hook(Mode.FIRST)
+@hook(Mode.FIRST, answers=(Reject, Defer))
 async def on_rcpt(
     session: SessionInfo, sender: Address | None, recipient: Address
 ) -> Reject | Defer | None:
     """RCPT TO was given, after it was resolved."""
 
 
-@hook(Mode.CHAIN, deadline_s=120.0)
+@hook(Mode.CHAIN, deadline_s=120.0, answers=(Submission, Reject, Defer, Discard))
 async def on_message(submission: Submission) -> Submission | Reject | Defer | Discard | None:
     """The whole message is there, before it is accepted. Return a changed submission to annotate
     it; None: unchanged.
@@ -162,14 +120,14 @@ async def on_message(submission: Submission) -> Submission | Reject | Defer | Di
 # --- delivery ---
 
 
-@hook(Mode.FIRST, deadline_s=10.0)
+@hook(Mode.FIRST, deadline_s=10.0, answers=(list, tuple, set, frozenset))
 async def on_resolve(address: Address) -> Iterable[Address] | None:
     """A local recipient that is not an account: the addresses it stands for. None: not mine. An
     empty list: refuse it.
     """
 
 
-@hook(Mode.CHAIN, deadline_s=60.0)
+@hook(Mode.CHAIN, deadline_s=60.0, answers=(Delivery, Reject, Defer, Discard))
 async def on_deliver(delivery: Delivery) -> Delivery | Reject | Defer | Discard | None:
     """One message, one local account, before it is stored.
 
@@ -189,7 +147,7 @@ async def on_store(stored: Stored) -> None:
     """
 
 
-@hook(Mode.FIRST, deadline_s=60.0)
+@hook(Mode.FIRST, deadline_s=60.0, answers=(bool,))
 async def on_outbound(submission: Submission, recipients: tuple[Address, ...]) -> bool | None:
     """Recipients that are not local. Return True when the message is durably queued for all of
     them; None: not mine.
@@ -198,7 +156,7 @@ async def on_outbound(submission: Submission, recipients: tuple[Address, ...]) -
     """
 
 
-@hook(Mode.FIRST)
+@hook(Mode.FIRST, answers=(bool,))
 async def on_outbound_check(session: SessionInfo, recipient: Address) -> bool | None:
     """Whether an external recipient would be taken by `on_outbound`, asked at RCPT. None: no
     opinion.

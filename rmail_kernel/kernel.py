@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from rmail_kernel import plugins as plugin_loader
 from rmail_kernel.bus import Bus
 from rmail_kernel.clock import Clock
 from rmail_kernel.config import Section, Settings
@@ -55,10 +54,10 @@ class Kernel:
     delivery: DeliveryService
     tls: TlsContexts | None  # None when TLS is off
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, bus: Bus, *, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or Clock()
-        self.bus = Bus()
+        self.bus = bus
         self.plugins: dict[str, object] = {}
         self.pool = ThreadPoolExecutor(settings.process.threads, thread_name_prefix="rmail")
         self.draining = asyncio.Event()
@@ -129,15 +128,6 @@ class Kernel:
         except TimeoutError:
             return False
         return True
-
-    def load_plugins(self) -> None:
-        """Loads the plugins that the settings name.
-
-        Raises:
-            PluginError: see `rmail_kernel.plugins.load`.
-        """
-        available = {plugin.name: plugin for plugin in plugin_loader.installed()}
-        self.plugins = plugin_loader.load(self.bus, self.settings.plugins, available)
 
     async def stop(self) -> None:
         """Ends background work, then closes what was opened, last first. Idempotent."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from stevedore import ExtensionManager
 
+from rmail_kernel import hookspecs
 from rmail_kernel.bus import Bus
 from rmail_kernel.config import Section
 from rmail_kernel.errors import PluginError
@@ -122,13 +123,25 @@ def sections(plugins: Iterable[Installed]) -> dict[str, type[Section]]:
     return models
 
 
-def load(bus: Bus, names: Iterable[str], available: Mapping[str, Installed]) -> dict[str, object]:
+def new_bus() -> Bus:
+    """A bus with every hook and no plugin."""
+    return Bus(hookspecs)
+
+
+def load(
+    bus: Bus, names: Iterable[str], available: Mapping[str, Installed] | None = None
+) -> dict[str, object]:
     """Makes and registers the named plugins, in order.
+
+    Args:
+        available: by name; None: all that are installed.
 
     Raises:
         PluginError: unknown (with a near match), failed to import or to construct, named twice,
             or implements an unknown hook.
     """
+    if available is None:
+        available = {plugin.name: plugin for plugin in installed()}
     loaded: dict[str, object] = {}
     for name in names:
         if name in loaded:

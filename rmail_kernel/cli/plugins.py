@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 from rmail_kernel import plugins as plugin_loader
-from rmail_kernel.bus import Bus
 from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import show_json, show_table
 from rmail_kernel.config import Settings, overlaid, read_file
@@ -57,7 +56,7 @@ def describe(plugin: Installed, *, is_enabled: bool) -> dict[str, Any]:
 
 
 def _hooks(plugin: Installed) -> list[str]:
-    bus = Bus()
+    bus = plugin_loader.new_bus()
     loaded = plugin_loader.load(bus, [plugin.name], {plugin.name: plugin})
     callers = bus.plugins.get_hookcallers(loaded[plugin.name]) or []
     return sorted(caller.name for caller in callers)

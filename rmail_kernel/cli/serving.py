@@ -7,7 +7,6 @@ import asyncio
 import typer
 
 from rmail_kernel import plugins as plugin_loader
-from rmail_kernel.bus import Bus
 from rmail_kernel.cli.session import open_session
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError
@@ -19,8 +18,7 @@ def check_plugins(settings: Settings) -> None:
     Raises:
         PluginError: one is missing, fails to import or has a misspelt hook.
     """
-    available = {plugin.name: plugin for plugin in plugin_loader.installed()}
-    plugin_loader.load(Bus(), settings.plugins, available)
+    plugin_loader.load(plugin_loader.new_bus(), settings.plugins)
 
 
 def require_domains(settings: Settings) -> None:

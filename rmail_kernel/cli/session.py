@@ -16,6 +16,7 @@ from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.observe import logs
+from rmail_kernel.plugins import new_bus
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Directory
 from rmail_kernel.storage.drivers import open_storage
@@ -60,7 +61,7 @@ async def open_session(settings: Settings, *, create: bool = False) -> AsyncIter
             f"there is no store at {settings.mail_root}; `rmail init` makes one", path="mail_root"
         )
     logs.configure(settings.log.model_copy(update={"level": "warning", "format": "console"}))
-    kernel = Kernel(settings)
+    kernel = Kernel(settings, new_bus())
     kernel.events = LocalEvents()
     try:
         storage = await open_storage(kernel)

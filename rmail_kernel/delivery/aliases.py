@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from rmail_kernel.errors import Invalid
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.storage.patterns import Pattern, compile_pattern

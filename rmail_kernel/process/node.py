@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from rmail_kernel import plugins
 from rmail_kernel.clock import Clock
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError
@@ -44,8 +45,8 @@ def load_kernel(
     Raises:
         PluginError: a plugin cannot be loaded.
     """
-    kernel = Kernel(settings, clock=clock)
-    kernel.load_plugins()
+    kernel = Kernel(settings, plugins.new_bus(), clock=clock)
+    kernel.plugins = plugins.load(kernel.bus, settings.plugins)
     for name, plugin in (extra_plugins or {}).items():
         kernel.bus.register(plugin, name)
         kernel.plugins[name] = plugin

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rmail_kernel import hookspecs
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 
 
 class HookRecorder:

@@ -18,6 +18,7 @@ from rmail_kernel.auth.service import AuthService
 from rmail_kernel.clock import Clock
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
+from rmail_kernel.plugins import new_bus
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
 from rmail_kernel.storage.filesystem.state import SqliteState
@@ -46,7 +47,7 @@ class CountedPasswords(Passwords):
 async def open_kernel(root: Path, clock: Clock, **sections: Any) -> Kernel:
     """A kernel with only the services that auth needs."""
     data = {"mail_root": str(root), "domains": ["example.com"], "auth": {"bcrypt_cost": 4}}
-    kernel = Kernel(config.build(data | sections, {}, environ={}), clock=clock)
+    kernel = Kernel(config.build(data | sections, {}, environ={}), new_bus(), clock=clock)
     kernel.events = LocalEvents()
     kernel.directory = FilesystemDirectory(root, clock=clock, events=kernel.events)
     kernel.state = SqliteState(root / "state.db", clock)

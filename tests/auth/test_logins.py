@@ -16,7 +16,7 @@ from rmail_kernel.auth.passwords import Passwords, hash_password
 from rmail_kernel.auth.service import AuthService
 from rmail_kernel.auth.verified import VerifiedCache
 from rmail_kernel.errors import AuthFailed, Conflict, Invalid, Temporary
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo
 from rmail_kernel.observe.metrics import LOGINS

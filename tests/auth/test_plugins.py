@@ -6,7 +6,7 @@ import pytest
 
 from rmail_kernel.auth.service import AuthService
 from rmail_kernel.errors import AuthFailed, Temporary
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Principal, Reject, SessionInfo
 from rmail_kernel.storage.ids import AccountId

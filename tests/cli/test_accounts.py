@@ -15,6 +15,7 @@ from rmail_kernel.auth.lockout import Lockout
 from rmail_kernel.auth.passwords import Passwords
 from rmail_kernel.cli.session import load_settings, open_session
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.plugins import new_bus
 from tests.cli.conftest import Rmail, tree
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -180,7 +181,7 @@ def test_unban_tells_whether_there_was_a_lockout(rmail: Rmail) -> None:
 async def lock_out(folder: Path, peer: str) -> None:
     """Fails to log in as alice from an address until it is locked out."""
     async with open_session(load_settings(folder / "config.json")) as session:
-        kernel = Kernel(session.settings)
+        kernel = Kernel(session.settings, new_bus())
         kernel.state = session.state
         for _ in range(session.settings.rate_limit.max_auth_failures):
             await Lockout(kernel).failed(peer, ALICE)

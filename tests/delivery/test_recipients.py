@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rmail_kernel import Envelope
 from rmail_kernel.delivery.recipients import RELAYING_DENIED, TROUBLE
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 from rmail_kernel.model import Address, Defer, Principal, Reject
 from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.storage.ids import AccountId

@@ -15,7 +15,7 @@ from rmail_kernel.delivery.resolve import (
     Resolver,
 )
 from rmail_kernel.errors import Temporary
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.testing import RunningServer

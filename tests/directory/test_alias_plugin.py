@@ -12,13 +12,14 @@ from rmail_kernel import config
 from rmail_kernel.delivery.aliases import AliasPlugin
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address
+from rmail_kernel.plugins import new_bus
 from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
 
 
 @pytest.fixture
 def kernel(directory: FilesystemDirectory) -> Kernel:
-    found = Kernel(config.build({}, {}, environ={}))
+    found = Kernel(config.build({}, {}, environ={}), new_bus())
     found.directory = directory
     found.bus.register(AliasPlugin(found), "aliases")
     return found

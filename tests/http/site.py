@@ -16,6 +16,7 @@ from rmail_kernel.clock import Clock
 from rmail_kernel.http.host import HttpHost
 from rmail_kernel.http.routes import Access, Route
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.plugins import new_bus
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ def settings(tmp_path: Path, **sections: Any) -> config.Settings:
 
 async def open_site(settings: config.Settings, routes: list[Route], clock: Clock | None) -> Site:
     """Starts a host."""
-    kernel = Kernel(settings, clock=clock)
+    kernel = Kernel(settings, new_bus(), clock=clock)
     host = HttpHost(kernel, routes)
     await host.start()
     (listener,) = host.listeners()

@@ -13,6 +13,7 @@ from rmail_kernel.http.builtin import builtin_routes
 from rmail_kernel.http.host import HttpHost
 from rmail_kernel.http.routes import SESSION
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.plugins import new_bus
 from tests.http.conftest import OpenHost
 from tests.http.site import error_of, hello, public, read_answer, settings
 
@@ -28,7 +29,7 @@ async def test_routes_of_several_plugins_are_served_by_one_host(open_host: OpenH
 async def test_two_routes_of_one_method_and_path_are_refused_at_build(
     tmp_path: Path, second: str
 ) -> None:
-    kernel = Kernel(settings(tmp_path))
+    kernel = Kernel(settings(tmp_path), new_bus())
     routes = [public("GET", "/b/{x}"), public("GET", "/b"), public("get", second)]
     with pytest.raises(Invalid, match="Two routes for GET"):
         HttpHost(kernel, routes)
@@ -36,7 +37,7 @@ async def test_two_routes_of_one_method_and_path_are_refused_at_build(
 
 
 async def test_a_path_that_does_not_parse_is_refused_at_build(tmp_path: Path) -> None:
-    kernel = Kernel(settings(tmp_path))
+    kernel = Kernel(settings(tmp_path), new_bus())
     with pytest.raises(Invalid, match="Not a route"):
         HttpHost(kernel, [public("GET", "/b/{x")])
     kernel.pool.shutdown()
@@ -44,15 +45,17 @@ async def test_a_path_that_does_not_parse_is_refused_at_build(tmp_path: Path) ->
 
 async def test_the_https_listener_exists_only_when_tls_is_on(tmp_path: Path) -> None:
     names = []
-    for enabled in (True, False):
-        kernel = Kernel(settings(tmp_path, http={"tls_port": 0}, tls={"enabled": enabled}))
+    for is_on in (True, False):
+        kernel = Kernel(
+            settings(tmp_path, http={"tls_port": 0}, tls={"enabled": enabled}), new_bus()
+        )
         names.append([one.name for one in HttpHost(kernel, []).listeners()])
         kernel.pool.shutdown()
     assert names == [["http", "https"], ["http"]]
 
 
 async def test_a_port_of_null_is_off(tmp_path: Path) -> None:
-    kernel = Kernel(settings(tmp_path, http={"port": None}))
+    kernel = Kernel(settings(tmp_path, http={"port": None}), new_bus())
     assert HttpHost(kernel, []).listeners() == []
     kernel.pool.shutdown()
 
@@ -290,7 +293,7 @@ async def test_stopping_waits_for_a_handler_whose_client_has_left(open_host: Ope
 
 def test_the_reference_names_the_hosts_own_routes(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
-    for route in builtin_routes(Kernel(settings(tmp_path))):
+    for route in builtin_routes(Kernel(settings(tmp_path), new_bus())):
         assert f"`{route.method} {route.path}`" in page
 
 

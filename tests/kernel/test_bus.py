@@ -14,7 +14,7 @@ from rmail_kernel import hookspecs
 from rmail_kernel.bus import Bus
 from rmail_kernel.content import Content
 from rmail_kernel.errors import PluginError, Temporary
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 from rmail_kernel.model import (
     Address,
     Defer,
@@ -39,7 +39,7 @@ DELIVERY = Delivery(
 
 def bus_with(**functions: Any) -> Bus:
     """A bus with one plugin per `name__hook=function`, registered in order."""
-    bus = Bus()
+    bus = Bus(hookspecs)
     for key, function in functions.items():
         name, _, hook = key.partition("__")
         bus.register(SimpleNamespace(**{hook: hookimpl(function)}), name)
@@ -213,13 +213,13 @@ def test_a_wrapper_is_refused() -> None:
     def wrapper(delivery: Delivery) -> Any:
         yield
 
-    bus = Bus()
+    bus = Bus(hookspecs)
     with pytest.raises(PluginError, match="cannot be a wrapper"):
         bus.register(SimpleNamespace(on_deliver=hookimpl(wrapper=True)(wrapper)), "p")
 
 
 async def test_tryfirst_comes_before_the_others() -> None:
-    bus = Bus()
+    bus = Bus(hookspecs)
     mark = hookimpl(tryfirst=True)
     bus.register(
         SimpleNamespace(on_deliver=mark(lambda delivery: replace(delivery, mailbox="first"))), "a"

@@ -13,11 +13,12 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.observe import lag
 from rmail_kernel.observe.exposition import render
 from rmail_kernel.observe.health import is_ready
+from rmail_kernel.plugins import new_bus
 
 
 @pytest_asyncio.fixture
 async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
-    kernel = Kernel(build({"mail_root": str(tmp_path)}, {}, environ={}))
+    kernel = Kernel(build({"mail_root": str(tmp_path)}, {}, environ={}), new_bus())
     yield kernel
     await kernel.stop()
 

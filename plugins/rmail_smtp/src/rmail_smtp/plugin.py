@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from rmail_kernel.hookspecs import hookimpl
+from rmail_kernel.hooks import hookimpl
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Submission
 from rmail_kernel.net.listeners import Listener
