@@ -6,11 +6,16 @@ dates, sizes and listed headers from the rows, everything else from the message.
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from email.utils import parsedate_to_datetime
+from functools import partial
+from time import monotonic
+from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +30,7 @@ from rmail_kernel.storage.mail import (
     Field,
     MailboxView,
     MailStore,
+    MessageReader,
 )
 from rmail_kernel.storage.search import (
     All,
@@ -42,9 +48,18 @@ from rmail_kernel.storage.search import (
     UidIn,
 )
 
-MAX_TEXT_CHARS = 16 << 20
-_HEADER_CHARS = 1 << 20
+MAX_PART_BYTES = 8 << 20
+"""Bytes of one part, as sent, that are read; a few times as much memory holds their text."""
+MAX_HEADER_BYTES = 1 << 20
+"""Bytes of one header that are read."""
 _BATCH = 500
+_INLINE_BYTES = 1 << 16  # what takes a thread longer to pass on than to read
+_PIECE_CHARS = 256
+_TURN = 64  # messages between two looks at the clock
+_TURN_S = 0.01
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -64,7 +79,29 @@ _Condition = Callable[[_Facts], bool | None]
 
 def fold(text: str) -> str:
     """The form in which text compares: composed and without case (RFC 5255 4.7 goes no further)."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+    if text.isascii():
+        return text.lower()
+    return "".join(unicodedata.normalize("NFC", piece).casefold() for piece in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Short pieces that compose by themselves: sorting a long run of combining marks takes
+    quadratic time, and senders choose the text (UAX 15, stream-safe text).
+    """
+    start = 0
+    while len(text) - start > _PIECE_CHARS:
+        earliest = start + _PIECE_CHARS // 2
+        end = start + _PIECE_CHARS
+        while end > earliest and text[end] >= "\u0300":  # below it nothing composes backwards
+            end -= 1
+        yield text[start : end if end > earliest else start + _PIECE_CHARS]
+        start = end if end > earliest else start + _PIECE_CHARS
+    yield text[start:]
+
+
+async def _off_loop(size_bytes: int, work: Callable[[], T]) -> T:
+    """What `work` gives; in a thread if it has much to read, for others want to run."""
+    return work() if size_bytes <= _INLINE_BYTES else await asyncio.to_thread(work)
 
 
 async def search(
@@ -74,7 +111,12 @@ async def search(
     condition = _compile(query, view)
     found: list[Uid] = []
     open_: dict[int, _Facts] = {}
-    for uid, flags in zip(view.uids[: view.total], view.flags[: view.total], strict=True):
+    turn_ends_at = monotonic() + _TURN_S
+    rows = zip(view.uids[: view.total], view.flags[: view.total], strict=True)
+    for index, (uid, flags) in enumerate(rows):
+        if index % _TURN == 0 and monotonic() > turn_ends_at:
+            await asyncio.sleep(0)  # others want to run
+            turn_ends_at = monotonic() + _TURN_S
         facts = _Facts(uid, flags)
         answer = condition(facts)
         if answer:
@@ -102,8 +144,8 @@ async def _round(
         async for batch in store.fetch(account, mailbox, uids[start : start + _BATCH], wanted):
             for row in batch:
                 facts = open_[row.uid]
-                await _learn(facts, row)
-                answer = condition(facts)
+                size = await _learn(facts, row)
+                answer = await _off_loop(size, partial(condition, facts))
                 facts.texts = None
                 if answer:
                     found.append(row.uid)
@@ -112,32 +154,42 @@ async def _round(
     return left
 
 
-async def _learn(facts: _Facts, row: Fetched) -> None:
+async def _learn(facts: _Facts, row: Fetched) -> int:
+    """Notes what a row tells; how many bytes conditions have to look at."""
     facts.row = row
     if row.raw_headers is not None:
         facts.headers = list(fields(row.raw_headers)) if row.has_all_headers else None
     if row.content is None:
-        return
+        return len(row.raw_headers or b"")
     try:
-        root = decode_structure(row.raw_structure or b"")
-        raw_header = await row.content.read(0, root.body_start)
-        facts.headers = list(fields(raw_header))
-        facts.texts = [text async for text in _texts(row, root)]
-        facts.is_read = True
+        return await _learn_content(facts, row, row.content)
     finally:
         row.content.close()
 
 
-async def _texts(row: Fetched, root: Part) -> AsyncIterator[str]:
-    """The decoded texts of a message and the names of its attachments, part by part."""
-    assert row.content is not None
+async def _learn_content(facts: _Facts, row: Fetched, content: MessageReader) -> int:
+    root = decode_structure(row.raw_structure or b"")
+    raw_header = await content.read(0, min(root.body_start, MAX_HEADER_BYTES))
+    size = len(raw_header)
+    facts.headers = await _off_loop(size, lambda: list(fields(raw_header)))
+    texts: list[str] = []
     for part in walk(root):
         if part.type == "text":
-            raw = await row.content.read(part.body_start, part.body_end)
-            moved = msgspec.structs.replace(part, header_start=0, body_start=0, body_end=len(raw))
-            yield fold(text_of(raw, moved, MAX_TEXT_CHARS))
+            end = min(part.body_end, part.body_start + MAX_PART_BYTES)
+            raw = await content.read(part.body_start, end)
+            texts.append(await _off_loop(len(raw), partial(_text, raw, part)))
+            size += len(raw)
         if part.filename:
-            yield fold(part.filename)
+            texts.append(fold(part.filename))
+    facts.texts = texts
+    facts.is_read = True
+    return size
+
+
+def _text(raw: bytes, part: Part) -> str:
+    """The text of a part whose body is `raw`."""
+    moved = msgspec.structs.replace(part, header_start=0, body_start=0, body_end=len(raw))
+    return fold(text_of(raw, moved, MAX_PART_BYTES))
 
 
 def _compile(query: SearchNode, view: MailboxView) -> _Condition:
@@ -155,7 +207,7 @@ def _compile(query: SearchNode, view: MailboxView) -> _Condition:
             mask = _mask(name, view)
             return lambda facts: bool(facts.flags & mask)
         case UidIn(ranges):
-            return lambda facts: any(low <= facts.uid <= high for low, high in ranges)
+            return _uid_in(ranges)
         case Header(name, text):
             return _header(name.lower().encode("utf-8", "replace"), fold(text))
         case Body(text):
@@ -164,6 +216,23 @@ def _compile(query: SearchNode, view: MailboxView) -> _Condition:
             return _any([_any_header(fold(text)), _body(fold(text))])
         case Dated() | Sized() | ModifiedSince():
             return _of_row(query)
+
+
+def _uid_in(ranges: Sequence[tuple[int, int]]) -> _Condition:
+    """One look at a sorted list for each message, however many ranges there are."""
+    merged: list[list[int]] = []
+    for low, high in sorted(one for one in ranges if one[0] <= one[1]):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1][1] = max(merged[-1][1], high)
+        else:
+            merged.append([low, high])
+    lows = [low for low, _ in merged]
+
+    def check(facts: _Facts) -> bool:
+        place = bisect_right(lows, facts.uid)
+        return place > 0 and facts.uid <= merged[place - 1][1]
+
+    return check
 
 
 def _mask(name: str, view: MailboxView) -> int:
@@ -279,8 +348,8 @@ def _body(text: str) -> _Condition:
 def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> Iterator[str]:
     for field, value in headers:
         if field.lower() == name:
-            yield fold(decode_words(value[:_HEADER_CHARS]).strip())
+            yield fold(decode_words(value[:MAX_HEADER_BYTES]).strip())
 
 
 def _field_text(name: bytes, value: bytes) -> str:
-    return f"{name.decode('latin-1')}: {decode_words(value[:_HEADER_CHARS])}"
+    return f"{name.decode('latin-1')}: {decode_words(value[:MAX_HEADER_BYTES])}"

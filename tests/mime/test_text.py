@@ -106,6 +106,13 @@ def test_hostile_encodings_are_decoded_in_linear_time(piece: bytes) -> None:
         decoded(encoding, piece * (1_000_000 // len(piece)))
 
 
+@pytest.mark.parametrize("shift", range(8))
+def test_html_is_collapsed_over_the_ends_of_blocks(shift: int) -> None:
+    source = "x" * shift + " a &amp; <b>b</b>\n\u3000&nbsp;<p>c" * 20_000
+    expected = "x" * shift + " a & b c" * 20_000
+    assert html_text(source) == expected.strip()
+
+
 MIXED = crlf(f"""
 Content-Type: multipart/mixed; boundary=a
 
