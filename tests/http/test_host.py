@@ -45,7 +45,7 @@ async def test_a_path_that_does_not_parse_is_refused_at_build(tmp_path: Path) ->
 
 async def test_the_https_listener_exists_only_when_tls_is_on(tmp_path: Path) -> None:
     names = []
-    for is_on in (True, False):
+    for enabled in (True, False):
         kernel = Kernel(
             settings(tmp_path, http={"tls_port": 0}, tls={"enabled": enabled}), new_bus()
         )
