@@ -174,7 +174,8 @@ class CopyResult:
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
-    """What a flag change did: `changed` the rows with their new flags, `failed` the UIDs past
+    """What a flag change did: `modseq` of the change, or where the mailbox stands when nothing
+    changed; `changed` the rows with their new flags, `failed` the UIDs past
     UNCHANGEDSINCE.
     """
 

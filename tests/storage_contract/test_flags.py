@@ -99,6 +99,14 @@ async def test_a_full_keyword_table_refuses_more_until_one_is_unused(store: Open
     assert await _flags(store) == [["k0", "one-more"], *([n] for n in names[1:] if n != "k4")]
 
 
+async def test_one_change_cannot_bring_more_keywords_than_the_table_holds(store: Opened) -> None:
+    await store.put(item())
+    names = frozenset(f"k{index}" for index in range(MAX_KEYWORDS + 1))
+    with pytest.raises(Invalid):
+        await store.mail.store_flags(ALICE, INBOX, _uids(1), "add", names)
+    assert await _flags(store) == [[]]
+
+
 async def test_a_bad_flag_changes_nothing(store: Opened) -> None:
     await store.put(item())
     with pytest.raises(Invalid):

@@ -48,7 +48,7 @@ async def _batch(
     box = await account.box(mailbox)
     found, named = await account.read(lambda db: reading.read_rows(db, mailbox, uids, fields))
     directory = account.paths.mailbox(box.name)
-    missing = [one for one in found if not reading.has_summary(one, fields)]
+    missing = reading.without_summary(found, fields)
     if missing:
         await _summarise(account, mailbox, directory, missing, named, fields)
     if not fields & Field.CONTENT:

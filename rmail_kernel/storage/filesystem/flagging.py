@@ -44,7 +44,7 @@ def word_of(tx: Transaction, row: MailboxRow, names: Iterable[str], *, add: bool
             missing.append(name)
     if missing and add:
         for name in missing:
-            word |= _bit(row, name) or _add_keyword(tx, row, name)
+            word |= _bit(row, name) or _add_keyword(tx, row, name, word)
         # The letters must be known before a file bears them.
         tx.write_status(row)
     return word
@@ -65,19 +65,20 @@ def _bit(row: MailboxRow, name: str) -> int:
     return 0
 
 
-def _add_keyword(tx: Transaction, row: MailboxRow, name: str) -> int:
+def _add_keyword(tx: Transaction, row: MailboxRow, name: str, taken: int) -> int:
+    """The bit of a new keyword; `taken` are bits that this very change uses."""
     index = len(row.keywords)
     if index < MAX_KEYWORDS:
         row.keywords = (*row.keywords, name)
     else:
-        index = _unused(tx, row)
+        index = _unused(tx, row, taken)
         row.keywords = (*row.keywords[:index], name, *row.keywords[index + 1 :])
     return 1 << (FIRST_KEYWORD_BIT + index)
 
 
-def _unused(tx: Transaction, row: MailboxRow) -> int:
+def _unused(tx: Transaction, row: MailboxRow, taken: int) -> int:
     """A place of the full table that no message uses, also not in a name that lags behind."""
-    used = 0
+    used = taken
     found = schema.rows(
         tx.db,
         "SELECT DISTINCT CASE WHEN named < 0 THEN flags | ~named ELSE flags END"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 
 import apsw
@@ -31,6 +32,13 @@ _SUMMARY_COLUMNS = (
     (Field.HEADERS, "headers"),
     (Field.HEADERS, "has_all_headers"),
     (Field.STRUCTURE, "structure"),
+)
+_SUMMARY_VALUES = (
+    (Field.ENVELOPE, attrgetter("raw_envelope")),
+    (Field.BODY, attrgetter("raw_body")),
+    (Field.BODYSTRUCTURE, attrgetter("raw_bodystructure")),
+    (Field.HEADERS, attrgetter("raw_headers")),
+    (Field.STRUCTURE, attrgetter("raw_structure")),
 )
 _COLUMNS = "uid, modseq, flags, named, size_bytes, internal_date, save_date"
 
@@ -132,15 +140,14 @@ def read_rows(
     return found, {row[0]: settled(row[3]) for row in rows}
 
 
-def has_summary(one: Fetched, fields: Field) -> bool:
-    """Whether a message got all that was asked of its summary."""
-    return not (
-        (fields & Field.ENVELOPE and one.raw_envelope is None)
-        or (fields & Field.BODY and one.raw_body is None)
-        or (fields & Field.BODYSTRUCTURE and one.raw_bodystructure is None)
-        or (fields & Field.HEADERS and one.raw_headers is None)
-        or (fields & Field.STRUCTURE and one.raw_structure is None)
-    )
+def without_summary(found: Sequence[Fetched], fields: Field) -> list[Fetched]:
+    """The messages whose summary was asked for and is not there: it is there whole or not at all,
+    so one of its fields tells.
+    """
+    for bit, value in _SUMMARY_VALUES:
+        if fields & bit:
+            return [one for one in found if value(one) is None]
+    return []
 
 
 def put_summary(one: Fetched, summary: SummaryRow, fields: Field) -> None:
