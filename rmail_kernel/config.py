@@ -160,6 +160,10 @@ class AuthSettings(Section):
     """How long a verified credential is remembered in memory; 0: not at all."""
 
 
+TOKEN_SECRET_VARIABLE = "RMAIL_TOKEN_SECRET"  # noqa: S105 - a name
+"""Where the supervisor leaves its workers a common secret when `token_secret` is null."""
+
+
 class ExchangeApiSettings(Section):
     """Tokens of the REST API."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel
     from rmail_kernel.model import Address, SessionInfo, Stored
     from rmail_kernel.net.listeners import Listener
-    from rmail_kernel.process.tasks import SingletonTask
+    from rmail_kernel.tasks import SingletonTask
 
 # --- start-up and shutdown ---
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import jwt
 
+from rmail_kernel.config import TOKEN_SECRET_VARIABLE
 from rmail_kernel.errors import AuthFailed, ConfigError
 from rmail_kernel.model import Principal
 from rmail_kernel.storage.accounts import Account
@@ -21,7 +22,6 @@ from rmail_kernel.storage.ids import AccountId
 if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel
 
-SECRET_VARIABLE = "RMAIL_TOKEN_SECRET"  # noqa: S105 - a name; set by the supervisor for its workers
 MIN_SECRET_BYTES = 32  # RFC 7518 3.2
 MAX_TOKEN_CHARS = 4096
 _ALGORITHM = "HS256"
@@ -53,9 +53,11 @@ class Tokens:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._fallback = os.environ.get(SECRET_VARIABLE) or secrets.token_hex(32)
+        self._fallback = os.environ.get(TOKEN_SECRET_VARIABLE) or secrets.token_hex(32)
         if len(self._fallback.encode()) < MIN_SECRET_BYTES:
-            raise ConfigError(f"must have at least {MIN_SECRET_BYTES} bytes", path=SECRET_VARIABLE)
+            raise ConfigError(
+                f"must have at least {MIN_SECRET_BYTES} bytes", path=TOKEN_SECRET_VARIABLE
+            )
 
     def issue(self, principal: Principal) -> tuple[str, int]:
         """A token and its life in seconds."""

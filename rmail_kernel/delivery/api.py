@@ -10,7 +10,7 @@ from rmail_kernel.content import Content
 from rmail_kernel.model import Address, Defer, Envelope, Principal, Reject, SessionInfo
 
 if TYPE_CHECKING:
-    from rmail_kernel.process.tasks import SingletonTask
+    from rmail_kernel.tasks import SingletonTask
 
 
 class Status(StrEnum):

@@ -34,7 +34,7 @@ from rmail_kernel.model import (
     SessionInfo,
     Submission,
 )
-from rmail_kernel.process.tasks import SingletonTask
+from rmail_kernel.tasks import SingletonTask
 
 if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel

@@ -73,7 +73,11 @@ class HttpHost:
             found.append(Listener("http", http.host, http.port, partial(self._protocol, "http")))
         if http.tls_port is not None and settings.tls.enabled:
             protocol = partial(self._protocol, "https")
-            found.append(Listener("https", http.host, http.tls_port, protocol, implicit_tls=True))
+            found.append(
+                Listener(
+                    "https", http.host, http.tls_port, protocol, implicit_tls=True, is_http=True
+                )
+            )
         return found
 
     async def start(self) -> None:

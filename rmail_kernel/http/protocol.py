@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import hdrs, web
@@ -133,6 +133,14 @@ class HttpProtocol(web.RequestHandler):
         add_headers(response, self._common)
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Called by aiohttp, also when the rest of a body, read after the answer, is malformed."""
+        error = kw.get("exc_info")
+        if isinstance(error, web.RequestPayloadError | web.HTTPException):
+            _log.info("malformed request body", peer=self._peer_host)
+            return
+        super().log_exception(*args, **kw)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rmail_kernel.process import runfiles
+from rmail_kernel import runfiles
 
 LIFE = timedelta(days=397)  # what clients accept at most (CA/Browser Forum, 6.3.2)
 RENEW_BEFORE = timedelta(days=30)

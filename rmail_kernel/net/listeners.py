@@ -22,6 +22,7 @@ class Listener:
             StreamReaderProtocol, aiohttp).
         implicit_tls: TLS from the first byte with the kernel's context.
         backlog: length of the accept queue.
+        is_http: the handshake offers http/1.1 by ALPN (RFC 7301).
     """
 
     name: str
@@ -30,3 +31,4 @@ class Listener:
     protocol: Callable[[], asyncio.BaseProtocol]
     implicit_tls: bool = False
     backlog: int = 1024
+    is_http: bool = False

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.net.listeners import Listener
-
-if TYPE_CHECKING:
-    from rmail_kernel.kernel import Kernel
+from rmail_kernel.net.tls import TlsContexts
 
 HANDSHAKE_S = 30.0
 
@@ -22,7 +19,9 @@ class Serving:
     def __init__(self) -> None:
         self._servers: list[asyncio.Server] = []
 
-    async def add(self, kernel: Kernel, listener: Listener, listening: socket.socket) -> None:
+    async def add(
+        self, tls: TlsContexts | None, listener: Listener, listening: socket.socket
+    ) -> None:
         """Starts to accept on one socket.
 
         Raises:
@@ -30,10 +29,9 @@ class Serving:
         """
         context = None
         if listener.implicit_tls:
-            if kernel.tls is None:
+            if tls is None:
                 raise ConfigError(f"listener {listener.name} needs TLS", path="tls.enabled")
-            is_http = listener.name == "https"
-            context = kernel.tls.http if is_http else kernel.tls.server
+            context = tls.http if listener.is_http else tls.server
         server = await asyncio.get_running_loop().create_server(
             listener.protocol,
             sock=listening,
@@ -51,9 +49,13 @@ class Serving:
 
 
 async def serve(
-    kernel: Kernel, listeners: Sequence[Listener], sockets: Mapping[str, socket.socket]
+    tls: TlsContexts | None, listeners: Sequence[Listener], sockets: Mapping[str, socket.socket]
 ) -> Serving:
     """Accepts on the socket of each listener.
+
+    Args:
+        tls: the contexts for implicit TLS; None: TLS is off.
+        sockets: by listener name.
 
     Raises:
         ConfigError: a listener wants TLS and TLS is off; none accepts then.
@@ -61,7 +63,7 @@ async def serve(
     serving = Serving()
     try:
         for listener in listeners:
-            await serving.add(kernel, listener, sockets[listener.name])
+            await serving.add(tls, listener, sockets[listener.name])
     except BaseException:
         serving.close()
         raise

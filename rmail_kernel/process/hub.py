@@ -14,7 +14,7 @@ from typing import cast
 
 import structlog
 
-from rmail_kernel.process import runfiles
+from rmail_kernel import runfiles
 from rmail_kernel.process.outbox import LineReader, Outbox
 
 SOCKET_FILE = "hub.sock"

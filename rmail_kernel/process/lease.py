@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import structlog
 
+from rmail_kernel import runfiles
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.observe.metrics import TASK_ERRORS
-from rmail_kernel.process import runfiles
-from rmail_kernel.process.tasks import SingletonTask
+from rmail_kernel.tasks import SingletonTask
 
 RETRY_S = 1.0
 FIRST_PAUSE_S = 1.0

@@ -22,7 +22,7 @@ from rmail_kernel.net.listeners import Listener
 from rmail_kernel.net.serving import Serving, serve
 from rmail_kernel.observe import lag
 from rmail_kernel.process.lease import Singletons
-from rmail_kernel.process.tasks import SingletonTask
+from rmail_kernel.tasks import SingletonTask
 
 if TYPE_CHECKING:
     from rmail_kernel.http.host import HttpHost
@@ -110,7 +110,7 @@ class Node:
         tasks = kernel.bus.collect("register_tasks", SingletonTask, kernel=kernel)
         tasks += kernel.delivery.tasks()
         self._singletons = Singletons(kernel.settings.mail_root, tasks)
-        self._serving = await serve(kernel, _distinct(listeners), sockets)
+        self._serving = await serve(kernel.tls, _distinct(listeners), sockets)
         self.serves = frozenset(listener.name for listener in listeners)
         self._singletons.start(kernel.spawn)
         kernel.spawn(lag.watch(), "loop lag")

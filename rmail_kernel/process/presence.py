@@ -9,8 +9,8 @@ from pathlib import Path
 
 import orjson
 
+from rmail_kernel import runfiles
 from rmail_kernel.errors import ConfigError
-from rmail_kernel.process import runfiles
 from rmail_kernel.process.lease import try_lock
 
 PORTS_FILE = "ports.json"

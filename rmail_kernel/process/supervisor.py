@@ -16,16 +16,16 @@ from typing import Any
 
 import structlog
 
-from rmail_kernel.config import Settings
+from rmail_kernel import runfiles
+from rmail_kernel.config import TOKEN_SECRET_VARIABLE, Settings
 from rmail_kernel.errors import RmailError
 from rmail_kernel.net.sockets import ports
 from rmail_kernel.observe.exposition import FOLDER_VARIABLE
-from rmail_kernel.process import notify, presence, runfiles
+from rmail_kernel.process import notify, presence
 from rmail_kernel.process.hub import Hub
 from rmail_kernel.process.reload import Reloader
 from rmail_kernel.process.worker_process import StartFailed, WorkerProcess, describe
 
-TOKEN_VARIABLE = "RMAIL_TOKEN_SECRET"  # noqa: S105 - a name, no secret
 GRACE_S = 5.0  # what a worker may take to close after its drain
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 QUICK_DEATH_S = 1.0
@@ -192,7 +192,7 @@ class Supervisor:
         environ = {**os.environ, FOLDER_VARIABLE: str(folder)}
         environ.pop("NOTIFY_SOCKET", None)  # the supervisor speaks for all
         if self._settings.exchange_api.token_secret is None:
-            environ.setdefault(TOKEN_VARIABLE, secrets.token_urlsafe(48))
+            environ.setdefault(TOKEN_SECRET_VARIABLE, secrets.token_urlsafe(48))
         return environ
 
 

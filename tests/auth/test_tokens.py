@@ -11,7 +11,8 @@ import pytest
 from rmail_kernel import auth
 from rmail_kernel.auth.passwords import hash_password
 from rmail_kernel.auth.service import AuthService
-from rmail_kernel.auth.tokens import MAX_TOKEN_CHARS, SECRET_VARIABLE
+from rmail_kernel.auth.tokens import MAX_TOKEN_CHARS
+from rmail_kernel.config import TOKEN_SECRET_VARIABLE
 from rmail_kernel.errors import AuthFailed, ConfigError
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal
@@ -148,16 +149,16 @@ async def test_without_a_setting_the_workers_of_one_start_share_a_secret(
     await auth.create_user(root, "alice", "example.com", PASSWORD, bcrypt_cost=4)
     clock.advance(10)
     kernel = await open_kernel(root, clock)
-    monkeypatch.delenv(SECRET_VARIABLE, raising=False)
+    monkeypatch.delenv(TOKEN_SECRET_VARIABLE, raising=False)
     first, second = AuthService(kernel), AuthService(kernel)
     token, _ = first.issue_token(await login(first))
     assert await first.check_token(token)
     with pytest.raises(AuthFailed):
         await second.check_token(token)
-    monkeypatch.setenv(SECRET_VARIABLE, "e" * 64)
+    monkeypatch.setenv(TOKEN_SECRET_VARIABLE, "e" * 64)
     token, _ = AuthService(kernel).issue_token(await login(first))
     assert await AuthService(kernel).check_token(token)
-    monkeypatch.setenv(SECRET_VARIABLE, "short")
-    with pytest.raises(ConfigError, match=SECRET_VARIABLE):
+    monkeypatch.setenv(TOKEN_SECRET_VARIABLE, "short")
+    with pytest.raises(ConfigError, match=TOKEN_SECRET_VARIABLE):
         AuthService(kernel)
     await close_kernel(kernel)

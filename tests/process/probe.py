@@ -15,9 +15,9 @@ from prometheus_client import Counter
 from rmail_kernel import Kernel, Section, hookimpl
 from rmail_kernel.net.listeners import Listener
 from rmail_kernel.observe.exposition import render
-from rmail_kernel.process.tasks import SingletonTask
 from rmail_kernel.storage.events import Change
 from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.tasks import SingletonTask
 
 PINGS = Counter("probe_pings_total", "Pings of all workers")
 ALICE = AccountId("alice@example.com")

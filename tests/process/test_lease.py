@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.process import lease
 from rmail_kernel.process.lease import Singletons, hold, run_until_finished
-from rmail_kernel.process.tasks import SingletonTask
+from rmail_kernel.tasks import SingletonTask
 
 HOLDER = """
 import asyncio, sys
