@@ -115,7 +115,7 @@ def set_(
     quota_mb: QuotaMb = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Change an account; a disabled one is logged out at once and still receives mail."""
+    """Change an account; a disabled one is logged out at once and refuses mail."""
     wanted = {"is_admin": admin, "is_enabled": enabled, "quota_mb": quota_mb}
     changes = {name: value for name, value in wanted.items() if value is not None}
     if not changes:
