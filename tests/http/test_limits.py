@@ -115,11 +115,16 @@ async def test_a_malformed_chunked_body_is_400(open_host: OpenHost, chunk: bytes
     await _still_answers(site, "/a")
 
 
-async def test_a_body_that_is_not_gzip_is_400(open_host: OpenHost) -> None:
+async def test_a_body_that_is_not_gzip_is_400_and_no_traceback(
+    open_host: OpenHost, caplog: pytest.LogCaptureFixture
+) -> None:
     site = await open_host(public("POST", "/a", echo))
     headers = {"Content-Encoding": "gzip"}
     async with site.client.post(site.url + "/a", data=b"no gzip", headers=headers) as answer:
         assert answer.status == 400
+        assert await answer.read()
+    await site.client.close()
+    assert [one for one in caplog.records if one.name == "aiohttp.server"] == []
 
 
 async def test_a_body_that_does_not_come_is_408(

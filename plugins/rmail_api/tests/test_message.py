@@ -43,6 +43,7 @@ async def test_a_known_etag_is_304(api: Api, prefix: str) -> None:
         ("bytes=-5", 206, RAW[-5:]),
         ("bytes=5-99999", 206, RAW[5:]),
         ("bytes=99999-", 416, None),
+        ("bytes=-0", 416, None),
         ("bytes=0-1,4-5", 200, RAW),
         ("lines=1-2", 200, RAW),
         ("bytes=x", 200, RAW),

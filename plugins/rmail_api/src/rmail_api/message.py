@@ -103,6 +103,8 @@ def _range(request: web.Request, size: int, etag: str) -> range | None:
         return None
     if asked.start is None and asked.stop is None:
         return None
+    if asked.start == 0 and asked.stop is None and "=-" in request.headers["Range"]:
+        return range(0)  # RFC 9110 14.1.2: of the last 0 bytes nothing can be sent
     start, stop, _ = asked.indices(size)
     return range(start, stop)
 
