@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from rmail_imap import command
-from rmail_imap.commands import FEATURES, TABLE, State, feature, find, no_arguments
+from rmail_imap.commands import FEATURES, TABLE, feature, find, no_arguments
 from rmail_imap.commands import command as register
 from rmail_imap.errors import CODES, BadSyntax, Goodbye, Refused, code_of
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 from rmail_kernel import errors
 from rmail_kernel.errors import RmailError

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from rmail_imap.commands import FEATURES, TABLE, State
+from rmail_imap.commands import FEATURES, TABLE
 from rmail_imap.sasl import MECHANISMS
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 
 def capabilities(session: Session) -> list[str]:

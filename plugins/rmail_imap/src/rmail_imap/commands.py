@@ -5,27 +5,18 @@ One entry per command, made by `@command` in the module of that command; a name 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rmail_imap.errors import BadSyntax
+from rmail_imap.state import State
 
 if TYPE_CHECKING:
     from rmail_imap.parse.cursor import Cursor
     from rmail_imap.session import Session
 
 A = TypeVar("A")
-
-
-class State(enum.Enum):
-    """Where a session stands (RFC 3501 3), and for a command: where it must stand at least."""
-
-    ANY = "any"
-    NOT_AUTHENTICATED = "not authenticated"
-    AUTHENTICATED = "authenticated"
-    SELECTED = "selected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rmail_imap.commands import State
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax, Goodbye
 from rmail_imap.parse.cursor import Limits
 from rmail_imap.selected import Selected
+from rmail_imap.state import State
 from rmail_imap.wire import Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo

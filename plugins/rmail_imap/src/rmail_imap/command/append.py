@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from rmail_imap.commands import Reply, State, command
+from rmail_imap.commands import Reply, command
 from rmail_imap.errors import BadSyntax, Goodbye, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.dates import date_time
 from rmail_imap.parse.flags import flag_list
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_imap.wire import LineTooLong
 from rmail_kernel.content import Content
 from rmail_kernel.errors import NotFound, RmailError

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from rmail_imap import sasl
 from rmail_imap.command.login import check_privacy, log_in
-from rmail_imap.commands import Reply, State, command, feature
+from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax, Goodbye, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_imap.wire import LineTooLong
 
 feature("SASL-IR", "4959 3")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rmail_imap import capabilities
-from rmail_imap.commands import State, command, feature, no_arguments
+from rmail_imap.commands import command, feature, no_arguments
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 # RFC 7888: what it asks for is done where commands are read.
 feature("LITERAL+", "7888 4")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmail_imap import write
-from rmail_imap.commands import Reply, State, command
+from rmail_imap.commands import Reply, command
 from rmail_imap.errors import Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.mail import CopyResult, MailboxStatus
 

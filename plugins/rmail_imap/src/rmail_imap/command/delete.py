@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rmail_imap.command.select import mailbox_args
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 
 @command("DELETE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.4")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 
 def enable_args(cursor: Cursor) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rmail_imap.commands import State, command, feature
+from rmail_imap.commands import command, feature
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.errors import ReadOnly
 
 feature("UIDPLUS", "4315")

@@ -10,10 +10,11 @@ from typing import Final
 
 from rmail_imap import updates, write
 from rmail_imap.bodies import PIECE_BYTES, Body, cached_header, needs
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.errors import Corrupt, NotFound
 from rmail_kernel.storage.ids import Uid
 from rmail_kernel.storage.mail import Fetched, Field, Flag

@@ -7,10 +7,11 @@ from typing import Final
 import structlog
 
 from rmail_imap import write
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel import __version__
 
 _log = structlog.get_logger("rmail.imap")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rmail_imap import updates
-from rmail_imap.commands import State, command, no_arguments
+from rmail_imap.commands import command, no_arguments
 from rmail_imap.errors import BadSyntax, Goodbye
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_imap.wire import Silence
 from rmail_kernel.storage.events import Change
 

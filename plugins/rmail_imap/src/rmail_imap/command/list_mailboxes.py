@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rmail_imap import write
-from rmail_imap.commands import State, command, feature
+from rmail_imap.commands import command, feature
 from rmail_imap.mailbox_names import SEPARATOR, encode_name, parents
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.patterns import Pattern
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.storage.mail import MailboxStatus
 
 feature("CHILDREN", "3348 3")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from rmail_imap import capabilities
-from rmail_imap.commands import Reply, State, command
+from rmail_imap.commands import Reply, command
 from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.sasl import Credentials
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.errors import AuthFailed
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rmail_imap.commands import Reply, State, command, no_arguments
+from rmail_imap.commands import Reply, command, no_arguments
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 
 @command("LOGOUT", no_arguments, state=State.ANY, rfc="3501 6.1.3")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rmail_imap import write
 from rmail_imap.command.copy import CopyArgs, copy_args, copy_code, target_mailbox
 from rmail_imap.command.expunge import writable
-from rmail_imap.commands import Reply, State, command
+from rmail_imap.commands import Reply, command
 from rmail_imap.errors import Refused
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 
 @command("MOVE", copy_args, state=State.SELECTED, uid=True, capability="MOVE", rfc="6851 3.1")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
+from rmail_imap.state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.parse.search import (
     AllOf,
     AnyOf,
@@ -19,6 +19,7 @@ from rmail_imap.parse.search import (
 )
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.storage.search import And, Not, Or, SearchNode, UidIn
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rmail_imap.commands import Reply, State, command
+from rmail_imap.commands import Reply, command
 from rmail_imap.flag_words import announce
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.storage.mail import Flag, MailboxView
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rmail_imap.commands import Reply, State, command, no_arguments
+from rmail_imap.commands import Reply, command, no_arguments
 from rmail_imap.errors import BadSyntax
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_imap.wire import Disconnected
 
 

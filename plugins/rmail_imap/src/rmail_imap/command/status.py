@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from rmail_imap import write
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.storage.mail import MailboxStatus
 
 ITEMS: Final[dict[str, Callable[[MailboxStatus], int]]] = {

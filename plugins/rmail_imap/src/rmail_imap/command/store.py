@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from rmail_imap import updates
 from rmail_imap.command.expunge import writable
-from rmail_imap.commands import State, command
+from rmail_imap.commands import command
 from rmail_imap.errors import BadSyntax
 from rmail_imap.flag_words import FlagWriter, flag_mask
 from rmail_imap.parse.cursor import Cursor
@@ -16,6 +16,7 @@ from rmail_imap.parse.flags import store_flags
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
+from rmail_imap.state import State
 from rmail_kernel.storage.mail import MailboxView, StoreResult
 
 Op = Literal["set", "add", "remove"]
