@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
+# Names of modules, which pip takes as well.
+NEEDED = ("hatchling", "editables", "pytest", "pytest_asyncio")
 
 
 @app.callback()
@@ -20,7 +22,7 @@ def group() -> None:
 def new(
     name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits, _ or -.")],
     directory: Annotated[
-        Path | None, typer.Option("--directory", "-d", help="Where; default: ./rmail-NAME.")
+        Path | None, typer.Option("--directory", "-d", help="Where; default: ./NAME.")
     ] = None,
 ) -> None:
     """Write a package with a plugin whose tests pass."""
@@ -30,5 +32,6 @@ def new(
     typer.echo(f"wrote {folder}; install it into the environment of rmail and run its tests:")
     typer.echo(f"  pip install --no-deps --no-build-isolation -e {folder}")
     typer.echo(f"  pytest {folder}")
-    if find_spec("pytest") is None or find_spec("pytest_asyncio") is None:
-        typer.echo("its tests need pytest: pip install pytest pytest-asyncio")
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        typer.echo(f"these two need more: pip install {' '.join(missing)}")
