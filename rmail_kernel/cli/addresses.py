@@ -50,6 +50,24 @@ async def require_domain(directory: Directory, domain: str) -> None:
         raise ConfigError(f"there is no domain {domain}; `rmail domain add {domain}` makes it")
 
 
+async def domains_of(directory: Directory, wanted: str | None) -> list[str]:
+    """The wanted domain alone, or all of this server.
+
+    Raises:
+        ConfigError: the wanted one is not of this server.
+    """
+    if wanted is None:
+        return await directory.domains()
+    await require_domain(directory, wanted)
+    return [wanted]
+
+
+async def accounts_of(directory: Directory, wanted: str | None = None) -> list[Account]:
+    """The accounts of the wanted domain, or all. Raises ConfigError like `domains_of`."""
+    domains = await domains_of(directory, wanted)
+    return [account for domain in domains for account in await directory.users(domain)]
+
+
 async def account_of(directory: Directory, text: str) -> Account:
     """The account a user means.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rmail_kernel.cli.addresses import parse_domain, require_domain
+from rmail_kernel.cli.addresses import domains_of, parse_domain, require_domain
 from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import show_json, show_table
 from rmail_kernel.cli.session import Session, with_store
@@ -44,9 +44,7 @@ def list_(
     wanted = parse_domain(domain) if domain else None
 
     async def work(session: Session) -> list[tuple[str, Alias]]:
-        if wanted:
-            await require_domain(session.directory, wanted)
-        names = [wanted] if wanted else await session.directory.domains()
+        names = await domains_of(session.directory, wanted)
         return [(name, rule) for name in names for rule in await session.directory.aliases(name)]
 
     rules = with_store(config, work)

@@ -16,6 +16,7 @@ import typer
 from rmail_kernel import plugins
 from rmail_kernel.auth.passwords import Passwords
 from rmail_kernel.cli import config_file, user
+from rmail_kernel.cli.addresses import accounts_of
 from rmail_kernel.cli.options import DEFAULT_CONFIG, Config
 from rmail_kernel.cli.run import Workers
 from rmail_kernel.cli.serving import warn
@@ -127,9 +128,7 @@ async def _prepare(settings: Settings) -> bool:
         for domain in settings.domains:
             if not await directory.has_domain(domain):
                 await directory.add_domain(domain)
-        domains = await directory.domains()
-        users = [account for domain in domains for account in await directory.users(domain)]
-        if not users and DOMAIN in domains:
+        if not await accounts_of(directory) and await directory.has_domain(DOMAIN):
             await user.create(session, LOGIN, PASSWORD, quota_mb=user.DEFAULT_QUOTA_MB)
         account = await directory.get(Address.parse(LOGIN))
         check = Passwords(settings.auth.bcrypt_cost).check

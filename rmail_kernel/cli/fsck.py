@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rmail_kernel.cli.addresses import account_of
+from rmail_kernel.cli.addresses import account_of, accounts_of
 from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import plain, show_json
 from rmail_kernel.cli.session import Session, load_settings, open_session
@@ -61,11 +61,9 @@ async def _check_all(
 
 
 async def _accounts(session: Session, text: str | None) -> list[Account]:
-    directory = session.directory
     if text is not None:
-        return [await account_of(directory, text)]
-    domains = await directory.domains()
-    return [account for domain in domains for account in await directory.users(domain)]
+        return [await account_of(session.directory, text)]
+    return await accounts_of(session.directory)
 
 
 def _as_data(reports: Reports) -> dict[str, Any]:

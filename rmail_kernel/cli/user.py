@@ -9,7 +9,7 @@ import typer
 
 from rmail_kernel.auth import passwords as hashing
 from rmail_kernel.cli import passwords
-from rmail_kernel.cli.addresses import account_of, local_address, parse_domain, require_domain
+from rmail_kernel.cli.addresses import account_of, accounts_of, local_address, parse_domain
 from rmail_kernel.cli.options import (
     DEFAULT_CONFIG,
     AsJson,
@@ -81,10 +81,7 @@ def list_(
     wanted = parse_domain(domain) if domain else None
 
     async def work(session: Session) -> list[Account]:
-        if wanted:
-            await require_domain(session.directory, wanted)
-        names = [wanted] if wanted else await session.directory.domains()
-        return [user for name in names for user in await session.directory.users(name)]
+        return await accounts_of(session.directory, wanted)
 
     records = [_record(account) for account in with_store(config, work)]
     if as_json:
