@@ -1,4 +1,4 @@
-"""What a command is: one row of the table that the session dispatches by."""
+"""What a command is: one row of the table that a session runs by."""
 
 from __future__ import annotations
 
