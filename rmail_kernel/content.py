@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email.header import Header
 from pathlib import Path
 
-from rmail_kernel.errors import Invalid, TooLarge
+from rmail_kernel.errors import Invalid, Temporary, TooLarge
 from rmail_kernel.mime import decode_words, fields
 from rmail_kernel.mime.headers import logical_lines
 
@@ -24,6 +24,7 @@ CHUNK_BYTES = 1 << 18
 MAX_HEADER_BYTES = 1 << 18
 _USUAL_HEADER_BYTES = 1 << 14
 _FOLD = 76
+_NO_ROOM = "There is no room for the message now"
 
 
 class SpoolFile:
@@ -31,10 +32,16 @@ class SpoolFile:
 
     Args:
         directory: where it is made; None: the system's temporary folder.
+
+    Raises:
+        Temporary: it cannot be made.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._fd, path = tempfile.mkstemp(dir=directory, prefix="spool-")
+        try:
+            self._fd, path = tempfile.mkstemp(dir=directory, prefix="spool-")
+        except OSError as error:
+            raise Temporary(_NO_ROOM, error=str(error)) from error
         weakref.finalize(self, os.close, self._fd)
         Path(path).unlink()
         self.size = 0
@@ -44,10 +51,13 @@ class SpoolFile:
         return self._fd
 
     def append(self, piece: bytes) -> None:
-        """Writes at the end."""
+        """Writes at the end. Temporary: the disk is full or broken."""
         view = memoryview(piece)
         while view:
-            written = os.write(self._fd, view)
+            try:
+                written = os.write(self._fd, view)
+            except OSError as error:
+                raise Temporary(_NO_ROOM, error=str(error)) from error
             self.size += written
             view = view[written:]
 
@@ -178,6 +188,7 @@ class ContentWriter:
 
         Raises:
             TooLarge: the limit is passed; what was written is dropped.
+            Temporary: the disk is full or broken.
         """
         self.size += len(piece)
         if self._limit is not None and self.size > self._limit:

@@ -21,6 +21,8 @@ _ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{_UTF8}]+"
 _ALNUM = rf"[A-Za-z0-9{_UTF8}]"
 _ATEXT = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f\ud800-\udfff]|\\[\x20-\x7e])*"\Z')
+_ESCAPED = re.compile(r"\\(.)")
+_SPECIAL = re.compile(r'["\\]')
 _LABEL = re.compile(rf"{_ALNUM}(?:[A-Za-z0-9\-{_UTF8}]{{0,61}}{_ALNUM})?\Z")
 _LITERAL = re.compile(r"\[[\x21-\x5a\x5e-\x7e]{1,255}\]\Z")
 MAX_LOCAL_BYTES = 64  # RFC 5321 4.5.3.1.1
@@ -46,10 +48,18 @@ def normalise_domain(domain: str) -> str:
         raise Invalid("Not a domain name", domain=domain) from error
 
 
+def _least_quoted(quoted: str) -> str:
+    """A quoted local part with no more quoting than it needs: quotes and backslashes are no part
+    of the name (RFC 5321 4.1.2).
+    """
+    plain = _ESCAPED.sub(r"\1", quoted[1:-1])
+    return plain if _ATEXT.match(plain) else '"' + _SPECIAL.sub(r"\\\g<0>", plain) + '"'
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """One mail address; the domain is a lower-case A-label or an address literal, the local part
-    is kept as written.
+    is kept as written, but for needless quotes.
     """
 
     local: str
@@ -67,6 +77,8 @@ class Address:
             raise Invalid("Not a mail address", address=text)
         if len(local.encode("utf-8", "replace")) > MAX_LOCAL_BYTES:
             raise Invalid("The local part is longer than 64 bytes", address=text)
+        if local.startswith('"'):
+            local = _least_quoted(local)
         if _LITERAL.match(domain):
             return cls(local, domain.lower())
         return cls(local, normalise_domain(domain))

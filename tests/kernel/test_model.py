@@ -19,6 +19,11 @@ from rmail_kernel.model import Address, normalise_domain
         ("x@[192.0.2.1]", "x@[192.0.2.1]"),
         ("x@[IPv6:2001:db8::1]", "x@[ipv6:2001:db8::1]"),
         ("grün@münchen.example", "grün@xn--mnchen-3ya.example"),
+        ('"alice"@example.com', "alice@example.com"),
+        ('"a\\l\\ice"@example.com', "alice@example.com"),
+        ('"a\\b c"@example.com', '"ab c"@example.com'),
+        ('"a\\"\\\\ "@example.com', '"a\\"\\\\ "@example.com'),
+        ('""@example.com', '""@example.com'),
     ],
 )
 def test_addresses_that_are(text: str, key: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rmail_smtp.dot import MAX_LINE_BYTES, DotReader, Flaw
 
-from rmail_kernel.errors import TooLarge
+from rmail_kernel.errors import RmailError, Temporary, TooLarge
 
 # Texts made of what matters, so that hypothesis meets the hard cases often.
 _STREAMS = st.lists(
@@ -46,14 +47,20 @@ def test_cuts_in_the_stream_change_nothing(stream: bytes, rest: bytes, cuts: lis
         assert b"".join(pieces) == content
 
 
-def test_memory_stays_bounded_when_the_sink_is_full() -> None:
+@pytest.mark.parametrize(
+    ("error", "flaw"),
+    [(TooLarge("full"), Flaw.TOO_LARGE), (Temporary("no room"), Flaw.NO_ROOM)],
+)
+def test_memory_stays_bounded_and_the_end_is_found_when_the_sink_is_full(
+    error: RmailError, flaw: Flaw
+) -> None:
     def full(_: bytes) -> None:
-        raise TooLarge("full")
+        raise error
 
     reader = DotReader(full)
     for _ in range(100):
         assert reader.feed(b"x" * 1000 + b"\r\n") is None
-    assert reader.flaw is Flaw.TOO_LARGE
+    assert reader.flaw is flaw
     assert reader.feed(b".\r\nNEXT") == b"NEXT"
 
 

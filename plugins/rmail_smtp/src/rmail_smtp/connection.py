@@ -39,6 +39,7 @@ from .wire import (
 
 _log = structlog.get_logger("rmail.smtp")
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs each command there
+_TURNS = 16
 _LINGER_S = 1.0
 _LINGER_BYTES = 1 << 22
 
@@ -123,10 +124,14 @@ class SmtpConnection(SMTP):
     async def _converse(self) -> None:
         wire = self._state.wire
         reply: Reply | None = await guarded(greet(self._state, len(self._live)))
+        turns = 0
         while reply is None or not reply.closes:
             if reply is not None:
                 self._state.send(reply)
                 await wire.flush_if_full()
+            turns += 1
+            if turns % _TURNS == 0:
+                await asyncio.sleep(0)  # others want to run beside one who pipelines without end
             reply = await self._turn()
         self._state.send(reply)
         await wire.flush()

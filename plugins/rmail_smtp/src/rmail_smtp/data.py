@@ -21,10 +21,13 @@ from .session import Session, Transaction
 _log = structlog.get_logger("rmail.smtp")
 _NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")  # RFC 5321 3.3
 _FLAWS = {
-    # Not among RFC 3463's, but what large servers answer to this.
-    Flaw.BARE_NEWLINE: Reply(550, "5.6.11", "The message holds a bare CR or LF"),
+    # Closes: another server may have seen the message end elsewhere (SMTP smuggling), so what
+    # follows may be a stranger's words.
+    # The status is not among RFC 3463's, but what large servers answer to this.
+    Flaw.BARE_NEWLINE: Reply(550, "5.6.11", "The message holds a bare CR or LF", closes=True),
     Flaw.LINE_TOO_LONG: Reply(500, "5.6.0", "Line too long"),  # RFC 5321 4.5.3.1.9
     Flaw.TOO_LARGE: Reply(552, "5.3.4", "The message is larger than this server takes"),
+    Flaw.NO_ROOM: Reply(452, "4.3.1", "No room for the message now"),
 }
 
 
@@ -35,7 +38,6 @@ async def data(session: Session, _: bytes) -> Reply:
         return replies.BAD_SEQUENCE
     if not transaction.recipients:
         return _NO_RECIPIENTS
-    session.send(replies.START_DATA)
     # RFC 5321 4.1.1.4: whatever comes out of it, the buffers are cleared.
     session.transaction = None
     session.is_receiving = True
@@ -50,6 +52,7 @@ async def data(session: Session, _: bytes) -> Reply:
 
 async def _receive(session: Session) -> Content | Reply:
     with session.kernel.writer(session.options.max_message_bytes) as writer:
+        session.send(replies.START_DATA)
         dot = DotReader(writer.write)
         while (surplus := dot.feed(await session.wire.chunk())) is None:
             pass

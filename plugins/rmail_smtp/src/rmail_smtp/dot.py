@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
-from rmail_kernel.errors import TooLarge
+from rmail_kernel.errors import Temporary, TooLarge
 
 MAX_LINE_BYTES = 1 << 20  # RFC 5321 4.5.3.1.6 asks for 1,000; real mail has much more
 _END = b"\r\n.\r\n"
@@ -21,13 +21,14 @@ class Flaw(Enum):
     BARE_NEWLINE = "a bare CR or LF"
     LINE_TOO_LONG = "a line that is too long"
     TOO_LARGE = "too large"
+    NO_ROOM = "it cannot be kept for now"
 
 
 class DotReader:
     """Finds the end of a message in a stream.
 
     Args:
-        sink: gets the message's bytes in pieces; may raise TooLarge.
+        sink: gets the message's bytes in pieces; may raise TooLarge or Temporary.
 
     Attributes:
         flaw: the first thing found wrong; the sink gets nothing more from then on.
@@ -74,6 +75,8 @@ class DotReader:
             self._sink(piece)
         except TooLarge:
             self.flaw = Flaw.TOO_LARGE
+        except Temporary:
+            self.flaw = Flaw.NO_ROOM
 
     def _check(self, piece: bytes) -> None:
         line_ends = piece.count(b"\r\n")
