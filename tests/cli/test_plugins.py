@@ -192,13 +192,13 @@ def test_a_bad_name_writes_nothing(folder: Path, name: str) -> None:
 def test_a_taken_name_or_folder_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="a plugin smtp is installed already"):
         scaffold.write("smtp")
-    (folder / "hello").mkdir()
-    with pytest.raises(ConfigError, match="hello exists"):
-        scaffold.write("hello")
-    assert tree(folder) == {"hello": None}
+    (folder / "unmade").mkdir()
+    with pytest.raises(ConfigError, match="unmade exists"):
+        scaffold.write("unmade")
+    assert tree(folder) == {"unmade": None}
 
 
 def test_plugin_new_says_what_to_do_next(rmail: Rmail, folder: Path) -> None:
-    outcome = rmail("plugin", "new", "hello")
-    assert "pip install --no-deps --no-build-isolation -e hello" in outcome.out
-    assert (folder / "hello/src/rmail_hello/plugin.py").is_file()
+    outcome = rmail("plugin", "new", "unmade")
+    assert "pip install --no-deps --no-build-isolation -e unmade" in outcome.out
+    assert (folder / "unmade/src/rmail_unmade/plugin.py").is_file()
