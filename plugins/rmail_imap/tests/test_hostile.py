@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
+from typing import NoReturn
+
 import pytest
 
 from rmail_kernel.testing import RunningServer, Transcript
@@ -34,4 +38,20 @@ async def test_a_date_outside_of_the_calendar_does_not_spoil_the_mailbox(
         C: d FETCH 1:* (INTERNALDATE)
         S: * 1 FETCH (INTERNALDATE "01-Jan-0001 00:00:00 +0000")
         S: d OK *
+    """)
+
+
+async def test_a_disk_that_is_full_amid_a_message_makes_no_commands_of_its_rest(
+    client: Transcript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    raw = b"A: b\r\n\r\n" + b"x CREATE evil\r\n" * 200_000
+    await client.send(b"a APPEND INBOX {%d+}\r\n" % len(raw) + raw + b"\r\n")
+    await client.run("""
+        S: a NO [UNAVAILABLE] *
+        C: b LIST "" evil
+        S: b OK *
     """)

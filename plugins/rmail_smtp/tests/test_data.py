@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -102,3 +104,19 @@ async def test_a_session_can_send_again_after_a_message(
             await client.run(BEGIN)
             await client.run("C: Subject: again\nC: .\nS: 250 *")
     assert len(await rmail_server.messages("alice")) == 3
+
+
+async def test_a_disk_that_is_full_amid_a_message_makes_no_commands_of_its_rest(
+    rmail_server: RunningServer, say_hello: Greeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.run(BEGIN)
+        await client.send(b"MAIL FROM:<evil@remote.test>\r\n" * 60_000 + b".\r\n")
+        await client.expect("452 4.3.1 *")
+        await client.run("C: NOOP\nS: 250 *")
+    assert await rmail_server.messages("alice") == []

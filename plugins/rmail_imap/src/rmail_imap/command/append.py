@@ -97,15 +97,18 @@ def _check_quota(quota: Quota, size_bytes: int) -> None:
 
 async def _read(session: Session, size_bytes: int) -> Content:
     """The message and the end of the command's line."""
-    has_nul = False
-    with session.kernel.writer(session.settings.max_message_bytes) as writer:
-        left = size_bytes
-        while left:
-            piece = await session.wire.read_some(min(left, _PIECE_BYTES))
-            has_nul = has_nul or b"\0" in piece
-            left -= len(piece)
-            writer.write(piece)
-        content = writer.finish()
+    has_nul, left = False, size_bytes
+    try:
+        with session.kernel.writer(session.settings.max_message_bytes) as writer:
+            while left:
+                piece = await session.wire.read_some(min(left, _PIECE_BYTES))
+                has_nul = has_nul or b"\0" in piece
+                left -= len(piece)
+                writer.write(piece)
+            content = writer.finish()
+    except RmailError:
+        await _skip(session, left)  # what is left of the message must not be read as commands
+        raise
     await _end_line(session)
     if has_nul:  # RFC 3501 9: CHAR8 in literals
         raise BadSyntax("The message holds a NUL")
