@@ -154,8 +154,8 @@ class AuthSettings(Section):
 
     bcrypt_cost: int = Field(12, ge=4, le=31)
     """log2 of the bcrypt rounds for new passwords."""
-    scram: bool = False
-    """Keep SCRAM-SHA-256 keys beside the hash (easier to attack than bcrypt)."""
+    scram: Literal[False] = False
+    """Reserved for SCRAM-SHA-256 keys; this version keeps none, so only false is accepted."""
     cache_s: float = Field(300.0, ge=0, json_schema_extra=unit("s"))
     """How long a verified credential is remembered in memory; 0: not at all."""
 

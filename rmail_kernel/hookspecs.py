@@ -74,6 +74,8 @@ async def on_reload(kernel: Kernel) -> None:
 async def on_auth(login: str, secret: str, session: SessionInfo) -> Principal | Reject | None:
     """A login with a plain secret, before the local directory is asked.
 
+    `login` is what the user typed: an address, a bare name, or a name of another system.
+
     Return a Principal (of an existing local account) to let it in, Reject to refuse it, None to
     leave it to the next and at last to the local directory. Raising or passing the deadline: a
     temporary failure; nobody is let in or locked out.

@@ -135,9 +135,18 @@ class Kernel:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        while self.closers:
-            await self.closers.pop()()
-        self.pool.shutdown(wait=True)
+        try:
+            while self.closers:
+                await self._close(self.closers.pop())
+        finally:
+            self.pool.shutdown(wait=True)
+
+    async def _close(self, closer: Callable[[], Awaitable[None]]) -> None:
+        """One that fails is logged: the others must be closed all the same."""
+        try:
+            await closer()
+        except Exception:  # noqa: BLE001 - whatever it is, it ends here
+            _log.exception("closing failed")
 
     async def _finish_last_words(self) -> None:
         """Lets tasks that tell others what happened come to their end, within `process.drain_s`."""

@@ -61,11 +61,6 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
         return self.body_end - self.body_start
 
     @property
-    def header_bytes(self) -> int:
-        """Length of the header with its blank line."""
-        return self.body_start - self.header_start
-
-    @property
     def header_range(self) -> tuple[int, int]:
         """[start, end) of the header with its blank line."""
         return self.header_start, self.body_start

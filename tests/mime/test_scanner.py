@@ -64,8 +64,8 @@ def test_preamble_and_epilogue_belong_to_the_body_of_the_multipart() -> None:
     root = scan(SIMPLE)
     assert body(SIMPLE, root).startswith(b"This is the preamble.")
     assert root.body_end == len(SIMPLE)
-    assert root.header_range == (0, root.header_bytes)
-    assert root.body_range == (root.header_bytes, root.header_bytes + root.size_bytes)
+    assert root.header_range == (0, root.body_start)
+    assert root.body_range == (root.body_start, root.body_start + root.size_bytes)
 
 
 def test_bare_line_feeds_give_the_same_structure() -> None:

@@ -86,3 +86,12 @@ async def test_a_failing_service_is_a_temporary_failure(
     service.status = 500
     with pytest.raises(Temporary):
         await rmail_server.kernel.auth.authenticate("alice@example.com", "secret", SESSION)
+
+
+async def test_a_bare_user_name_is_asked_as_an_address(
+    rmail_server: RunningServer, service: LoginService
+) -> None:
+    await rmail_server.kernel.auth.authenticate("alice", "one-time", SESSION)
+    assert service.asked[0]["login"] == "alice@example.com"
+    with pytest.raises(AuthFailed):
+        await rmail_server.kernel.auth.authenticate("no address", "secret", SESSION)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import aiohttp
 
 from rmail_kernel import Address, Kernel, Principal, Reject, Section, SessionInfo, hookimpl
+from rmail_kernel.errors import Invalid
 
 
 class HttpAuthSettings(Section):
@@ -39,8 +40,11 @@ class HttpAuth:
         self, login: str, secret: str, session: SessionInfo
     ) -> Principal | Reject | None:
         url = self._kernel.section("http_auth", HttpAuthSettings).url
+        domains = self._kernel.settings.domains
         if not url:
             return None
+        if "@" not in login and domains:
+            login = f"{login}@{domains[0]}"
         question = {"login": login, "secret": secret}
         question |= {"protocol": session.protocol, "peer": session.peer_host}
         async with self._client.post(url, json=question) as answer:
@@ -49,5 +53,8 @@ class HttpAuth:
             if answer.status == 403:
                 return Reject("Refused by the login service")
             answer.raise_for_status()
-        account = await self._kernel.directory.get(Address.parse(login))
+        try:
+            account = await self._kernel.directory.get(Address.parse(login))
+        except Invalid:
+            account = None
         return account.principal() if account else Reject("No such account")
