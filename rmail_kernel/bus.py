@@ -159,7 +159,11 @@ class Bus:
                         answer = await answer
             if allowed is not None and answer is not None and not isinstance(answer, allowed):
                 raise TypeError(f"{hook} returned {type(answer).__name__}")
-        except Exception as error:  # a stranger's code: named in the log, one known error for us
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # A stranger's code: named in the log, one known error for us. A library that exits or
+            # a task of the plugin that was cancelled must not take the worker or session along.
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             plugin = impl.plugin_name
             HOOK_ERRORS.labels(hook, plugin).inc()
             late = f"passed its deadline of {deadline_s} s" if deadline.expired() else None
@@ -167,3 +171,9 @@ class Bus:
             safe = "Temporary failure, try again later"
             raise Temporary(safe, hook=hook, plugin=plugin) from error
         return answer
+
+
+def _is_being_cancelled() -> bool:
+    """Whether the cancellation is meant for the running task, not one that a callee made up."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -233,3 +233,30 @@ async def test_tryfirst_comes_before_the_others() -> None:
     result = await bus.chain("on_deliver", "delivery", DELIVERY)
     assert isinstance(result, Delivery)
     assert result.mailbox == "first+"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_a_plugin_that_exits_or_makes_up_a_cancellation_costs_one_call(
+    error: BaseException,
+) -> None:
+    async def leaving(login: str) -> None:
+        raise error
+
+    bus = bus_with(leaving__on_auth=leaving)
+    with pytest.raises(Temporary):
+        await bus.first("on_auth", login="a", secret="b", session=SESSION)
+
+
+async def test_a_cancelled_caller_stays_cancelled() -> None:
+    entered = asyncio.Event()
+
+    async def waiting(login: str) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    bus = bus_with(waiting__on_auth=waiting)
+    task = asyncio.create_task(bus.first("on_auth", login="a", secret="b", session=SESSION))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -79,6 +79,15 @@ async def test_on_connect_answers_in_place_of_the_greeting(
         await client.expect_close()
 
 
+async def test_a_plugin_that_fails_at_the_greeting_begins_no_session(
+    rmail_server: RunningServer, policy: Policy
+) -> None:
+    policy.connect = cast("Reject", 42)
+    async with rmail_server.connect("smtp") as client:
+        await client.expect("421 4.3.0 *")
+        await client.expect_close()
+
+
 async def test_stages_are_refused_one_by_one(
     rmail_server: RunningServer, say_hello: Greeter, policy: Policy
 ) -> None:

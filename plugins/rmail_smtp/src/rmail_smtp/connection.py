@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import AnyStr
 
 import structlog
@@ -39,6 +40,7 @@ from .wire import (
 
 _log = structlog.get_logger("rmail.smtp")
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs each command there
+_GREETING = 220
 _TURNS = 16
 _LINGER_S = 1.0
 _LINGER_BYTES = 1 << 22
@@ -123,7 +125,11 @@ class SmtpConnection(SMTP):
 
     async def _converse(self) -> None:
         wire = self._state.wire
-        reply: Reply | None = await guarded(greet(self._state, len(self._live)))
+        greeting = await guarded(greet(self._state, len(self._live)))
+        if greeting.code != _GREETING and not greeting.closes:
+            # RFC 5321 4.3.2: where no greeting can be given, no session begins.
+            greeting = replace(greeting, code=421, closes=True)
+        reply: Reply | None = greeting
         turns = 0
         while reply is None or not reply.closes:
             if reply is not None:
