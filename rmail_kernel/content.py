@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.header import Header
 from pathlib import Path
@@ -141,11 +141,7 @@ class Content:
         """A copy in which every field `name` is replaced by one with `value`, in the place of the
         first.
         """
-        raw = self.raw_header()
-        end = b"\r\n"
-        if _header_end(raw) is None and len(raw) < self.size:
-            # The header is longer than what is read of it: the rest stays as it is.
-            raw, end = raw[: raw.rfind(b"\n") + 1], b""
+        raw, end = self._editable()
         wanted = name.lower().encode()
         lines, done = [], False
         for raw_name, raw_line in logical_lines(raw):
@@ -156,10 +152,30 @@ class Content:
                 done = True
         if not done:
             lines.insert(0, _field(name, value))
-        consumed = len(raw) - len(self.head)
+        return self._rewritten(raw, b"".join(lines) + end)
+
+    def without_fields(self, is_unwanted: Callable[[bytes, bytes], bool]) -> Content:
+        """A copy without the fields that `is_unwanted(raw_name, raw_line)` picks."""
+        raw, end = self._editable()
+        lines = list(logical_lines(raw))
+        kept = [line for name, line in lines if name is None or not is_unwanted(name, line)]
+        if len(kept) == len(lines):
+            return self
+        return self._rewritten(raw, b"".join(kept) + end)
+
+    def _editable(self) -> tuple[bytes, bytes]:
+        """The header, and what must end it when it is written anew."""
+        raw = self.raw_header()
+        if _header_end(raw) is None and len(raw) < self.size:
+            # The header is longer than what is read of it: the rest stays as it is.
+            return raw[: raw.rfind(b"\n") + 1], b""
+        return raw, b"\r\n"
+
+    def _rewritten(self, raw_old: bytes, raw_new: bytes) -> Content:
+        consumed = len(raw_old) - len(self.head)
         if consumed < 0:
             raise Invalid("The message has no header of its own")
-        return Content(b"".join(lines) + end, self.body, self.skip + consumed)
+        return Content(raw_new, self.body, self.skip + consumed)
 
 
 class ContentWriter:

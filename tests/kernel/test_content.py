@@ -103,3 +103,12 @@ def test_a_header_beyond_the_limit_is_not_cut(make: object) -> None:
 def test_a_header_is_found_beyond_its_usual_length() -> None:
     raw = b"X: y\r\n" * 10_000 + b"\r\n"
     assert Content.of(raw + b"body").raw_header() == raw
+
+
+@pytest.mark.parametrize("make", [Content.of, spooled])
+def test_unwanted_fields_go_and_nothing_else_changes(make: object) -> None:
+    assert callable(make)
+    content = make(RAW)
+    gone = content.without_fields(lambda name, _: name == b"Received")
+    assert gone.read() == content.read().removeprefix(b"Received: a\r\n")
+    assert content.without_fields(lambda _, __: False) is content

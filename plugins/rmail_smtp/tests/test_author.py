@@ -46,3 +46,23 @@ async def test_users_are_not_marked(rmail_server: RunningServer, log_in: Greeter
             S: 250 *
         """)
     assert MARK not in (await rmail_server.messages("alice"))[0]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"Authentication-Results: mail.example.com; auth=pass\r\n",
+        b"AUTHENTICATION-RESULTS:\r\n\tMail.Example.COM\r\n\t1; dkim=pass\r\n",
+        b"authentication-results: (really) mail.example.com; spf=pass\r\n",
+        b'Authentication-Results: "mail.example.com"; spf=pass\r\n',
+    ],
+)
+async def test_results_that_pretend_to_be_ours_are_removed(
+    rmail_server: RunningServer, forged: bytes
+) -> None:
+    others = b"Authentication-Results: mx.remote.test; spf=pass\r\nSubject: x\r\n"
+    assert (await rmail_server.deliver(forged + others + b"\r\nbody\r\n")).is_accepted
+    (raw,) = await rmail_server.messages("alice")
+    assert raw.endswith(b"\r\n" + others + b"\r\nbody\r\n")
+    assert b"mail.example.com;" not in raw.lower()
+    assert b"=pass" not in raw.replace(others, b"").lower()

@@ -1,32 +1,53 @@
-"""Marks strangers' messages whose From: names a local author: annotated, never refused, since
-lists and forwarders do that honestly.
+"""What strangers say about authors: a From: that names a local author is marked, never refused,
+since lists and forwarders do that honestly; results that pretend to be ours are removed.
 
-RFC 8601 2.7.4 (auth=none), RFC 5322 3.6.2.
+RFC 8601 2.7.4 (auth=none) and 5 (forged results), RFC 5322 3.6.2.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
+from rmail_kernel.content import Content
 from rmail_kernel.errors import Invalid
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.mime import Group, addresses, fields
 from rmail_kernel.model import Submission, normalise_domain
 
 MAX_AUTHORS = 20  # more are not looked at
+# RFC 8601 2.2: the authserv-id is the first token of the field, comments aside.
+_AUTHSERV_ID = re.compile(rb"[^:]*:(?:\s+|\([^()]*\))*([^\s;()]+)")
 
 
 async def annotated(kernel: Kernel, submission: Submission) -> Submission | None:
-    """The message with an Authentication-Results field, or None where there is nothing to say."""
+    """The message with an Authentication-Results field of ours and without forged ones, or None
+    where nothing changes.
+    """
     session = submission.envelope.session
     if session.protocol != "smtp" or session.principal is not None:
         return None
-    for domain in islice(_domains(submission.content.raw_header()), MAX_AUTHORS):
+    hostname = kernel.settings.hostname
+    honest = replace(submission, content=_without_forged(submission.content, hostname))
+    for domain in islice(_domains(honest.content.raw_header()), MAX_AUTHORS):
         if await kernel.directory.has_domain(domain):
-            result = f"{kernel.settings.hostname}; auth=none header.from={domain}"
-            return submission.with_added_header("Authentication-Results", result)
-    return None
+            result = f"{hostname}; auth=none header.from={domain}"
+            return honest.with_added_header("Authentication-Results", result)
+    return honest
+
+
+def _without_forged(content: Content, hostname: str) -> Content:
+    ours = hostname.lower().encode()
+
+    def is_forged(raw_name: bytes, raw_line: bytes) -> bool:
+        if raw_name.lower() != b"authentication-results":
+            return False
+        found = _AUTHSERV_ID.match(raw_line)
+        return found is not None and found[1].strip(b'"').lower() == ours
+
+    return content.without_fields(is_forged)
 
 
 def _domains(raw_header: bytes) -> Iterator[str]:
