@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.installation import PASSWORD, USER
+
 _ERRORS = (OSError, smtplib.SMTPException, imaplib.IMAP4.error, urllib.error.URLError, ValueError)
-USER = "alice@example.com"
-PASSWORD = "secret"
 
 
 @dataclass

@@ -1,0 +1,88 @@
+"""A real installation: a store, a config file and the server's own processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rmail_kernel.auth import create_user
+
+USER = "alice@example.com"
+PASSWORD = "secret"
+READY_S = 30.0
+
+
+class Installation:
+    """A store with the account USER, and two workers on it once started."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = root / "config.json"
+        self.process: subprocess.Popen[bytes] | None = None
+        data = {
+            "mail_root": "store",
+            "hostname": "mail.example.com",
+            "domains": ["example.com"],
+            "plugins": ["smtp", "imap", "api"],
+            "workers": 2,
+            "auth": {"bcrypt_cost": 4},
+            "exchange_api": {"token_secret": "k" * 64},
+            "process": {"drain_s": 5},
+            "http": {"host": "127.0.0.1", "port": 0, "tls_port": None},
+            "smtp": {"host": "127.0.0.1", "port": 0, "submission_port": None, "smtps_port": None},
+            "imap": {"host": "127.0.0.1", "port": 0, "imaps_port": None},
+            "log": {"level": "error"},
+        }
+        self.config.write_text(json.dumps(data))
+        user, _, domain = USER.partition("@")
+        store = root / "store"
+        asyncio.run(create_user(store, user, domain, PASSWORD, quota_mb=10_000, bcrypt_cost=4))
+
+    def rmail(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command on this installation."""
+        command = [
+            sys.executable,
+            "-m",
+            "rmail_kernel.cli",
+            *arguments,
+            "--config",
+            str(self.config),
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    def start(self) -> None:
+        """Starts the server and waits until it says that it accepts."""
+        ports = self.root / "store/run/ports.json"
+        ports.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "rmail_kernel.cli", "run", "--config", str(self.config)]
+        with (self.root / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log)
+        deadline = time.monotonic() + READY_S
+        while not ports.exists():
+            assert self.process.poll() is None, (self.root / "log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "not ready in time"
+            time.sleep(0.02)  # a file of another process: there is no event to wait for
+
+    def ports(self) -> dict[str, int]:
+        """Real ports by listener name."""
+        found: dict[str, int] = json.loads((self.root / "store/run/ports.json").read_text())
+        return found
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        assert self.process is not None
+        pid = self.process.pid
+        try:
+            return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def stop(self) -> None:
+        """SIGTERM, and the end of it."""
+        assert self.process is not None
+        self.process.terminate()
+        assert self.process.wait(60) == 0
