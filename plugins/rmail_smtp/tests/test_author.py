@@ -66,3 +66,16 @@ async def test_results_that_pretend_to_be_ours_are_removed(
     assert raw.endswith(b"\r\n" + others + b"\r\nbody\r\n")
     assert b"mail.example.com;" not in raw.lower()
     assert b"=pass" not in raw.replace(others, b"").lower()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Authentication-Results:" + b" " * 500 + b";\r\n",
+        b"Authentication-Results:" + b"(a) " * 500 + b";\r\n",
+        b"Authentication-Results:" + b"(" * 5000 + b"\r\n",
+    ],
+)
+async def test_no_header_takes_exponential_time(rmail_server: RunningServer, header: bytes) -> None:
+    assert (await rmail_server.deliver(header + b"From: x@remote.test\r\n\r\nbody\r\n")).is_accepted

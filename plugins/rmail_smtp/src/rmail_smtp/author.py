@@ -18,8 +18,9 @@ from rmail_kernel.mime import Group, addresses, fields
 from rmail_kernel.model import Submission, normalise_domain
 
 MAX_AUTHORS = 20  # more are not looked at
-# RFC 8601 2.2: the authserv-id is the first token of the field, comments aside.
-_AUTHSERV_ID = re.compile(rb"[^:]*:(?:\s+|\([^()]*\))*([^\s;()]+)")
+# RFC 8601 2.2: the authserv-id is the first token of the field, comments aside. Possessive, so that
+# no input makes it backtrack.
+_AUTHSERV_ID = re.compile(rb"[^:]*+:(?:\s++|\([^()]*+\))*+([^\s;()]++)")
 
 
 async def annotated(kernel: Kernel, submission: Submission) -> Submission | None:
@@ -31,7 +32,8 @@ async def annotated(kernel: Kernel, submission: Submission) -> Submission | None
         return None
     hostname = kernel.settings.hostname
     honest = replace(submission, content=_without_forged(submission.content, hostname))
-    for domain in islice(_domains(honest.content.raw_header()), MAX_AUTHORS):
+    # In a thread: a From field may be as long as a header, and addresses take time.
+    for domain in await kernel.run(_author_domains, honest.content.raw_header()):
         if await kernel.directory.has_domain(domain):
             result = f"{hostname}; auth=none header.from={domain}"
             return honest.with_added_header("Authentication-Results", result)
@@ -48,6 +50,10 @@ def _without_forged(content: Content, hostname: str) -> Content:
         return found is not None and found[1].strip(b'"').lower() == ours
 
     return content.without_fields(is_forged)
+
+
+def _author_domains(raw_header: bytes) -> list[str]:
+    return list(islice(_domains(raw_header), MAX_AUTHORS))
 
 
 def _domains(raw_header: bytes) -> Iterator[str]:
