@@ -55,3 +55,19 @@ async def test_a_disk_that_is_full_amid_a_message_makes_no_commands_of_its_rest(
         C: b LIST "" evil
         S: b OK *
     """)
+
+
+async def test_fields_of_a_very_large_header_are_found(client: Transcript) -> None:
+    raw = b"".join(b"X%d: b\r\n" % n for n in range(20_000)) + b"X-Last: c\r\n\r\nhi\r\n"
+    await client.send(b"a APPEND INBOX {%d+}\r\n" % len(raw) + raw + b"\r\n")
+    await client.run("S: a OK *")
+    await client.send(b"b SELECT INBOX\r\n")
+    await client.until("b OK *")
+    await client.run("""
+        C: c FETCH 1 (BODY.PEEK[HEADER.FIELDS (X-Last)])
+        S: * 1 FETCH (BODY[HEADER.FIELDS (X-Last)] {13}
+        S: X-Last: c
+        S:
+        S: )
+        S: c OK *
+    """)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from rmail_imap.parse.fetch import BodyItem
@@ -18,6 +18,7 @@ from rmail_kernel.mime import CACHED_FIELDS, Part, decode_structure, field_block
 from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 
 PIECE_BYTES: Final = 1 << 18
+_INLINE_BYTES: Final = 1 << 16
 _FROM_FILE: Final = Field.CONTENT | Field.STRUCTURE
 
 
@@ -105,7 +106,12 @@ class Body:
             return _clip(*place, item)
         raw_header = await self._read(*place)
         is_not = section.kind == "HEADER.FIELDS.NOT"
-        return _cut(field_block(raw_header, section.fields, exclude=is_not), item)
+        block = partial(field_block, raw_header, section.fields, exclude=is_not)
+        if (
+            len(raw_header) > _INLINE_BYTES
+        ):  # others want to run beside a header of very many fields
+            return _cut(await self._session.kernel.run(block), item)
+        return _cut(block(), item)
 
     async def read(self, found: Found) -> bytes:
         """All bytes of a find, which must be small."""
