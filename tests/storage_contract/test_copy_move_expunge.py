@@ -121,3 +121,15 @@ async def test_expunge_of_very_many_leaves_nothing(store: Opened) -> None:
     view = await store.mail.view(ALICE, "INBOX")
     assert (view.total, view.modseq, view.uidnext) == (0, modseq, 301)
     assert await fetched(store, [1, 300], Field.CONTENT) == []
+
+
+async def test_a_uid_given_twice_means_that_one_message(store: Opened) -> None:
+    await store.put(*(item() for _ in range(3)))
+    twice = [Uid(1), Uid(3), Uid(1)]
+    added = await store.mail.store_flags(ALICE, INBOX, twice, "add", frozenset({"\\Flagged"}))
+    assert [change.uid for change in added.changed] == [1, 3]
+    copied = await store.mail.copy(ALICE, INBOX, twice, "Archive")
+    assert (list(copied.source), list(copied.target)) == ([1, 3], [1, 2])
+    gone, _ = await store.mail.expunge(ALICE, INBOX, twice, only_deleted=False)
+    assert gone == [1, 3]
+    assert (await store.mail.status(ALICE, INBOX)).total == 1

@@ -138,8 +138,9 @@ def messages(
         return list(rows(db, f"{sql} ORDER BY uid", mailbox))
     if not uids:
         return []
-    low, high = min(uids), max(uids)
-    if high - low + 1 == len(uids):
+    wanted = set(uids)  # a UID given twice must not make a gap look like a range
+    low, high = min(wanted), max(wanted)
+    if high - low + 1 == len(wanted):
         return list(rows(db, f"{sql} AND uid BETWEEN ? AND ? ORDER BY uid", mailbox, low, high))
     sql += " AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid"
-    return list(rows(db, sql, mailbox, json.dumps(list(uids))))
+    return list(rows(db, sql, mailbox, json.dumps(list(wanted))))
