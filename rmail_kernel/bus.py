@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Awaitable
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ class Bus:
     def __init__(self, specs: ModuleType) -> None:
         self._specs = specs
         self.plugins = pluggy.PluginManager(PROJECT)
+        self._running: set[asyncio.Future[Any]] = set()
         self.plugins.add_hookspecs(specs)
 
     def register(self, plugin: object, name: str) -> None:
@@ -148,32 +150,53 @@ class Bus:
 
     async def _call(self, hook: str, impl: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
         spec = getattr(self._specs, hook)
-        deadline_s: float = spec.rmail_deadline_s
         allowed: tuple[type, ...] | None = spec.rmail_answers
-        deadline = asyncio.timeout(deadline_s)
         try:
             with HOOK_SECONDS.labels(hook, impl.plugin_name).time():
                 answer = impl.function(*[arguments[name] for name in impl.argnames])
                 if inspect.isawaitable(answer):
-                    async with deadline:
-                        answer = await answer
+                    answer = await self._awaited(answer, spec.rmail_deadline_s)
             if allowed is not None and answer is not None and not isinstance(answer, allowed):
                 raise TypeError(f"{hook} returned {type(answer).__name__}")
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
-            # A stranger's code: named in the log, one known error for us. A library that exits or
-            # a task of the plugin that was cancelled must not take the worker or session along.
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-                raise
+        except (Exception, SystemExit) as error:
+            # A stranger's code: named in the log, one known error for us. A library that exits
+            # must not take the worker along.
             plugin = impl.plugin_name
             HOOK_ERRORS.labels(hook, plugin).inc()
-            late = f"passed its deadline of {deadline_s} s" if deadline.expired() else None
-            _log.exception("hook failed", hook=hook, plugin=plugin, reason=late or repr(error))
+            _log.exception("hook failed", hook=hook, plugin=plugin, reason=repr(error))
             safe = "Temporary failure, try again later"
             raise Temporary(safe, hook=hook, plugin=plugin) from error
         return answer
 
+    async def _awaited(self, answer: Awaitable[Any], deadline_s: float) -> Any:
+        """The answer of a coroutine. One that does not end at its deadline, or with its caller, is
+        cancelled and left to itself: it may swallow that, and nobody waits for it then.
+        """
+        task = asyncio.ensure_future(_contained(answer))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await asyncio.wait({task}, timeout=deadline_s)
+        finally:
+            is_late = not task.done()
+            task.cancel()
+        if is_late:
+            raise DeadlinePassed(f"passed its deadline of {deadline_s} s")
+        return task.result()
 
-def _is_being_cancelled() -> bool:
-    """Whether the cancellation is meant for the running task, not one that a callee made up."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # told by `_call`, unless nobody waits any more
+
+
+class DeadlinePassed(Exception):
+    """An implementation took too long."""
+
+
+async def _contained(answer: Awaitable[Any]) -> Any:
+    """Keeps a task from ending the event loop, and a made-up cancellation from looking real."""
+    try:
+        return await answer
+    except (SystemExit, asyncio.CancelledError) as error:
+        raise RuntimeError(f"ended with {type(error).__name__}") from error

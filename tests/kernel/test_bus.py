@@ -128,7 +128,7 @@ async def test_an_implementation_past_its_deadline_is_cancelled(
     bus = bus_with(p__on_deliver=stalled)
     monkeypatch.setitem(hookspecs.on_deliver.__dict__, "rmail_deadline_s", 0.01)
     assert isinstance(await bus.chain("on_deliver", "delivery", DELIVERY), Defer)
-    assert cancelled.is_set()
+    await cancelled.wait()
 
 
 async def test_notify_reaches_everyone_past_errors() -> None:
@@ -260,3 +260,24 @@ async def test_a_cancelled_caller_stays_cancelled() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_hook_that_swallows_its_cancellation_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released, ended = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(delivery: Delivery) -> None:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+        ended.set()
+
+    bus = bus_with(p__on_deliver=stubborn)
+    monkeypatch.setitem(hookspecs.on_deliver.__dict__, "rmail_deadline_s", 0.01)
+    assert isinstance(await bus.chain("on_deliver", "delivery", DELIVERY), Defer)
+    assert not ended.is_set()
+    released.set()
+    await ended.wait()
