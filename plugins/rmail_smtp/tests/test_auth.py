@@ -70,7 +70,7 @@ async def test_port_25_takes_no_logins(rmail_server: RunningServer, say_hello: G
         f"C: AUTH LOGIN {_b64('alice' + chr(0))}\nS: 501 5.5.2 *",
         f"C: HELO old.test\nS: 250*\nC: AUTH PLAIN {GOOD}\nS: 503 5.5.1 *",
         "C: AUTH CRAM-MD5\nS: 504 5.5.4 *",
-        "C: AUTH\nS: 504 5.5.4 *",
+        "C: AUTH\nS: 501 5.5.4 *",
         f"C: AUTH PLAIN {GOOD}\nS: 235 *\nC: AUTH PLAIN {GOOD}\nS: 503 5.5.1 *",
     ],
 )

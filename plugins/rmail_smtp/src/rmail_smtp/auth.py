@@ -22,6 +22,7 @@ _DONE = Reply(235, "2.7.0", "Authentication succeeded")
 _FAILED = Reply(535, "5.7.8", "Authentication credentials invalid")
 _NEEDS_TLS = Reply(538, "5.7.11", "Encryption required, use STARTTLS")  # RFC 4954 6, RFC 5248
 _NOT_HERE = Reply(502, "5.5.1", "No logins here, use the submission port")
+_NO_MECHANISM = Reply(501, "5.5.4", "AUTH mechanism [initial-response]")
 _UNKNOWN_MECHANISM = Reply(504, "5.5.4", "Mechanism not supported")
 _BAD_BASE64 = Reply(501, "5.5.2", "Not base64")  # RFC 4954 4
 _BAD_CREDENTIALS = Reply(501, "5.5.2", "Not a login and a password")
@@ -49,7 +50,9 @@ async def auth(session: Session, raw_argument: bytes) -> Reply:
     if session.info.principal is not None or session.transaction is not None:
         return replies.BAD_SEQUENCE
     words = raw_argument.split()
-    mechanism = MECHANISMS.get(words[0].upper()) if words else None
+    if not words:
+        return _NO_MECHANISM
+    mechanism = MECHANISMS.get(words[0].upper())
     if mechanism is None:
         return _UNKNOWN_MECHANISM
     if len(words) > 2:
