@@ -140,6 +140,7 @@ class Spool:
                 file.write(encode_progress(attempts, done))
                 _sync(file)
             fresh.rename(self._path(held.entry.id, _PROGRESS))
+            _sync_directory(self.directory)
         except OSError as error:
             raise Temporary("Progress cannot be kept now", reason=str(error)) from error
         held.attempts, held.done = attempts, dict(done)

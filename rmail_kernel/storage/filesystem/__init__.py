@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from rmail_kernel.errors import ConfigError, Corrupt
 from rmail_kernel.storage.drivers import Storage
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
-from rmail_kernel.storage.filesystem.disk import Owner, make_directory, read_json, write_json
+from rmail_kernel.storage.filesystem.disk import (
+    Owner,
+    make_directory,
+    make_root,
+    read_json,
+    write_json,
+)
 from rmail_kernel.storage.filesystem.state import SqliteState
 from rmail_kernel.storage.filesystem.store import FilesystemMailStore
 
@@ -50,7 +56,7 @@ def prepare_root(root: Path) -> None:
         ConfigError: see open_storage.
     """
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_root(root)
         owner = Owner.of(root)
         found = read_json(root / "store.json")
         if found is None:

@@ -121,10 +121,13 @@ class Batches:
             self._db = None
         if now is None:
             self._rebuild()
+        self._identity = None  # it is taken for open when it is in order
         self._db = schema.connect(self._paths.database)
-        self._identity = Identity.of(path)
         if rebuild.is_stale(self._db, self._paths):
             raise apsw.CorruptError("older than the files")
+        if recovery.is_needed(self._db, self._paths):
+            self._recover(self._db)
+        self._identity = Identity.of(path)
         return self._db
 
     def _rebuild(self) -> None:

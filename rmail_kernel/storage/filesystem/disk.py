@@ -48,6 +48,16 @@ def make_directory(path: Path, owner: Owner) -> None:
     owner.take(path)
 
 
+def make_root(path: Path) -> None:
+    """Makes a folder with those above it; it may exist. What is made survives a power loss: without
+    its name in the folder above everything below would be lost.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
+    for made in missing:
+        sync_directory(made.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Makes the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -88,11 +98,15 @@ def _write_all(fd: int, piece: bytes) -> int:
     return len(piece)
 
 
-def write_json(path: Path, value: Mapping[str, object], owner: Owner, *, durable: bool) -> None:
-    """Replaces a JSON file atomically; `durable` also syncs file and directory."""
+def write_json(
+    path: Path, value: Mapping[str, object], owner: Owner, *, durable: bool, whole: bool = False
+) -> None:
+    """Replaces a JSON file atomically; `durable` also syncs file and directory, `whole` the file: a
+    power loss may then bring the old one back, but leaves no torn one.
+    """
     raw = json.dumps(value, ensure_ascii=False).encode() + b"\n"
     aside = path.with_name(f".{path.name}.{os.getpid()}.{next(_serial)}")
-    if durable:
+    if durable or whole:
         write_file(aside, (raw,), owner, mtime=None)
     else:
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)

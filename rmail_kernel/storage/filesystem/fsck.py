@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from rmail_kernel.errors import Corrupt
 from rmail_kernel.storage.filesystem import outside, schema, settling, tables
-from rmail_kernel.storage.filesystem.disk import read_json
+from rmail_kernel.storage.filesystem.agreement import counter_faults, status_faults
 from rmail_kernel.storage.filesystem.expunging import COLUMNS
 from rmail_kernel.storage.filesystem.layout import SHARD_SIZE
 from rmail_kernel.storage.filesystem.outside import known_bits, mtimes
 from rmail_kernel.storage.filesystem.rebuild import FoundFile, message_files
 from rmail_kernel.storage.filesystem.store import FilesystemMailStore
-from rmail_kernel.storage.filesystem.tables import MailboxRow, StatusFile, number
+from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import RESERVE_MODSEQS, RESERVE_UIDS, Transaction
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import Flag
@@ -148,7 +147,7 @@ def _check_mailbox(mailbox: int, repair: bool, tx: Transaction) -> list[Finding]
     row = tx.find(mailbox)
     if row is None:
         return []
-    texts = [f"status.json {text}" for text in _status_faults(tx, row)]
+    texts = [f"status.json {text}" for text in status_faults(tx.paths, row)]
     counted = _count(tx, row)
     said = (row.total, row.unseen, row.deleted, row.size_bytes, row.recent)
     if counted != said:
@@ -178,26 +177,6 @@ def _count(tx: Transaction, row: MailboxRow) -> tuple[int, ...]:
     return tuple(map(int, found or ()))
 
 
-def _status_faults(tx: Transaction, row: MailboxRow) -> list[str]:
-    try:
-        raw = read_json(tx.paths.mailbox(row.name) / "status.json")
-    except Corrupt:
-        return ["cannot be read"]
-    if raw is None:
-        return ["is missing"]
-    status = StatusFile.of(raw)
-    faults = []
-    if (status.uidvalidity, status.id) != (row.uidvalidity, row.id):
-        faults.append("belongs to another mailbox")
-    if status.uid_reserved < row.uidnext and row.uidnext > 1:
-        faults.append("does not cover the UIDs given out")
-    if (status.keywords, status.special_use) != (row.keywords, row.special_use):
-        faults.append("has other keywords or another special use")
-    if status.is_subscribed != bool(row.subscribed):
-        faults.append("has another subscription")
-    return faults
-
-
 def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
     texts = []
     for text in schema.rows(tx.db, "PRAGMA integrity_check(10)"):
@@ -219,28 +198,10 @@ def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
 
 
 def _check_counters(repair: bool, tx: Transaction) -> list[Finding]:
-    texts = _counter_faults(tx)
+    texts = counter_faults(tx.paths, tx.account)
     if repair and texts:
         account = tx.account
         if account.modseq_reserved <= account.modseq:
             account.modseq_reserved = account.modseq + RESERVE_MODSEQS
         tx.write_counters(durable=True)
     return [Finding("error", "", f"mail.json {text}", repair) for text in texts]
-
-
-def _counter_faults(tx: Transaction) -> list[str]:
-    try:
-        raw = read_json(tx.paths.counters)
-    except Corrupt:
-        return ["cannot be read"]
-    if raw is None:
-        return ["is missing"]
-    account = tx.account
-    faults = []
-    if (number(raw, "modseq_reserved") or 0) < account.modseq:
-        faults.append("does not cover the MODSEQs given out")
-    if (number(raw, "next_id") or 0) < account.next_id:
-        faults.append("does not cover the mailbox ids given out")
-    if (number(raw, "uid_validity") or 0) < account.uidvalidity:
-        faults.append("does not cover the UIDVALIDITYs given out")
-    return faults

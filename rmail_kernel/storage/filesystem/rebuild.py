@@ -97,6 +97,7 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
             row.recent_from, row.floor = row.uidnext, floor
             tables.write_status(paths.mailbox(row.name), row, owner, durable=True)
             tables.save_mailbox(db, row)
+        sync_directory(paths.mailboxes)
         _note_shard(db, 0, 0, paths.mailboxes)
         write_json(paths.counters, account.as_json(), owner, durable=True)
         tables.save_account(db, account)
@@ -135,6 +136,7 @@ def _make_defaults(paths: AccountPaths, owner: Owner) -> None:
     make_directory(aside, owner)
     for name in DEFAULTS:
         make_directory(aside / name, owner)
+    sync_directory(aside)  # or a power loss leaves some
     failpoints.reach("defaults.before")
     aside.rename(paths.mailboxes)
 

@@ -20,10 +20,10 @@ import structlog
 
 from rmail_kernel.errors import ConfigError, Temporary
 from rmail_kernel.storage.filesystem.disk import (
-    DIRECTORY_MODE,
     FILE_MODE,
     Owner,
     make_directory,
+    make_root,
     sync_directory,
 )
 from rmail_kernel.storage.filesystem.failpoints import reach
@@ -54,7 +54,7 @@ class RecordFiles:
             ConfigError: the store cannot be used by this user.
         """
         try:
-            self.root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            make_root(self.root)
             self._owner = Owner.of(self.root)
             for folder in (self.domains, self._staging):
                 self.make_folder(folder)

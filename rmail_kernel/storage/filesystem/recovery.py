@@ -1,4 +1,5 @@
-"""What the holder of the lock does for one that died: unfinished files go, commits are followed.
+"""What the holder of the lock does for one that died: unfinished files go, commits are followed,
+JSON files say again what the rows say.
 
 Never removes a message whose row was committed, or a file that the dead holder did not announce.
 """
@@ -8,9 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from rmail_kernel.storage.filesystem import followup, schema, tables
+import apsw
+
+from rmail_kernel.storage.filesystem import agreement, followup, schema, tables
 from rmail_kernel.storage.filesystem.disk import temporary_name
 from rmail_kernel.storage.filesystem.layout import (
+    AccountPaths,
     mailbox_name,
     parse_file,
     shard_name,
@@ -21,13 +25,35 @@ from rmail_kernel.storage.filesystem.rebuild import message_files, shards
 from rmail_kernel.storage.filesystem.transaction import Transaction
 
 
+def is_needed(db: apsw.Connection, paths: AccountPaths) -> bool:
+    """Whether something is left over though no intent says so: the intent is not synced, so a power
+    loss takes it away, while what the commit says is to be done is still to be done.
+    """
+    return schema.first(
+        db, "SELECT 1 FROM pending_directory"
+    ) is not None or not agreement.is_agreed(db, paths)
+
+
 def recover(tx: Transaction, intents: Sequence[Intent]) -> None:
-    """Removes announced files that have no row, then completes pending directories."""
+    """Removes announced files that have no row, completes pending directories and rewrites JSON
+    files that differ from the rows.
+    """
     for intent in intents:
         _remove_unknown(tx, intent)
+    # First of all: a directory with a new name to come was not made in vain.
+    followup.directories(tx)
     for directory in {intent.directory for intent in intents if intent.is_directory}:
         _remove_unborn(tx, directory)
-    followup.directories(tx)
+    _agree(tx)
+
+
+def _agree(tx: Transaction) -> None:
+    for found in tables.mailbox_rows(tx.db):
+        is_there = tx.paths.mailbox(found.name).is_dir()  # else it was removed from outside
+        if is_there and agreement.status_faults(tx.paths, found):
+            tx.write_status(tx.mailbox(found.id))
+    if agreement.counter_faults(tx.paths, tx.account):
+        tx.write_counters(durable=True)
 
 
 def _remove_unknown(tx: Transaction, intent: Intent) -> None:

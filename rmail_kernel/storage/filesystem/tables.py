@@ -182,7 +182,8 @@ def _mailbox(found: schema.Row) -> MailboxRow:
 def write_status(directory: Path, row: MailboxRow, owner: Owner, *, durable: bool) -> None:
     """Writes status.json; keys that are not ours (annotations) stay."""
     path = directory / "status.json"
-    write_json(path, _foreign(path) | row.as_json(), owner, durable=durable)
+    # Always whole: the keys that are not ours are nowhere else.
+    write_json(path, _foreign(path) | row.as_json(), owner, durable=durable, whole=True)
     row.written_uidnext = row.uidnext
 
 
