@@ -18,7 +18,7 @@ from rmail_kernel.storage.filesystem.fsck import check as fsck
 from rmail_kernel.storage.filesystem.rebuild import DEFAULTS
 from rmail_kernel.storage.mail import AppendItem
 from tests.power_loss.disk import ALL_SPARED, NOTHING_SPARED, Disk, Loss, Names, Tree
-from tests.power_loss.recording import Event, Mark, Sync
+from tests.power_loss.recording import Event, Mark, Sync, record
 from tests.power_loss.workload import (
     ALICE,
     BURST,
@@ -342,3 +342,32 @@ async def violations(
             if len(found) >= stop_after:
                 break
     return found, len(known)
+
+
+async def violations_again(
+    events: Sequence[Event], count: int, seed: int
+) -> tuple[list[Violation], int]:
+    """After each of `count` power losses the store is opened, and the power fails again meanwhile;
+    the second losses in which something was broken, and how many disks there were.
+    """
+    disk = Disk(events)
+    chance = random.Random(seed)
+    found: list[Violation] = []
+    disks = 0
+    drawn = [case for case in cases(events, 20 * count, seed) if case[1] != ALL_SPARED]
+    for end, loss in chance.sample(drawn, count):
+        with scratch() as folder:
+            (folder / "disk").mkdir()
+            disk.after(end, loss).write(folder / "disk")
+            again = record(folder, "tests.power_loss.reopening").events
+        answered = Answered.before(events, end)
+        begun = next(at for at, e in enumerate(again) if isinstance(e, Mark))
+        second = Disk(again)
+        syncs = [at for at in range(begun, len(again)) if isinstance(again[at], Sync)]
+        for at in sorted(chance.sample(syncs, min(len(syncs), 6))):
+            chosen = Loss(chance.choice([Names.NONE, Names.EACH, Names.JOURNAL]), at, 0.5)
+            said = await violation(second.after(at, chosen), answered, at)
+            disks += 1
+            if said is not None:
+                found.append(Violation(end, loss, answered.done, f"{at} {chosen}: {said}"))
+    return found, disks

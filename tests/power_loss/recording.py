@@ -93,10 +93,14 @@ def _library() -> Path:
 
 
 def record(folder: Path, module: str, *arguments: str) -> Recording:
-    """Runs `python -m module {folder}/disk {folder}/marks *arguments` to its end."""
+    """Runs `python -m module {folder}/disk {folder}/marks *arguments` to its end. The disk may be
+    there, with something on it: the recording begins with making that.
+    """
     disk, marks, log = folder / "disk", folder / "marks", folder / "log"
-    disk.mkdir()
+    disk.mkdir(exist_ok=True)
     marks.touch()
+    reader = _Reader(disk.stat().st_ino, marks.stat().st_ino)
+    reader.find(disk, ROOT_OBJECT)
     subprocess.run(
         [sys.executable, "-m", module, str(disk), str(marks), *arguments],
         cwd=_ROOT,
@@ -105,7 +109,6 @@ def record(folder: Path, module: str, *arguments: str) -> Recording:
         check=True,
         timeout=300,
     )
-    reader = _Reader(disk.stat().st_ino, marks.stat().st_ino)
     for raw in _records(log.read_bytes()):
         reader.take(*raw)
     return Recording(reader.events, frozenset(reader.mapped))
@@ -134,6 +137,28 @@ class _Reader:
         self._objects = {disk: ROOT_OBJECT}
         self._names: dict[Name, int] = {}
         self._count = ROOT_OBJECT
+
+    def find(self, path: Path, folder: int) -> None:
+        """Takes in what is below a folder, as if it had just been made and synced."""
+        for one in sorted(path.iterdir()):
+            found = one.stat()
+            is_new = found.st_ino not in self._objects
+            if is_new:
+                self._count += 1
+                self._objects[found.st_ino] = self._count
+            item = self._objects[found.st_ino]
+            self._names[folder, one.name] = item
+            mtimes: tuple[tuple[int, int], ...] = ((folder, path.stat().st_mtime_ns),)
+            if one.is_dir():
+                mtimes = (*mtimes, (item, found.st_mtime_ns))
+            self.events.append(Entry(item, None, (folder, one.name), mtimes, one.is_dir()))
+            if one.is_dir():
+                self.find(one, item)
+            elif is_new:
+                self.events.append(Write(item, 0, one.read_bytes()))
+                self.events.append(Stamp(item, found.st_mtime_ns))
+                self.events.append(Sync(item))
+        self.events.append(Sync(folder))
 
     def take(
         self,

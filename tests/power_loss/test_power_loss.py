@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.power_loss.checking import cases, scratch, violations
+from tests.power_loss.checking import cases, scratch, violations, violations_again
 from tests.power_loss.disk import ALL_SPARED, NOTHING_SPARED, Disk
 from tests.power_loss.recording import Entry, Event, Mark, Recording, Sync, is_possible, record
 from tests.power_loss.workload import STEPS
 
-STATES = int(os.environ.get("RMAIL_POWER_STATES", "300"))
+STATES = int(os.environ.get("RMAIL_POWER_STATES", "200"))
 SEED = int(os.environ.get("RMAIL_POWER_SEED", "1"))
 WORKLOAD = "tests.power_loss.workload"
 pytestmark = [
@@ -60,6 +60,15 @@ async def test_what_was_answered_survives_a_power_loss_at_any_moment(recording: 
     print(f"{disks} different disks of {STATES} power losses, seed {SEED}")
     assert found == []
     assert disks > STATES // 2
+
+
+@pytest.mark.timeout(60 + STATES)
+async def test_it_survives_another_power_loss_while_the_store_recovers(
+    recording: Recording,
+) -> None:
+    found, disks = await violations_again(recording.events, STATES // 60, SEED)
+    assert found == []
+    assert disks > STATES // 60
 
 
 async def test_a_store_that_never_syncs_a_folder_is_found_out() -> None:
