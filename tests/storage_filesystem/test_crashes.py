@@ -23,7 +23,7 @@ COUNTS = {
     "rebuild.before": 1,
     "create.made": 4,
     "append.written": 7,
-    "append.renamed": 7,
+    "append.landed": 7,
     "copy.linked": 4,
     "commit.before": 16,
     "commit.after": 16,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from rmail_kernel.storage.filesystem import followup, schema, tables
+from rmail_kernel.storage.filesystem import followup, schema, tables, unsettled
 from rmail_kernel.storage.filesystem.disk import temporary_name
 from rmail_kernel.storage.filesystem.layout import (
     mailbox_name,
@@ -22,12 +22,15 @@ from rmail_kernel.storage.filesystem.transaction import Transaction
 
 
 def recover(tx: Transaction, intents: Sequence[Intent]) -> None:
-    """Removes announced files that have no row, then completes pending directories."""
+    """Removes announced files that have no row, then completes pending directories and what is
+    unsettled.
+    """
     for intent in intents:
         _remove_unknown(tx, intent)
     for directory in {intent.directory for intent in intents if intent.is_directory}:
         _remove_unborn(tx, directory)
     followup.directories(tx)
+    unsettled.restore(tx)
 
 
 def _remove_unknown(tx: Transaction, intent: Intent) -> None:

@@ -7,14 +7,14 @@ what it did to files before the commit is undone when it fails, the rest follows
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
 
 from rmail_kernel.errors import Invalid, NotFound, QuotaExceeded, Temporary
-from rmail_kernel.storage.filesystem import schema, tables
+from rmail_kernel.storage.filesystem import failpoints, schema, tables
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, sync_directory, write_json
 from rmail_kernel.storage.filesystem.layout import (
     MAX_UID,
@@ -50,12 +50,21 @@ class _Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that gets its name after the commit."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """How things were before an operation."""
 
     made: int
     unlinks: int
     renames: int
+    arrivals: dict[tuple[int, int], Arrival]
     has_directories: bool
     changes: dict[int, int]
     mailboxes: dict[int, MailboxRow]
@@ -69,10 +78,18 @@ class Transaction:
         now: the time of the batch in seconds since the epoch.
         changes: MODSEQ by id of each mailbox that changed.
         unlinks, renames: files (mailbox, uid, flags) that follow the commit.
+        arrivals: files of new messages that follow the commit, by mailbox and UID.
+        notes: mtimes of shards (mailbox, number) that the last transaction left.
     """
 
     def __init__(
-        self, paths: AccountPaths, owner: Owner, db: apsw.Connection, lock: AccountLock, now: int
+        self,
+        paths: AccountPaths,
+        owner: Owner,
+        db: apsw.Connection,
+        lock: AccountLock,
+        now: int,
+        notes: Mapping[tuple[int, int], int],
     ) -> None:
         self.paths = paths
         self.owner = owner
@@ -81,6 +98,7 @@ class Transaction:
         self.changes: dict[int, int] = {}
         self.unlinks: list[tuple[MailboxRow, int, int]] = []
         self.renames: list[tuple[MailboxRow, int, int]] = []
+        self.arrivals: dict[tuple[int, int], Arrival] = {}
         self.has_directories = False
         self._lock = lock
         self._made: list[_Made] = []
@@ -94,6 +112,7 @@ class Transaction:
         self._stored_account = replace(self._account)
         self._is_flushed = False
         self._committed_modseq = self._account.modseq
+        self._store_mtimes(notes)
 
     # -- one operation ---------------------------------------------------------------------
 
@@ -105,6 +124,7 @@ class Transaction:
             len(self._made),
             len(self.unlinks),
             len(self.renames),
+            dict(self.arrivals),
             self.has_directories,
             dict(self.changes),
             rows,
@@ -120,6 +140,7 @@ class Transaction:
         """Undoes the operation since `begin`, its files too."""
         self.undo_files(mark.made)
         del self.unlinks[mark.unlinks :], self.renames[mark.renames :]
+        self.arrivals = mark.arrivals
         self.has_directories, self.changes = mark.has_directories, mark.changes
         reserved = self._account.modseq_reserved
         self._mailboxes, self._account = mark.mailboxes, mark.account
@@ -302,6 +323,28 @@ class Transaction:
         self._made.append(_Made(target, source))
         self._unsynced.add(target.parent)
 
+    def arrive(self, row: MailboxRow, uid: int, source: Path, name: str) -> None:
+        """Moves a file into a shard after the commit."""
+        self.arrivals[row.id, uid] = Arrival(source, self.shard(row, uid) / name)
+
+    def land(self) -> dict[tuple[int, int], int]:
+        """Gives the arrivals their names, after the commit; the mtimes of the shards that only we
+        have changed, for the next transaction to note.
+        """
+        shards = {
+            key: _Shard(*key, one.target.parent, is_known=False)
+            for (mailbox, uid), one in self.arrivals.items()
+            for key in [(mailbox, shard_of(uid))]
+        }
+        for key, shard in shards.items():
+            shard.is_known = self.stored_mtime(*key) == os.stat(shard.path).st_mtime_ns
+        for arrival in self.arrivals.values():
+            arrival.source.rename(arrival.target)
+            failpoints.reach("append.landed")
+        return {
+            key: os.stat(shard.path).st_mtime_ns for key, shard in shards.items() if shard.is_known
+        }
+
     def made(self, path: Path) -> None:
         """Notes a new file or directory, removed again when the operation fails."""
         self._made.append(_Made(path))
@@ -324,13 +367,23 @@ class Transaction:
 
     def note_shards(self) -> None:
         """Stores the mtime of every shard that only we have changed."""
-        for shard in self._shards.values():
-            if shard.is_known and shard.path.is_dir():
-                self.db.execute(
-                    "REPLACE INTO shard (mailbox, shard, mtime_ns) VALUES (?, ?, ?)",
-                    (shard.mailbox, shard.number, os.stat(shard.path).st_mtime_ns),
-                )
+        self._store_mtimes(
+            {
+                key: os.stat(shard.path).st_mtime_ns
+                for key, shard in self._shards.items()
+                if shard.is_known and shard.path.is_dir()
+            }
+        )
         self._shards.clear()
+
+    def _store_mtimes(self, found: Mapping[tuple[int, int], int]) -> None:
+        for (mailbox, shard), mtime_ns in found.items():
+            if self.stored_mtime(mailbox, shard) != mtime_ns:
+                self.db.execute(
+                    "REPLACE INTO shard (mailbox, shard, mtime_ns) SELECT ?1, ?2, ?3"
+                    " WHERE ?1 = 0 OR EXISTS (SELECT 1 FROM mailbox WHERE id = ?1)",
+                    (mailbox, shard, mtime_ns),
+                )
 
 
 def _ranges(uids: Sequence[int]) -> list[tuple[int, int]]:
