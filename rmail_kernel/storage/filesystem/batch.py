@@ -167,7 +167,7 @@ class Batches:
     def _commit(
         self, db: apsw.Connection, works: Sequence[Work]
     ) -> tuple[list[Outcome], dict[int, int]]:
-        if self._lock.has_intent or (self._is_fresh and _has_unsettled(db)):
+        if self._lock.has_intent or (self._is_fresh and _is_behind(db)):
             self._recover(db)
         self._is_fresh = False
         is_durable = any(work.is_durable for work in works)
@@ -256,8 +256,10 @@ def _prepare(work: Work) -> Outcome | None:
     return None
 
 
-def _has_unsettled(db: apsw.Connection) -> bool:
-    return schema.first(db, "SELECT 1 FROM incoming LIMIT 1") is not None
+def _is_behind(db: apsw.Connection) -> bool:
+    """Whether files may lag behind the rows: after a power loss no intent tells."""
+    tables = ("incoming", "pending_directory")
+    return any(schema.first(db, f"SELECT 1 FROM {name} LIMIT 1") for name in tables)  # noqa: S608 - constants
 
 
 def _one(tx: Transaction, work: Work) -> Outcome:
