@@ -11,6 +11,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import apsw
 import pytest
@@ -125,7 +126,7 @@ def rows(paths: AccountPaths) -> int:
     with apsw.Connection(str(paths.database)) as db:
         found = db.execute("SELECT count(*) FROM incoming").fetchall()
     db.close()
-    return int(found[0][0])
+    return cast(int, found[0][0])
 
 
 @pytest.mark.parametrize("count", [1, unsettled.FEW + 1])
