@@ -120,9 +120,10 @@ class OpenAccount:
         alone: bool = False,
         durable: bool = True,
         before: Callable[[], None] | None = None,
+        failed: Callable[[], None] | None = None,
     ) -> T:
         """Runs an operation in the next batch. It goes on when the caller is cancelled."""
-        work = Work(run, is_alone=alone, is_durable=durable, before=before)
+        work = Work(run, alone, durable, before, failed)
         value: T = await asyncio.shield(self._writer.submit(work))
         return value
 

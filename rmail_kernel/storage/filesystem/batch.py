@@ -36,13 +36,15 @@ DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 @dataclass(frozen=True, slots=True)
 class Work:
     """One operation. `is_alone`: it has a batch for itself. `is_durable`: its commit is synced.
-    `before`: what it does before the lock is taken; if that fails, it has failed.
+    `before`: what it does before the lock is taken; if that fails, it has failed. `failed`: what
+    it does after it has failed.
     """
 
     run: Callable[[Transaction], Any]
     is_alone: bool = False
     is_durable: bool = True
     before: Callable[[], None] | None = None
+    failed: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,11 @@ class Batches:
         ready = [work for n, work in enumerate(works) if n not in early]
         outcomes, changes = self._run(ready) if ready else ([], {})
         left = iter(outcomes)
-        return [early.get(n) or next(left) for n in range(len(works))], changes
+        found = [early.get(n) or next(left) for n in range(len(works))]
+        for work, outcome in zip(works, found, strict=True):
+            if outcome.error is not None and work.failed is not None:
+                work.failed()
+        return found, changes
 
     def _run(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         try:

@@ -59,14 +59,11 @@ async def _store_small(
         for item in items:
             prepared.append(prepare(directory, item, owner, now))
 
-    is_stored = False
-    try:
-        stored = await account.write(lambda tx: append(tx, prepared, limit_bytes), before=write)
-        is_stored = True
-    finally:
-        if not is_stored and prepared:
-            await account.run(_discard, prepared)
-    return stored
+    return await account.write(
+        lambda tx: append(tx, prepared, limit_bytes),
+        before=write,
+        failed=lambda: _discard(prepared),
+    )
 
 
 def _discard(prepared: Sequence[Prepared]) -> None:

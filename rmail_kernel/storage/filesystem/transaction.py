@@ -39,6 +39,7 @@ class _Shard:
     number: int
     path: Path
     is_known: bool  # nothing had changed it behind our back
+    mtime_ns: int  # when it was first looked at; 0: it was made
 
 
 @dataclass(slots=True)
@@ -112,6 +113,7 @@ class Transaction:
         self._stored_account = replace(self._account)
         self._is_flushed = False
         self._committed_modseq = self._account.modseq
+        self._left: dict[tuple[int, int], int] = {}  # mtimes of known shards, as stored
         self._store_mtimes(notes)
 
     # -- one operation ---------------------------------------------------------------------
@@ -297,18 +299,14 @@ class Transaction:
     def _watch(self, mailbox: int, number: int, path: Path) -> Path:
         found = self._shards.get((mailbox, number))
         if found is None:
-            found = _Shard(mailbox, number, path, self._is_known(mailbox, number, path))
+            mtime_ns = _mtime_ns(path)
+            if mtime_ns is None:
+                make_directory(path, self.owner)
+                self._unsynced.add(path.parent)
+            is_known = mtime_ns is None or self.stored_mtime(mailbox, number) == mtime_ns
+            found = _Shard(mailbox, number, path, is_known, mtime_ns or 0)
             self._shards[mailbox, number] = found
         return found.path
-
-    def _is_known(self, mailbox: int, number: int, path: Path) -> bool:
-        try:
-            mtime_ns = os.stat(path).st_mtime_ns
-        except FileNotFoundError:
-            make_directory(path, self.owner)
-            self._unsynced.add(path.parent)
-            return True
-        return self.stored_mtime(mailbox, number) == mtime_ns
 
     def stored_mtime(self, mailbox: int, number: int) -> int | None:
         """The mtime of a shard as we left it, in nanoseconds; None: never seen."""
@@ -332,18 +330,14 @@ class Transaction:
         have changed, for the next transaction to note.
         """
         shards = {
-            key: _Shard(*key, one.target.parent, is_known=False)
+            (mailbox, shard_of(uid)): one.target.parent
             for (mailbox, uid), one in self.arrivals.items()
-            for key in [(mailbox, shard_of(uid))]
         }
-        for key, shard in shards.items():
-            shard.is_known = self.stored_mtime(*key) == os.stat(shard.path).st_mtime_ns
+        known = {key for key, path in shards.items() if self._left.get(key) == _mtime_ns(path)}
         for arrival in self.arrivals.values():
             arrival.source.rename(arrival.target)
             failpoints.reach("append.landed")
-        return {
-            key: os.stat(shard.path).st_mtime_ns for key, shard in shards.items() if shard.is_known
-        }
+        return {key: os.stat(shards[key]).st_mtime_ns for key in known}
 
     def made(self, path: Path) -> None:
         """Notes a new file or directory, removed again when the operation fails."""
@@ -367,23 +361,30 @@ class Transaction:
 
     def note_shards(self) -> None:
         """Stores the mtime of every shard that only we have changed."""
-        self._store_mtimes(
-            {
-                key: os.stat(shard.path).st_mtime_ns
-                for key, shard in self._shards.items()
-                if shard.is_known and shard.path.is_dir()
-            }
-        )
+        found = {}
+        for key, shard in self._shards.items():
+            mtime_ns = _mtime_ns(shard.path) if shard.is_known else None
+            if mtime_ns is not None:
+                self._left[key] = mtime_ns
+                if mtime_ns != shard.mtime_ns:
+                    found[key] = mtime_ns
+        self._store_mtimes(found)
         self._shards.clear()
 
     def _store_mtimes(self, found: Mapping[tuple[int, int], int]) -> None:
         for (mailbox, shard), mtime_ns in found.items():
-            if self.stored_mtime(mailbox, shard) != mtime_ns:
-                self.db.execute(
-                    "REPLACE INTO shard (mailbox, shard, mtime_ns) SELECT ?1, ?2, ?3"
-                    " WHERE ?1 = 0 OR EXISTS (SELECT 1 FROM mailbox WHERE id = ?1)",
-                    (mailbox, shard, mtime_ns),
-                )
+            self.db.execute(
+                "REPLACE INTO shard (mailbox, shard, mtime_ns) SELECT ?1, ?2, ?3"
+                " WHERE ?1 = 0 OR EXISTS (SELECT 1 FROM mailbox WHERE id = ?1)",
+                (mailbox, shard, mtime_ns),
+            )
+
+
+def _mtime_ns(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _ranges(uids: Sequence[int]) -> list[tuple[int, int]]:
