@@ -90,7 +90,7 @@ async def test_killed_between_two_recipients(made: Path, rmail_hooks: HookRecord
         "spool.written",
         "spool.named",
         "append.written",
-        "append.renamed",
+        "append.landed",
         "commit.before",
         "commit.after",
         "commit.after:2",

@@ -166,6 +166,16 @@ static int synced(int fd, char kind) {
 int fsync(int fd) { return synced(fd, 'S'); }
 int fdatasync(int fd) { return synced(fd, 'D'); }
 
+/* Of the whole file system. */
+int syncfs(int fd) {
+    struct stat s;
+    if (!tracked(fd, &s)) return syscall(SYS_syncfs, fd);
+    pthread_mutex_lock(&turn);
+    emit((struct record){.kind = 'F', .inode = s.st_ino}, NULL, NULL, NULL);
+    pthread_mutex_unlock(&turn);
+    return 0;
+}
+
 static int move(int at, const char *path, int at2, const char *path2) {
     struct stat s, folder, folder2;
     pthread_mutex_lock(&turn);

@@ -178,6 +178,8 @@ class _Reader:
             self._take_entry(kind, inode, parent, parent2, mtime, mtime2, name, name2)
         elif kind == b"W" and inode == self._marks:
             self._hear(data)
+        elif kind == b"F":
+            self.events += [Sync(item) for item in self._objects.values()]
         elif inode in self._objects:
             self._take_change(kind, self._objects[inode], offset, mtime, data)
 

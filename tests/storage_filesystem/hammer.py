@@ -9,6 +9,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import structlog
+
 from rmail_kernel.storage.ids import MailboxId
 from tests.storage_contract.rig import ALICE, Opened, item, opened
 
@@ -40,4 +42,6 @@ async def main(root: str, name: str) -> None:
 
 
 if __name__ == "__main__":
+    # Standard output is the ledger of what was answered.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(main(*sys.argv[1:3]))

@@ -15,18 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from rmail_kernel.storage.filesystem import FilesystemMailStore, failpoints
+from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field, MailStore
 from tests.storage_contract.rig import ALICE, Opened, item, opened
 
 MORE = frozenset({"$K", "\\Seen"})
 INBOX = MailboxId(1)
+LARGE = (2, 6)
+"""Messages that are synced as files before they are committed."""
 Step = Callable[[Opened], Awaitable[object]]
 State = dict[str, list[list[Any]]]
 
 
 def _message(number: int, mailbox: str = "INBOX", *flags: str) -> Any:
     raw = b"Subject: message %d\r\n\r\n" % number
+    if number in LARGE:
+        raw += b"x" * SMALL_BYTES
     return item(raw, *flags, mailbox=mailbox, op_id=f"op-{number}")
 
 

@@ -23,8 +23,11 @@ COUNTS = {
     "rebuild.before": 1,
     "create.made": 4,
     "append.written": 7,
-    "append.renamed": 7,
+    "append.renamed": 2,
+    "append.landed": 5,
+    "copy.settled": 3,
     "copy.linked": 4,
+    "unsettled.synced": 2,
     "commit.before": 16,
     "commit.after": 16,
     "followup.after": 16,
@@ -40,10 +43,15 @@ CASES = [(name, count) for name, last in COUNTS.items() for count in range(1, la
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Path]:
     """A store for each case, left behind by a process that died there."""
     base = tmp_path_factory.mktemp("crashed")
-    folders = {case: base / f"{case[0]}.{case[1]}" for case in CASES}
+    return crash(base, CASES)
+
+
+def crash(base: Path, cases: list[tuple[str, int]]) -> dict[tuple[str, int], Path]:
+    """Runs the series once for each case, until it dies there; the folders it leaves."""
+    folders = {case: base / f"{case[0]}.{case[1]}" for case in cases}
     for folder in folders.values():
         folder.mkdir()
-    given = json.dumps([(str(folders[case]), *case) for case in CASES])
+    given = json.dumps([(str(folders[case]), *case) for case in cases])
     done = subprocess.run(
         [sys.executable, "-m", "tests.storage_filesystem.scenario"],
         cwd=ROOT,
@@ -53,7 +61,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], P
         check=True,
         timeout=150,
     )
-    ended = dict(zip(CASES, json.loads(done.stdout), strict=True))
+    ended = dict(zip(cases, json.loads(done.stdout), strict=True))
     assert {case: status for case, status in ended.items() if status != 137} == {}, done.stderr
     return folders
 
@@ -61,10 +69,11 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], P
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[State]:
     """What is seen after each number of steps, when nothing goes wrong."""
-    return asyncio.run(_expected(tmp_path_factory.mktemp("expected") / "store"))
+    return asyncio.run(expected_states(tmp_path_factory.mktemp("expected") / "store"))
 
 
-async def _expected(root: Path) -> list[State]:
+async def expected_states(root: Path) -> list[State]:
+    """What is seen after each number of steps, when nothing goes wrong."""
     clock = FakeClock()
     found: list[State] = []
     async with opened(root, clock=clock) as store:

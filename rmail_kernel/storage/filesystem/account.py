@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import apsw
 
 from rmail_kernel.errors import NotFound, Temporary
-from rmail_kernel.storage.filesystem import schema, tables, views
+from rmail_kernel.storage.filesystem import failpoints, schema, tables, unsettled, views
 from rmail_kernel.storage.filesystem.batch import DAMAGE, Batches, Identity, Work, translate
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -81,6 +81,8 @@ class OpenAccount:
         self.is_closed = False
         self.looked_at: dict[int, float] = {}
         self._pool = pool
+        self._batches = batches
+        self._has_lost = False
         self._writer = Writer(batches, pool, changed)
         self._reader: Reader | None = None
         self._version = -1
@@ -112,12 +114,35 @@ class OpenAccount:
     # -- writing ---------------------------------------------------------------------------
 
     async def write(
-        self, run: Callable[[Transaction], T], *, alone: bool = False, durable: bool = True
+        self,
+        run: Callable[[Transaction], T],
+        *,
+        alone: bool = False,
+        durable: bool = True,
+        before: Callable[[], None] | None = None,
+        failed: Callable[[], None] | None = None,
     ) -> T:
         """Runs an operation in the next batch. It goes on when the caller is cancelled."""
-        work = Work(run, is_alone=alone, is_durable=durable)
+        work = Work(run, alone, durable, before, failed)
         value: T = await asyncio.shield(self._writer.submit(work))
         return value
+
+    async def sync_files(self) -> None:
+        """Makes the files of acknowledged messages durable, and drops the rows that were."""
+        found = await self.write(unsettled.listed, alone=True, durable=False)
+        if not found:
+            return
+        try:
+            if self._has_lost:
+                raise Temporary("A file could not be written")
+            keys = await self.run(self._batches.sync_files, found)
+        except Temporary:
+            self._has_lost = True  # a disk tells of a failure only once
+            await self.write(unsettled.rewrite, alone=True)
+            self._has_lost = False
+            keys = [one.key for one in found]
+        failpoints.reach("unsettled.synced")
+        await self.write(lambda tx: unsettled.forget(tx, keys), durable=False)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs blocking work that is not a transaction in the pool."""

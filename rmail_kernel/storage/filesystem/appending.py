@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rmail_kernel.errors import NotFound
 from rmail_kernel.mime import Summary, encode_structure, summarise
-from rmail_kernel.storage.filesystem import failpoints, schema
+from rmail_kernel.storage.filesystem import failpoints, schema, unsettled
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, temporary_name, write_file
 from rmail_kernel.storage.filesystem.flagging import count, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
@@ -21,6 +21,7 @@ from rmail_kernel.storage.filesystem.mailboxes import create
 from rmail_kernel.storage.filesystem.retries import remember, remembered
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Appended, AppendItem
 
@@ -44,27 +45,46 @@ class Prepared:
     size_bytes: int
     internal_date: int  # seconds since the epoch
     summary: SummaryRow
+    raw: bytes | None  # of a small message, whose file is not synced
+
+
+def is_small(item: AppendItem) -> bool:
+    """Whether a message becomes durable with its row, not with its file."""
+    return item.content.size <= SMALL_BYTES
 
 
 def prepare(directory: Path, item: AppendItem, owner: Owner, now: float) -> Prepared:
-    """Writes a message to a synced file aside and computes what FETCH will ask for."""
+    """Writes a message to a file aside, synced unless it is small, and computes what FETCH will
+    ask for.
+    """
     path = temporary_name(directory)
     at = int(item.internal_date.timestamp() if item.internal_date else now)
+    raw = item.content.read() if is_small(item) else None
+
+    def write() -> int:
+        pieces = item.content.chunks() if raw is None else (raw,)
+        return write_file(path, pieces, owner, mtime=at, durable=raw is None)
+
     try:
-        size = write_file(path, item.content.chunks(), owner, mtime=at)
+        size = write()
     except FileNotFoundError:
         _remake(directory, owner)
-        size = write_file(path, item.content.chunks(), owner, mtime=at)
+        size = write()
     failpoints.reach("append.written")
     try:
-        if isinstance(item.content.body, bytes):
-            summary = summary_row(summarise(item.content.read()))
-        else:
-            summary = summary_of(path)
+        summary = _summary(item, raw, path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Prepared(item, path, size, at, summary)
+    return Prepared(item, path, size, at, summary, raw)
+
+
+def _summary(item: AppendItem, raw: bytes | None, path: Path) -> SummaryRow:
+    if raw is not None:
+        return summary_row(summarise(raw))
+    if isinstance(item.content.body, bytes):
+        return summary_row(summarise(item.content.read()))
+    return summary_of(path)
 
 
 def _remake(directory: Path, owner: Owner) -> None:
@@ -107,6 +127,9 @@ def append(
 ) -> list[Appended]:
     """Puts prepared messages into their mailboxes, in order; see MailStore.append."""
     found = [_known(tx, one.item.op_id) for one in prepared]
+    for one, known in zip(prepared, found, strict=True):
+        if known is not None:
+            one.path.unlink(missing_ok=True)
     fresh = [one for one, known in zip(prepared, found, strict=True) if known is None]
     if not fresh:
         return [known for known in found if known is not None]
@@ -137,8 +160,13 @@ def _announce(tx: Transaction, row: MailboxRow, rows: Sequence[MailboxRow]) -> I
 
 def place(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int) -> Appended:
     word = word_of(tx, row, one.item.flags)
-    tx.rename_in(one.path, tx.shard(row, uid) / file_name(uid, word))
-    failpoints.reach("append.renamed")
+    name = file_name(uid, word)
+    if one.raw is None:
+        tx.rename_in(one.path, tx.shard(row, uid) / name)
+        failpoints.reach("append.renamed")
+    else:
+        tx.arrive(row, uid, one.path, name)
+        unsettled.keep(tx, row.id, uid, one.raw)
     tx.db.execute(
         _INSERT_MESSAGE,
         (row.id, uid, word, modseq, word, one.size_bytes, one.internal_date, tx.now),

@@ -54,6 +54,7 @@ class Background:
         try:
             while await account.write(settling.settle, alone=True, durable=False):
                 pass
+            await account.sync_files()
             await account.run(settling.clean_temporary, account.paths.temporary, time.time())
         except NotFound:
             return  # the account was deleted

@@ -15,11 +15,19 @@ import apsw
 import structlog
 
 from rmail_kernel.errors import NotFound, RmailError, Temporary
-from rmail_kernel.storage.filesystem import failpoints, followup, rebuild, recovery, schema
+from rmail_kernel.storage.filesystem import (
+    failpoints,
+    followup,
+    rebuild,
+    recovery,
+    schema,
+    unsettled,
+)
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.lock import AccountLock
 from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.unsettled import Unsettled
 
 _log = structlog.get_logger("rmail.storage")
 DAMAGE = (apsw.CorruptError, apsw.NotADBError)
@@ -27,11 +35,16 @@ DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One operation. `is_alone`: it has a batch for itself. `is_durable`: its commit is synced."""
+    """One operation. `is_alone`: it has a batch for itself. `is_durable`: its commit is synced.
+    `before`: what it does before the lock is taken; if that fails, it has failed. `failed`: what
+    it does after it has failed.
+    """
 
     run: Callable[[Transaction], Any]
     is_alone: bool = False
     is_durable: bool = True
+    before: Callable[[], None] | None = None
+    failed: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +92,11 @@ class Batches:
         self._identity: Identity | None = None
         if not paths.home.is_dir():
             raise NotFound("No such account")
+        self._is_fresh = True
+        self._notes: dict[tuple[int, int], int] = {}
         make_directory(paths.temporary, owner)
         self._lock = AccountLock(paths.lock, owner)
+        self._home = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
         """Closes database and lock file."""
@@ -88,9 +104,27 @@ class Batches:
             self._db.close()
             self._db = None
         self._lock.close()
+        if self._home >= 0:
+            os.close(self._home)
+            self._home = -1
+
+    def sync_files(self, found: Sequence[Unsettled]) -> list[int]:
+        """Makes files durable, beside a batch that may run; see unsettled.sync."""
+        return unsettled.sync(self._paths, self._home, found)
 
     def run(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         """Runs a batch; outcomes in order, and the MODSEQ of each mailbox that changed."""
+        early = {n: error for n, work in enumerate(works) if (error := _prepare(work))}
+        ready = [work for n, work in enumerate(works) if n not in early]
+        outcomes, changes = self._run(ready) if ready else ([], {})
+        left = iter(outcomes)
+        found = [early.get(n) or next(left) for n in range(len(works))]
+        for work, outcome in zip(works, found, strict=True):
+            if outcome.error is not None and work.failed is not None:
+                work.failed()
+        return found, changes
+
+    def _run(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         try:
             self._lock.acquire()
             try:
@@ -123,6 +157,7 @@ class Batches:
             self._rebuild()
         self._identity = None  # it is taken for open when it is in order
         self._db = schema.connect(self._paths.database)
+        self._is_fresh = True
         if rebuild.is_stale(self._db, self._paths):
             raise apsw.CorruptError("older than the files")
         if recovery.is_needed(self._db, self._paths):
@@ -141,15 +176,16 @@ class Batches:
     def _commit(
         self, db: apsw.Connection, works: Sequence[Work]
     ) -> tuple[list[Outcome], dict[int, int]]:
-        if self._lock.has_intent:
+        if self._lock.has_intent or (self._is_fresh and _is_behind(db)):
             self._recover(db)
+        self._is_fresh = False
         is_durable = any(work.is_durable for work in works)
         tx = self._begin(db, is_durable=is_durable)
         try:
             outcomes = [_one(tx, work) for work in works]
             tx.sync()
             failpoints.reach("commit.before")
-            db.execute("COMMIT")
+            self._end(db)
         except BaseException:
             self._roll_back(tx)
             raise
@@ -161,10 +197,15 @@ class Batches:
         db.execute("PRAGMA synchronous=FULL" if is_durable else "PRAGMA synchronous=NORMAL")
         db.execute("BEGIN IMMEDIATE")
         try:
-            return Transaction(self._paths, self._owner, db, self._lock, int(self._time()))
+            now = int(self._time())
+            return Transaction(self._paths, self._owner, db, self._lock, now, self._notes)
         except BaseException:
             db.execute("ROLLBACK")
             raise
+
+    def _end(self, db: apsw.Connection) -> None:
+        db.execute("COMMIT")
+        self._notes = {}  # they are in it
 
     def _roll_back(self, tx: Transaction) -> None:
         try:
@@ -179,7 +220,7 @@ class Batches:
         try:
             recovery.recover(tx, self._lock.intents())
             tx.sync()
-            db.execute("COMMIT")
+            self._end(db)
         except BaseException:
             self._abandon(db)
             raise
@@ -192,6 +233,11 @@ class Batches:
 
     def _follow(self, db: apsw.Connection, done: Transaction) -> None:
         """Has the files follow the commit. It stands, whatever happens here."""
+        try:
+            self._notes = done.land()
+        except OSError as error:
+            _log.warning("messages have no names yet", error=str(error))
+            return  # the intent stays, so the next batch completes it
         few = len(done.unlinks) + len(done.renames) <= followup.AT_ONCE
         if done.has_directories or (few and (done.unlinks or done.renames)):
             try:
@@ -201,13 +247,28 @@ class Batches:
                 if few:
                     followup.files(tx, done.unlinks, done.renames)
                 tx.note_shards()
-                db.execute("COMMIT")
+                self._end(db)
             except Exception as error:  # noqa: BLE001 - the commit stands, callers must hear so
                 self._abandon(db)
                 _log.warning("files do not follow yet", error=str(error))
                 return  # the intent stays, so the next batch completes it
         failpoints.reach("followup.after")
         self._lock.settle()
+
+
+def _prepare(work: Work) -> Outcome | None:
+    try:
+        if work.before is not None:
+            work.before()
+    except Exception as error:  # noqa: BLE001 - the caller is told, the others go on
+        return Outcome(error=translate(error))
+    return None
+
+
+def _is_behind(db: apsw.Connection) -> bool:
+    """Whether files may lag behind the rows: after a power loss no intent tells."""
+    tables = ("incoming", "pending_directory")
+    return any(schema.first(db, f"SELECT 1 FROM {name} LIMIT 1") for name in tables)  # noqa: S608 - constants
 
 
 def _one(tx: Transaction, work: Work) -> Outcome:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rmail_kernel.storage.filesystem import failpoints, schema
-from rmail_kernel.storage.filesystem.disk import write_file
+from rmail_kernel.storage.filesystem.disk import sync_file, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
@@ -74,10 +74,24 @@ def _existing(
     mailbox = tx.paths.mailbox(row.name)
     found = []
     for message in schema.messages(tx.db, row.id, uids, COLUMNS):
-        path = find_file(mailbox, message[0], message[1], settled(message[2]))
+        arrival = tx.arrivals.get((row.id, message[0]))
+        path = (
+            arrival.source
+            if arrival is not None
+            else find_file(mailbox, message[0], message[1], settled(message[2]))
+        )
         if path is not None:
+            _settle(tx, row.id, message[0], path)
             found.append((message, path))
     return found
+
+
+def _settle(tx: Transaction, mailbox: int, uid: int, path: Path) -> None:
+    """A link is as durable as what it leads to."""
+    key = schema.summary_key(mailbox, uid)
+    if schema.first(tx.db, "SELECT 1 FROM incoming WHERE key=?", key):
+        sync_file(path)
+        failpoints.reach("copy.settled")
 
 
 def _link_all(

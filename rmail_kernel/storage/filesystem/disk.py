@@ -5,6 +5,7 @@ Nothing here knows what a mailbox is. All functions block; call them in a pool t
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from rmail_kernel.errors import Corrupt
 
 _serial = count()
+_libc = ctypes.CDLL(None, use_errno=True)
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
@@ -67,13 +69,37 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def sync_file(path: Path) -> None:
+    """Makes the content of a file durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_filesystem(fd: int) -> None:
+    """Writes everything that the file system of an open file still holds in memory (syncfs)."""
+    if _libc.syncfs(fd):
+        raise OSError(ctypes.get_errno(), "syncfs failed")
+
+
 def temporary_name(directory: Path) -> Path:
     """A name in `directory` that no other process or thread uses."""
     return directory / f"{os.getpid()}.{os.urandom(4).hex()}.{next(_serial)}"
 
 
-def write_file(path: Path, pieces: Iterable[bytes], owner: Owner, *, mtime: int | None) -> int:
-    """Writes a new, synced file and returns its size; nothing is left of one that fails."""
+def write_file(
+    path: Path,
+    pieces: Iterable[bytes],
+    owner: Owner,
+    *,
+    mtime: int | None,
+    durable: bool = True,
+) -> int:
+    """Writes a new file, synced if `durable`, and returns its size; nothing is left of one that
+    fails.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         size = 0
@@ -82,7 +108,8 @@ def write_file(path: Path, pieces: Iterable[bytes], owner: Owner, *, mtime: int 
         owner.take(fd)
         if mtime is not None:
             os.utime(fd, (mtime, mtime))
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
     except BaseException:
         os.close(fd)
         path.unlink(missing_ok=True)

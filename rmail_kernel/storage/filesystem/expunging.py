@@ -43,6 +43,9 @@ def remove(tx: Transaction, row: MailboxRow, found: Sequence[schema.Row], modseq
         "DELETE FROM summary WHERE key=?", [(schema.summary_key(*key),) for key in keys]
     )
     tx.db.executemany(
+        "DELETE FROM incoming WHERE key=?", [(schema.summary_key(*key),) for key in keys]
+    )
+    tx.db.executemany(
         "INSERT INTO expunged (mailbox, modseq, uid, at) VALUES (?, ?, ?, ?)",
         [(row.id, modseq, message[0], tx.now) for message in found],
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.filesystem.account import OpenAccount
-from rmail_kernel.storage.filesystem.appending import Prepared, append, prepare
+from rmail_kernel.storage.filesystem.appending import Prepared, append, is_small, prepare
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.mail import Appended, AppendItem
 
@@ -23,6 +23,8 @@ async def store_messages(
     named = [item.op_id for item in items if item.op_id is not None]
     if len(set(named)) < len(named):
         raise Invalid("Two messages of one call have the same operation id")
+    if all(is_small(item) for item in items):
+        return await _store_small(account, owner, items, limit_bytes, now)
     directory = account.paths.temporary
     outcomes = await asyncio.gather(
         *(account.run(prepare, directory, item, owner, now) for item in items),
@@ -35,11 +37,33 @@ async def store_messages(
             if isinstance(outcome, BaseException):
                 raise outcome
         stored = await account.write(lambda tx: append(tx, prepared, limit_bytes))
-        is_stored = not named  # a retried message is not taken, its file is left
+        is_stored = True
     finally:
         if not is_stored:
             await account.run(_discard, prepared)
     return stored
+
+
+async def _store_small(
+    account: OpenAccount,
+    owner: Owner,
+    items: Sequence[AppendItem],
+    limit_bytes: int | None,
+    now: float,
+) -> list[Appended]:
+    """Writes and names messages in one go: nothing of it waits for a disk but the commit."""
+    prepared: list[Prepared] = []
+    directory = account.paths.temporary
+
+    def write() -> None:
+        for item in items:
+            prepared.append(prepare(directory, item, owner, now))
+
+    return await account.write(
+        lambda tx: append(tx, prepared, limit_bytes),
+        before=write,
+        failed=lambda: _discard(prepared),
+    )
 
 
 def _discard(prepared: Sequence[Prepared]) -> None:

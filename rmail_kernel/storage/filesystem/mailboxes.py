@@ -119,7 +119,8 @@ def forget(tx: Transaction, row: MailboxRow) -> None:
     """Drops all rows of a mailbox."""
     tx.book(-row.size_bytes, -row.total, None)
     low, high = schema.summary_key(row.id, 0), schema.summary_key(row.id + 1, 0)
-    tx.db.execute("DELETE FROM summary WHERE key >= ? AND key < ?", (low, high))
+    for table in ("summary", "incoming"):
+        tx.db.execute(f"DELETE FROM {table} WHERE key >= ? AND key < ?", (low, high))  # noqa: S608 - constants
     for table in ("message", "expunged", "shard", "pending_unlink"):
         tx.db.execute(f"DELETE FROM {table} WHERE mailbox=?", (row.id,))  # noqa: S608 - constants
     tx.db.execute("DELETE FROM mailbox WHERE id=?", (row.id,))

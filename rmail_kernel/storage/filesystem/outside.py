@@ -99,7 +99,11 @@ def _take_shard(
             _compare(tx, row, rows[file.uid], file, modseqs)
         elif file.uid not in leaving:
             late.append(file)
-    gone = [message for uid, message in rows.items() if uid not in present]
+    gone = [
+        message
+        for uid, message in rows.items()
+        if uid not in present and (row.id, uid) not in tx.arrivals
+    ]
     if gone:
         remove(tx, row, gone, _modseq(tx, modseqs))
         _log.info("messages were removed from outside", mailbox=row.name, count=len(gone))

@@ -23,6 +23,8 @@ from rmail_kernel.storage.filesystem.disk import (
     make_directory,
     read_json,
     sync_directory,
+    sync_file,
+    sync_filesystem,
     write_json,
 )
 from rmail_kernel.storage.filesystem.layout import (
@@ -106,12 +108,22 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
         db.close()
         aside.unlink(missing_ok=True)
         raise
-    _sync_file(aside)
+    sync_file(aside)
+    _sync_messages(paths)
     failpoints.reach("rebuild.before")
     aside.replace(paths.database)
     sync_directory(paths.home)
     if not is_new:
         _log.info("index rebuilt", path=str(paths.home), messages=account.used_messages)
+
+
+def _sync_messages(paths: AccountPaths) -> None:
+    """The rows of files that were not synced yet are lost: no commit makes them durable now."""
+    fd = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_filesystem(fd)
+    finally:
+        os.close(fd)
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -319,11 +331,3 @@ def message_files(shard: Path) -> Iterator[FoundFile]:
                 yield FoundFile(
                     Path(entry.path), uid, word, stat.st_size, stat.st_mtime_ns // 10**9
                 )
-
-
-def _sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from rmail_kernel.storage.filesystem import agreement, followup, schema, tables
+from rmail_kernel.storage.filesystem import agreement, followup, schema, tables, unsettled
 from rmail_kernel.storage.filesystem.disk import temporary_name
 from rmail_kernel.storage.filesystem.layout import (
     AccountPaths,
@@ -35,8 +35,8 @@ def is_needed(db: apsw.Connection, paths: AccountPaths) -> bool:
 
 
 def recover(tx: Transaction, intents: Sequence[Intent]) -> None:
-    """Removes announced files that have no row, completes pending directories and rewrites JSON
-    files that differ from the rows.
+    """Removes announced files that have no row, completes pending directories and what is
+    unsettled, and rewrites JSON files that differ from the rows.
     """
     for intent in intents:
         _remove_unknown(tx, intent)
@@ -44,6 +44,7 @@ def recover(tx: Transaction, intents: Sequence[Intent]) -> None:
     followup.directories(tx)
     for directory in {intent.directory for intent in intents if intent.is_directory}:
         _remove_unborn(tx, directory)
+    unsettled.restore(tx)
     _agree(tx)
 
 

@@ -13,12 +13,14 @@ from typing import Any
 import apsw
 
 Row = tuple[Any, ...]
-VERSION = 1
+VERSION = 2
 _BUSY_MS = 10_000
-_MAX_LOG_BYTES = 16 << 20
+_MAX_LOG_BYTES = 32 << 20
+_CHECKPOINT_PAGES = 4000
 
 # message and summary are two tables so that loading a view reads no envelope.
 # summary.key is mailbox << 32 | uid: rows with large values belong in a rowid table.
+# incoming: messages whose files are not synced yet, by the same key.
 # message.named: the flags in the file's name when that name is known to be durable; negative (the
 # complement of the last such value) from a flag change until the rename is on disk.
 TABLES = """
@@ -44,6 +46,7 @@ CREATE TABLE summary (
   key INTEGER PRIMARY KEY, envelope BLOB NOT NULL, body BLOB NOT NULL,
   bodystructure BLOB NOT NULL, headers BLOB NOT NULL, has_all_headers INTEGER NOT NULL,
   structure BLOB NOT NULL);
+CREATE TABLE incoming (key INTEGER PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE expunged (
   mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (mailbox, modseq, uid)) WITHOUT ROWID;
@@ -76,6 +79,7 @@ def connect(path: Path, busy_ms: int = _BUSY_MS) -> apsw.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA cache_size=-8000")
+        db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={_MAX_LOG_BYTES}")
     except BaseException:
         db.close()

@@ -27,6 +27,7 @@ from rmail_kernel.storage.filesystem import (
     tables,
 )
 from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.appending import is_small
 from rmail_kernel.storage.filesystem.background import Background, differing
 from rmail_kernel.storage.filesystem.batch import Batches, translate
 from rmail_kernel.storage.filesystem.disk import Owner
@@ -229,6 +230,8 @@ class FilesystemMailStore:
         """Stores messages, all or none; durable on return. QuotaExceeded, NotFound, Invalid."""
         if not items:
             return []
+        if all(is_small(item) for item in items):
+            return await self._append(account, items)
         # A caller that is cancelled does not know the outcome; it must not leave files behind.
         return await asyncio.shield(self._append(account, items))
 

@@ -7,14 +7,14 @@ what it did to files before the commit is undone when it fails, the rest follows
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
 
 from rmail_kernel.errors import Invalid, NotFound, QuotaExceeded, Temporary
-from rmail_kernel.storage.filesystem import schema, tables
+from rmail_kernel.storage.filesystem import failpoints, schema, tables
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, sync_directory, write_json
 from rmail_kernel.storage.filesystem.layout import (
     MAX_UID,
@@ -39,6 +39,7 @@ class _Shard:
     number: int
     path: Path
     is_known: bool  # nothing had changed it behind our back
+    mtime_ns: int  # when it was first looked at; 0: it was made
 
 
 @dataclass(slots=True)
@@ -50,12 +51,21 @@ class _Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that gets its name after the commit."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """How things were before an operation."""
 
     made: int
     unlinks: int
     renames: int
+    arrivals: dict[tuple[int, int], Arrival]
     has_directories: bool
     changes: dict[int, int]
     mailboxes: dict[int, MailboxRow]
@@ -69,10 +79,18 @@ class Transaction:
         now: the time of the batch in seconds since the epoch.
         changes: MODSEQ by id of each mailbox that changed.
         unlinks, renames: files (mailbox, uid, flags) that follow the commit.
+        arrivals: files of new messages that follow the commit, by mailbox and UID.
+        notes: mtimes of shards (mailbox, number) that the last transaction left.
     """
 
     def __init__(
-        self, paths: AccountPaths, owner: Owner, db: apsw.Connection, lock: AccountLock, now: int
+        self,
+        paths: AccountPaths,
+        owner: Owner,
+        db: apsw.Connection,
+        lock: AccountLock,
+        now: int,
+        notes: Mapping[tuple[int, int], int],
     ) -> None:
         self.paths = paths
         self.owner = owner
@@ -81,6 +99,7 @@ class Transaction:
         self.changes: dict[int, int] = {}
         self.unlinks: list[tuple[MailboxRow, int, int]] = []
         self.renames: list[tuple[MailboxRow, int, int]] = []
+        self.arrivals: dict[tuple[int, int], Arrival] = {}
         self.has_directories = False
         self._lock = lock
         self._made: list[_Made] = []
@@ -94,6 +113,8 @@ class Transaction:
         self._stored_account = replace(self._account)
         self._is_flushed = False
         self._committed_modseq = self._account.modseq
+        self._left: dict[tuple[int, int], int] = {}  # mtimes of known shards, as stored
+        self._store_mtimes(notes)
 
     # -- one operation ---------------------------------------------------------------------
 
@@ -105,6 +126,7 @@ class Transaction:
             len(self._made),
             len(self.unlinks),
             len(self.renames),
+            dict(self.arrivals),
             self.has_directories,
             dict(self.changes),
             rows,
@@ -120,6 +142,7 @@ class Transaction:
         """Undoes the operation since `begin`, its files too."""
         self.undo_files(mark.made)
         del self.unlinks[mark.unlinks :], self.renames[mark.renames :]
+        self.arrivals = mark.arrivals
         self.has_directories, self.changes = mark.has_directories, mark.changes
         reserved = self._account.modseq_reserved
         self._mailboxes, self._account = mark.mailboxes, mark.account
@@ -276,18 +299,14 @@ class Transaction:
     def _watch(self, mailbox: int, number: int, path: Path) -> Path:
         found = self._shards.get((mailbox, number))
         if found is None:
-            found = _Shard(mailbox, number, path, self._is_known(mailbox, number, path))
+            mtime_ns = _mtime_ns(path)
+            if mtime_ns is None:
+                make_directory(path, self.owner)
+                self._unsynced.add(path.parent)
+            is_known = mtime_ns is None or self.stored_mtime(mailbox, number) == mtime_ns
+            found = _Shard(mailbox, number, path, is_known, mtime_ns or 0)
             self._shards[mailbox, number] = found
         return found.path
-
-    def _is_known(self, mailbox: int, number: int, path: Path) -> bool:
-        try:
-            mtime_ns = os.stat(path).st_mtime_ns
-        except FileNotFoundError:
-            make_directory(path, self.owner)
-            self._unsynced.add(path.parent)
-            return True
-        return self.stored_mtime(mailbox, number) == mtime_ns
 
     def stored_mtime(self, mailbox: int, number: int) -> int | None:
         """The mtime of a shard as we left it, in nanoseconds; None: never seen."""
@@ -301,6 +320,24 @@ class Transaction:
         source.rename(target)
         self._made.append(_Made(target, source))
         self._unsynced.add(target.parent)
+
+    def arrive(self, row: MailboxRow, uid: int, source: Path, name: str) -> None:
+        """Moves a file into a shard after the commit."""
+        self.arrivals[row.id, uid] = Arrival(source, self.shard(row, uid) / name)
+
+    def land(self) -> dict[tuple[int, int], int]:
+        """Gives the arrivals their names, after the commit; the mtimes of the shards that only we
+        have changed, for the next transaction to note.
+        """
+        shards = {
+            (mailbox, shard_of(uid)): one.target.parent
+            for (mailbox, uid), one in self.arrivals.items()
+        }
+        known = {key for key, path in shards.items() if self._left.get(key) == _mtime_ns(path)}
+        for arrival in self.arrivals.values():
+            arrival.source.rename(arrival.target)
+            failpoints.reach("append.landed")
+        return {key: os.stat(shards[key]).st_mtime_ns for key in known}
 
     def made(self, path: Path) -> None:
         """Notes a new file or directory, removed again when the operation fails."""
@@ -324,13 +361,30 @@ class Transaction:
 
     def note_shards(self) -> None:
         """Stores the mtime of every shard that only we have changed."""
-        for shard in self._shards.values():
-            if shard.is_known and shard.path.is_dir():
-                self.db.execute(
-                    "REPLACE INTO shard (mailbox, shard, mtime_ns) VALUES (?, ?, ?)",
-                    (shard.mailbox, shard.number, os.stat(shard.path).st_mtime_ns),
-                )
+        found = {}
+        for key, shard in self._shards.items():
+            mtime_ns = _mtime_ns(shard.path) if shard.is_known else None
+            if mtime_ns is not None:
+                self._left[key] = mtime_ns
+                if mtime_ns != shard.mtime_ns:
+                    found[key] = mtime_ns
+        self._store_mtimes(found)
         self._shards.clear()
+
+    def _store_mtimes(self, found: Mapping[tuple[int, int], int]) -> None:
+        for (mailbox, shard), mtime_ns in found.items():
+            self.db.execute(
+                "REPLACE INTO shard (mailbox, shard, mtime_ns) SELECT ?1, ?2, ?3"
+                " WHERE ?1 = 0 OR EXISTS (SELECT 1 FROM mailbox WHERE id = ?1)",
+                (mailbox, shard, mtime_ns),
+            )
+
+
+def _mtime_ns(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _ranges(uids: Sequence[int]) -> list[tuple[int, int]]:
