@@ -6,9 +6,11 @@ the process says what it has answered.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -86,7 +88,9 @@ def is_possible() -> bool:
 @functools.cache
 def _library() -> Path:
     """The recorder, built once."""
-    built = Path(tempfile.mkdtemp(prefix="rmail-recorder-")) / "recorder.so"
+    folder = Path(tempfile.mkdtemp(prefix="rmail-recorder-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    built = folder / "recorder.so"
     command = ["gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-pthread", "-o", str(built)]
     subprocess.run([*command, str(_SOURCE)], check=True)
     return built
