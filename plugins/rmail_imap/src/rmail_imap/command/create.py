@@ -1,14 +1,76 @@
-"""CREATE (RFC 3501 6.3.3)."""
+"""CREATE (RFC 3501 6.3.3), also with a special use (RFC 6154 3)."""
 
 from __future__ import annotations
 
-from rmail_imap.command.select import mailbox_args
-from rmail_imap.commands import command
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_imap.commands import command, feature
+from rmail_imap.errors import BadSyntax, Refused
+from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.state import State
+from rmail_kernel.errors import Conflict, Invalid
+
+feature("CREATE-SPECIAL-USE", "6154 3")
+_VIRTUAL: Final = frozenset({"\\all", "\\flagged"})
+"""Uses of mailboxes that collect what lies in others (RFC 6154 2), which none here does."""
 
 
-@command("CREATE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.3")
-async def create(session: Session, name: str) -> None:
+@dataclass(frozen=True, slots=True)
+class CreateArgs:
+    """CREATE mailbox [(USE (uses))]."""
+
+    mailbox: str
+    uses: frozenset[str]
+
+
+def create_args(cursor: Cursor) -> CreateArgs:
+    """The arguments of CREATE."""
+    cursor.space()
+    name = cursor.mailbox()
+    uses: frozenset[str] = frozenset()
+    if not cursor.is_at_end and cursor.raw.startswith(b" (", cursor.at):
+        cursor.at += 2
+        if cursor.word() != "USE":
+            raise BadSyntax("Unknown parameter of CREATE")
+        cursor.space()
+        uses = _uses(cursor)
+        cursor.expect(b")")
+    cursor.end()
+    return CreateArgs(name, uses)
+
+
+def _uses(cursor: Cursor) -> frozenset[str]:
+    cursor.expect(b"(")
+    uses: set[str] = set()
+    while not cursor.skip(b")"):
+        if uses:
+            cursor.space()
+        raw = cursor.flag()
+        if not raw.startswith(b"\\"):
+            raise BadSyntax("Not a special use")
+        uses.add(raw.decode("ascii").lower())
+    return frozenset(uses)
+
+
+@command("CREATE", create_args, state=State.AUTHENTICATED, rfc="3501 6.3.3")
+async def create(session: Session, args: CreateArgs) -> None:
     """Makes a mailbox and the missing ones above it."""
-    await session.mail.create(session.account, name)
+    if not args.uses:
+        await session.mail.create(session.account, args.mailbox)
+        return
+    if len(args.uses) > 1:
+        raise Refused("A mailbox has one special use", b"USEATTR")
+    (use,) = args.uses
+    if use in _VIRTUAL:
+        raise Refused("That use is for mailboxes that show messages of others", b"USEATTR")
+    mailboxes = await session.mail.mailboxes(session.account)
+    if any(mailbox.name == args.mailbox for mailbox in mailboxes):
+        raise Conflict("The mailbox exists already")
+    try:
+        await session.mail.create(session.account, args.mailbox, special_use=use)
+    except (Conflict, Invalid) as error:
+        if "special_use" not in error.fields:
+            raise
+        raise Refused(error.safe, b"USEATTR") from error

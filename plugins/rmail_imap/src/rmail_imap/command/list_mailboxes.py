@@ -1,14 +1,17 @@
-"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9), with CHILDREN (RFC 3348) and SPECIAL-USE (RFC 6154)."""
+"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9), with CHILDREN (RFC 3348), SPECIAL-USE (RFC 6154) and the
+options of LIST-EXTENDED (RFC 5258) and LIST-STATUS (RFC 5819).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from rmail_imap import write
+from rmail_imap.command.status import status_line
 from rmail_imap.commands import command, feature
 from rmail_imap.mailbox_names import SEPARATOR, encode_name, parents
-from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.list_mailboxes import CRITERIA, ListArgs, list_args, lsub_args
 from rmail_imap.patterns import Pattern
 from rmail_imap.session import Session
 from rmail_imap.state import State
@@ -16,79 +19,105 @@ from rmail_kernel.storage.mail import MailboxStatus
 
 feature("CHILDREN", "3348 3")
 feature("SPECIAL-USE", "6154 2")
+feature("LIST-EXTENDED", "5258 3")
+feature("LIST-STATUS", "5819 2")
+
+_MEETS: Final[dict[str, Callable[[MailboxStatus], bool]]] = {
+    "SUBSCRIBED": lambda mailbox: mailbox.is_subscribed,
+    "SPECIAL-USE": lambda mailbox: mailbox.special_use is not None,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class ListArgs:
-    """LIST reference pattern, both in their wire form."""
+class _Tree:
+    """The mailboxes of an account, and what one LIST selects of them."""
 
-    raw_reference: bytes
-    raw_pattern: bytes
+    def __init__(self, mailboxes: Sequence[MailboxStatus], args: ListArgs) -> None:
+        self.args = args
+        self.mailboxes = {mailbox.name: mailbox for mailbox in mailboxes}
+        self.above = {parent for name in self.mailboxes for parent in parents(name)}
+        self.names = sorted(self.mailboxes.keys() | self.above, key=_order)
+        self.criteria = [_MEETS[name] for name in CRITERIA if name in args.selection]
+        self.selected = {name for name in self.names if self._is_selected(name)}
+        self.leading: set[str] = set()
+        if "RECURSIVEMATCH" in args.selection:
+            self.leading = {parent for name in self.selected for parent in parents(name)}
 
+    def _is_selected(self, name: str) -> bool:
+        mailbox = self.mailboxes.get(name)
+        if mailbox is None:
+            return not self.criteria
+        return all(meets(mailbox) for meets in self.criteria)
 
-def list_args(cursor: Cursor) -> ListArgs:
-    """The arguments of LIST and LSUB."""
-    cursor.space()
-    reference = cursor.astring()
-    cursor.space()
-    pattern = cursor.list_mailbox()
-    cursor.end()
-    return ListArgs(reference, pattern)
+    def attributes(self, name: str) -> list[str]:
+        """The attributes of a name, those of RFC 5258 where they were asked for."""
+        mailbox, args = self.mailboxes.get(name), self.args
+        found = []
+        if not args.is_extended or "CHILDREN" in args.returns:
+            found.append("\\HasChildren" if name in self.above else "\\HasNoChildren")
+        if mailbox is None:
+            found.append("\\NonExistent" if args.is_extended else "\\Noselect")
+            return found
+        if "SUBSCRIBED" in args.returns and mailbox.is_subscribed:
+            found.append("\\Subscribed")
+        if mailbox.special_use:
+            found.append(mailbox.special_use)
+        return found
 
 
 @command("LIST", list_args, state=State.AUTHENTICATED, rfc="3501 6.3.8")
 async def list_mailboxes(session: Session, args: ListArgs) -> None:
     """Mailboxes whose names match, and the names above them that are no mailboxes."""
-    if not args.raw_pattern:  # RFC 3501 6.3.8: asks for the separator and the root
+    if args.raw_patterns == (b"",):  # RFC 3501 6.3.8: asks for the separator and the root
         session.write(b'* LIST (\\Noselect) "/" ""\r\n')
         return
-    mailboxes = await session.mail.mailboxes(session.account)
-    pattern = Pattern(args.raw_reference + args.raw_pattern)
-    above = {parent for mailbox in mailboxes for parent in parents(mailbox.name)}
-    existing = {mailbox.name for mailbox in mailboxes}
-    for mailbox in _with_missing(mailboxes, above - existing):
-        name = mailbox if isinstance(mailbox, str) else mailbox.name
-        if not pattern.matches(name):
+    # RFC 5258 3: beside others, an empty pattern matches nothing.
+    patterns = [Pattern(args.raw_reference + raw) for raw in args.raw_patterns if raw]
+    tree = _Tree(await session.mail.mailboxes(session.account), args)
+    for name in tree.names:
+        if name not in tree.selected and name not in tree.leading:
             continue
-        attributes = ["\\HasChildren" if name in above else "\\HasNoChildren"]
-        if isinstance(mailbox, str):
-            attributes.append("\\Noselect")
-        elif mailbox.special_use:
-            attributes.append(mailbox.special_use)
-        _write(session, b"LIST", attributes, name)
+        if not any(pattern.matches(name) for pattern in patterns):
+            continue
+        info = _child_info(args) if name in tree.leading else b""
+        _write(session, b"LIST", tree.attributes(name), name, info)
+        # RFC 5819 2: of what only leads to a selected mailbox, no STATUS is sent.
+        if args.status and name in tree.selected and name in tree.mailboxes:
+            session.write(status_line(name, tree.mailboxes[name], args.status))
+        await session.flush_full()
 
 
-@command("LSUB", list_args, state=State.AUTHENTICATED, rfc="3501 6.3.9")
+def _child_info(args: ListArgs) -> bytes:
+    """CHILDINFO: which criteria the mailboxes below meet (RFC 5258 3.5)."""
+    names = b" ".join(b'"%b"' % name.encode() for name in CRITERIA if name in args.selection)
+    return b' ("CHILDINFO" (%b))' % names
+
+
+@command("LSUB", lsub_args, state=State.AUTHENTICATED, rfc="3501 6.3.9")
 async def list_subscribed(session: Session, args: ListArgs) -> None:
     """Subscribed mailboxes whose names match. With `%`, a name that only leads to a subscribed
     one is \\Noselect (RFC 3501 6.3.9).
     """
-    if not args.raw_pattern:
+    (raw_pattern,) = args.raw_patterns
+    if not raw_pattern:
         session.write(b'* LSUB (\\Noselect) "/" ""\r\n')
         return
     mailboxes = await session.mail.mailboxes(session.account)
     names = [mailbox.name for mailbox in mailboxes if mailbox.is_subscribed]
-    pattern = Pattern(args.raw_reference + args.raw_pattern)
+    pattern = Pattern(args.raw_reference + raw_pattern)
     leading: set[str] = set()
-    if b"%" in args.raw_pattern:
+    if b"%" in raw_pattern:
         leading = {parent for name in names for parent in parents(name)} - set(names)
     for name in sorted({*names, *leading}, key=_order):
         if pattern.matches(name):
             _write(session, b"LSUB", ["\\Noselect"] if name in leading else [], name)
 
 
-def _with_missing(
-    mailboxes: Sequence[MailboxStatus], missing: Iterable[str]
-) -> list[MailboxStatus | str]:
-    """All names in order; a str for a name that is no mailbox."""
-    everything: list[MailboxStatus | str] = [*mailboxes, *missing]
-    return sorted(everything, key=lambda one: _order(one if isinstance(one, str) else one.name))
-
-
 def _order(name: str) -> tuple[bool, list[str]]:
     return name != "INBOX", name.split(SEPARATOR)
 
 
-def _write(session: Session, kind: bytes, attributes: Sequence[str], name: str) -> None:
+def _write(
+    session: Session, kind: bytes, attributes: Sequence[str], name: str, more: bytes = b""
+) -> None:
     raw_name = write.string(encode_name(name))
-    session.write(b'* %b %b "/" %b\r\n' % (kind, write.flags(attributes), raw_name))
+    session.write(b'* %b %b "/" %b%b\r\n' % (kind, write.flags(attributes), raw_name, more))

@@ -1,4 +1,4 @@
-"""STATUS (RFC 3501 6.3.10)."""
+"""STATUS (RFC 3501 6.3.10), with the sizes of RFC 8438."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from rmail_imap import write
-from rmail_imap.commands import command
+from rmail_imap.commands import command, feature
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.storage.mail import MailboxStatus
 
+feature("STATUS=SIZE", "8438 2")
+
 ITEMS: Final[dict[str, Callable[[MailboxStatus], int]]] = {
     "MESSAGES": lambda status: status.total,
     "RECENT": lambda status: status.recent,
+    "SIZE": lambda status: status.size_bytes,
     "UIDNEXT": lambda status: status.uidnext,
     "UIDVALIDITY": lambda status: status.uidvalidity,
     "UNSEEN": lambda status: status.unseen,

@@ -1,0 +1,144 @@
+"""LIST with options (RFC 5258, 5819), and special uses in LIST and CREATE (RFC 6154)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rmail_kernel.testing import Transcript
+
+if TYPE_CHECKING:
+    from plugins.rmail_imap.tests.conftest import Fill
+
+_TREE = """
+    C: m1 CREATE Work/Plans/Old
+    S: m1 OK *
+    C: m2 SUBSCRIBE Work/Plans
+    S: m2 OK *
+    C: m3 UNSUBSCRIBE Work
+    S: m3 OK *
+    C: m4 UNSUBSCRIBE Work/Plans/Old
+    S: m4 OK *
+"""
+
+
+async def test_subscribed_mailboxes_are_selected_and_marked(client: Transcript) -> None:
+    await client.run(f"""{_TREE}
+        C: a LIST (SUBSCRIBED) "" W*
+        S: * LIST (\\Subscribed) "/" "Work/Plans"
+        S: a OK *
+        C: b LIST () "" Work* RETURN (SUBSCRIBED CHILDREN)
+        S: * LIST (\\HasChildren) "/" "Work"
+        S: * LIST (\\HasChildren \\Subscribed) "/" "Work/Plans"
+        S: * LIST (\\HasNoChildren) "/" "Work/Plans/Old"
+        S: b OK *
+        C: c LIST "" Work RETURN ()
+        S: * LIST () "/" "Work"
+        S: c OK *
+        C: d LIST (REMOTE) "" Work
+        S: * LIST () "/" "Work"
+        S: d OK *
+    """)
+
+
+async def test_several_patterns_name_each_mailbox_once(client: Transcript) -> None:
+    await client.run(f"""{_TREE}
+        C: a LIST "" (Work Work* "" INBOX)
+        S: * LIST () "/" "INBOX"
+        S: * LIST () "/" "Work"
+        S: * LIST () "/" "Work/Plans"
+        S: * LIST () "/" "Work/Plans/Old"
+        S: a OK *
+        C: b LIST "" ("")
+        S: * LIST (\\Noselect) "/" ""
+        S: b OK *
+    """)
+
+
+async def test_names_above_a_match_are_told_with_recursivematch(client: Transcript) -> None:
+    # RFC 5258 3.5; RFC 5819 2 spares them of STATUS
+    await client.run(f"""{_TREE}
+        C: a LIST (SUBSCRIBED RECURSIVEMATCH) "" W% RETURN (STATUS (MESSAGES))
+        S: * LIST () "/" "Work" ("CHILDINFO" ("SUBSCRIBED"))
+        S: a OK *
+        C: b DELETE Work
+        S: b OK *
+        C: c LIST (RECURSIVEMATCH SUBSCRIBED) "" W*
+        S: * LIST (\\NonExistent) "/" "Work" ("CHILDINFO" ("SUBSCRIBED"))
+        S: * LIST (\\Subscribed) "/" "Work/Plans"
+        S: c OK *
+        C: d LIST (RECURSIVEMATCH) "" *
+        S: d BAD *
+        C: e LIST (RECURSIVEMATCH REMOTE) "" *
+        S: e BAD *
+    """)
+
+
+async def test_status_follows_each_mailbox(client: Transcript, fill: Fill) -> None:
+    await client.run(f"{_TREE}\nC: n DELETE Work\nS: n OK *")
+    (first,) = await fill([b"Subject: x\r\n\r\nfive!"])
+    assert first.uid == 1
+    await client.run("""
+        C: a LIST "" (INBOX Work Work/Plans) RETURN (STATUS (MESSAGES SIZE) SUBSCRIBED)
+        S: * LIST (\\Subscribed) "/" "INBOX"
+        S: * STATUS "INBOX" (MESSAGES 1 SIZE 19)
+        S: * LIST (\\NonExistent) "/" "Work"
+        S: * LIST (\\Subscribed) "/" "Work/Plans"
+        S: * STATUS "Work/Plans" (MESSAGES 0 SIZE 0)
+        S: a OK *
+        C: b STATUS INBOX (SIZE)
+        S: * STATUS "INBOX" (SIZE 19)
+        S: b OK *
+    """)
+
+
+async def test_what_is_no_option_is_refused(client: Transcript) -> None:
+    for line in (
+        'LIST (FOO) "" *',
+        'LIST "" * RETURN (FOO)',
+        'LIST "" * RETURN (STATUS)',
+        'LIST "" * RETURN (STATUS (FOO))',
+        'LIST "" * RETURN SUBSCRIBED',
+        'LIST "" ()',
+        'LIST (SUBSCRIBED "" *',
+        'LSUB (SUBSCRIBED) "" *',
+        f'LIST "" ({" ".join(["x"] * 101)})',
+    ):
+        await client.send(f"a {line}\r\n".encode())
+        await client.expect("a BAD *")
+
+
+async def test_a_mailbox_is_made_with_a_special_use(client: Transcript) -> None:
+    await client.run("""
+        C: z DELETE Sent
+        S: z OK *
+        C: a CREATE Gesendet (USE (\\sent))
+        S: a OK *
+        C: b LIST (SPECIAL-USE) "" G*
+        S: * LIST (\\Sent) "/" "Gesendet"
+        S: b OK *
+        C: c LIST "" (INBOX Gesendet) RETURN (SPECIAL-USE)
+        S: * LIST () "/" "INBOX"
+        S: * LIST (\\Sent) "/" "Gesendet"
+        S: c OK *
+        C: d CREATE Other (USE (\\Sent))
+        S: d NO [USEATTR] *
+        C: e CREATE Other (USE (\\Mystery))
+        S: e NO [USEATTR] *
+        C: f CREATE Other (USE (\\All))
+        S: f NO [USEATTR] *
+        C: g CREATE Other (USE (\\Archive \\Junk))
+        S: g NO [USEATTR] *
+        C: h CREATE Gesendet (USE (\\Archive))
+        S: h NO [ALREADYEXISTS] *
+        C: i CREATE Other (FOO (\\Archive))
+        S: i BAD *
+        C: j CREATE Other (USE (Archive))
+        S: j BAD *
+        C: k LIST "" Other
+        S: k OK *
+        C: l CREATE Other (USE ())
+        S: l OK *
+        C: m LIST "" Other
+        S: * LIST (\\HasNoChildren) "/" "Other"
+        S: m OK *
+    """)
