@@ -213,6 +213,7 @@ class Connection:
 
     async def _run(self, request: _Request, command: Command) -> Reply:
         session = self._session
+        session.raw_tag = request.tag
         args = command.parse(self._cursor(request))
         found = await command.run(session, args)
         await self._tell_news(tells_expunge=command.tells_expunge or request.is_uid)

@@ -37,6 +37,7 @@ class Selected:
         told: how many messages the client was told of; those behind came since.
         recent: UIDs that are \\Recent here (RFC 3501 2.3.2).
         keywords: the keyword table that the client was told.
+        saved: the UIDs, ascending, that `$` stands for (RFC 5182 2.1).
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Selected:
         self.modseq: ModSeq = view.modseq
         self.keywords = view.keywords
         self.recent = set(recent)
+        self.saved: Sequence[Uid] = ()
         self.news = News()
         self._last_uid = view.uidnext - 1
         self._own: set[int] = set()
@@ -81,6 +83,8 @@ class Selected:
         Raises:
             BadSyntax: a sequence number that no message has (RFC 3501 6.4.8 spares UIDs of that).
         """
+        if numbers.is_saved:  # RFC 5182 2.1: what was expunged meanwhile is left out
+            return list(_runs([number - 1 for number, _ in self.numbered(self.saved)]))
         if not (numbers.is_uid or is_search):
             self._check(numbers)
         spans = sorted(span for pair in numbers.ranges if (span := self._span(pair, numbers)))
@@ -228,3 +232,14 @@ class Selected:
 
     def _many(self, view: MailboxView) -> _Finder:
         return dict(zip(view.uids[: view.total], view.flags, strict=False)).get
+
+
+def _runs(places: Sequence[int]) -> Iterator[range]:
+    """Ascending places as ranges."""
+    start = 0
+    for index, place in enumerate(places):
+        if index and place != places[index - 1] + 1:
+            yield range(places[start], places[index - 1] + 1)
+            start = index
+    if places:
+        yield range(places[start], places[-1] + 1)

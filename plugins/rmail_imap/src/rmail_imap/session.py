@@ -30,6 +30,7 @@ class Session:
         info: where the client comes from, and its principal after login.
         selected: the selected mailbox, or None.
         is_over: LOGOUT was given.
+        raw_tag: the tag of the command that runs.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Session:
         self.selected: Selected | None = None
         self.failed_logins = 0
         self.is_over = False
+        self.raw_tag = b""
         self.limits = Limits(
             settings.max_set_ranges, settings.max_search_depth, settings.max_search_keys
         )

@@ -1,11 +1,13 @@
-"""SEARCH and UID SEARCH (RFC 3501 6.4.4)."""
+"""SEARCH and UID SEARCH (RFC 3501 6.4.4), with results of RFC 4731 and RFC 5182."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
 
-from rmail_imap.commands import command
+from rmail_imap import write
+from rmail_imap.commands import command, feature
+from rmail_imap.errors import Refused
 from rmail_imap.parse.search import (
     AllOf,
     AnyOf,
@@ -20,7 +22,11 @@ from rmail_imap.parse.search import (
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
+from rmail_kernel.storage.ids import Uid
 from rmail_kernel.storage.search import And, Not, Or, SearchNode, UidIn
+
+feature("ESEARCH", "4731 3.1")
+feature("SEARCHRES", "5182 2.1")
 
 
 @command(
@@ -29,11 +35,51 @@ from rmail_kernel.storage.search import And, Not, Or, SearchNode, UidIn
 async def search(session: Session, args: SearchArgs) -> None:
     """Numbers or UIDs of the messages that match, among those the client knows."""
     selected = session.mailbox
+    returns = args.returns or frozenset()
+    if "SAVE" in returns and not args.is_charset_known:
+        selected.saved = ()  # RFC 5182 2.1: a NO empties it, a BAD leaves it
+    if not args.is_charset_known:
+        raise Refused("Unknown charset", b"BADCHARSET (US-ASCII UTF-8)")
     node = resolve(args.key, selected)
-    uids = await session.mail.search(session.account, selected.id, node)
-    rows = selected.numbered(uids)
-    numbers = [uid for _, uid in rows] if args.is_uid else [number for number, _ in rows]
-    session.write(b" ".join([b"* SEARCH", " ".join(map(str, numbers)).encode()]).rstrip() + b"\r\n")
+    if "SAVE" in returns:
+        selected.saved = ()
+    rows = selected.numbered(await session.mail.search(session.account, selected.id, node))
+    numbers = [uid if args.is_uid else number for number, uid in rows]
+    if args.returns is None:
+        words = " ".join(map(str, numbers)).encode()
+        session.write(b" ".join([b"* SEARCH", words]).rstrip() + b"\r\n")
+        return
+    if "SAVE" in returns:
+        selected.saved = _to_save([Uid(uid) for _, uid in rows], returns)
+    if returns != {"SAVE"}:  # RFC 5182 2.1: with SAVE alone there is no response
+        session.write(_response(session.raw_tag, numbers, returns, is_uid=args.is_uid))
+
+
+def _to_save(uids: list[Uid], returns: frozenset[str]) -> list[Uid]:
+    """What `$` stands for from now on (RFC 5182 2.4)."""
+    ends = returns & {"MIN", "MAX"}
+    if not uids or not ends or returns & {"ALL", "COUNT"}:
+        return uids
+    first, last = uids[0], uids[-1]
+    return sorted({*([first] if "MIN" in ends else []), *([last] if "MAX" in ends else [])})
+
+
+def _response(
+    raw_tag: bytes, numbers: list[int], returns: frozenset[str], *, is_uid: bool
+) -> bytes:
+    """The ESEARCH response (RFC 4731 3.1); of MIN, MAX and ALL none when nothing matched."""
+    pieces = [b"* ESEARCH (TAG %b)" % write.string(raw_tag)]
+    if is_uid:
+        pieces.append(b"UID")
+    if numbers and "MIN" in returns:
+        pieces.append(b"MIN %d" % numbers[0])
+    if numbers and "MAX" in returns:
+        pieces.append(b"MAX %d" % numbers[-1])
+    if numbers and "ALL" in returns:
+        pieces.append(b"ALL " + write.number_set(numbers))
+    if "COUNT" in returns:
+        pieces.append(b"COUNT %d" % len(numbers))
+    return b" ".join(pieces) + b"\r\n"
 
 
 def resolve(key: Key, selected: Selected) -> SearchNode:

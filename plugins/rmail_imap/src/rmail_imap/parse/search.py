@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rmail_imap.errors import BadSyntax, Refused
+from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.dates import search_date
 from rmail_imap.parse.flags import keyword
@@ -57,15 +57,24 @@ class Negated:
     part: Key
 
 
+RESULTS: Final = frozenset({"MIN", "MAX", "ALL", "COUNT", "SAVE"})
+"""What SEARCH can return (RFC 4731 3.1, RFC 5182 2.1)."""
 Key = Leaf | Numbers | Recent | AllOf | AnyOf | Negated
 
 
 @dataclass(frozen=True, slots=True)
 class SearchArgs:
-    """SEARCH [CHARSET charset] keys."""
+    """SEARCH [RETURN (options)] [CHARSET charset] keys.
+
+    Attributes:
+        returns: upper-case options of RESULTS; None without RETURN.
+        is_charset_known: otherwise `key` means nothing.
+    """
 
     key: Key
     is_uid: bool
+    returns: frozenset[str] | None = None
+    is_charset_known: bool = True
 
 
 class _Search:
@@ -111,7 +120,7 @@ class _Search:
             inner = self.key_list()
             cursor.expect(b")")
             return inner
-        if cursor.peek() in (b"*", b"") or cursor.peek().isdigit():
+        if cursor.peek() in (b"*", b"$", b"") or cursor.peek().isdigit():
             return Numbers(number_set(cursor, is_uid=False))
         parser = KEYS.get(cursor.word())
         if parser is None:
@@ -120,20 +129,35 @@ class _Search:
 
 
 def search_args(cursor: Cursor) -> SearchArgs:
-    """The arguments of SEARCH and UID SEARCH.
-
-    Raises:
-        BadSyntax: they are not IMAP. Refused: a charset that is not known.
-    """
+    """The arguments of SEARCH and UID SEARCH."""
     cursor.space()
+    returns = _returns(cursor)
     if cursor.raw[cursor.at : cursor.at + 8].upper() == b"CHARSET ":
         cursor.at += 8
         if cursor.astring().upper() not in (b"US-ASCII", b"UTF-8", b"ASCII"):
-            raise Refused("Unknown charset", b"BADCHARSET (US-ASCII UTF-8)")
+            unread = Leaf(query.All())
+            return SearchArgs(unread, cursor.is_uid, returns, is_charset_known=False)
         cursor.space()
     key = _Search(cursor).key_list()
     cursor.end()
-    return SearchArgs(key, cursor.is_uid)
+    return SearchArgs(key, cursor.is_uid, returns)
+
+
+def _returns(cursor: Cursor) -> frozenset[str] | None:
+    """RETURN and its options; an empty list stands for ALL (RFC 4731 3.1)."""
+    if cursor.raw[cursor.at : cursor.at + 8].upper() != b"RETURN (":
+        return None
+    cursor.at += 8
+    names: set[str] = set()
+    while not cursor.skip(b")"):
+        if names:
+            cursor.space()
+        name = cursor.word()
+        if name not in RESULTS:
+            raise BadSyntax("Unknown result option")
+        names.add(name)
+    cursor.space()
+    return frozenset(names or {"ALL"})
 
 
 def _constant(key: Key) -> Callable[[_Search], Key]:

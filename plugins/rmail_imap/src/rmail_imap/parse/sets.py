@@ -1,4 +1,4 @@
-"""Sets of message numbers (RFC 3501 9, sequence-set)."""
+"""Sets of message numbers (RFC 3501 9, sequence-set; RFC 5182 for `$`)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ STAR: Final = 0
 class NumberSet:
     """A set as it was written: pairs of numbers in any order, STAR for `*`.
 
-    `is_uid`: they are UIDs, otherwise sequence numbers.
+    `is_uid`: they are UIDs, otherwise sequence numbers. `is_saved`: it is `$`, what the last
+    SEARCH saved (RFC 5182 2.1), and has no ranges.
     """
 
     ranges: tuple[tuple[int, int], ...]
     is_uid: bool = False
+    is_saved: bool = False
 
 
 def number_set(cursor: Cursor, *, is_uid: bool | None = None) -> NumberSet:
     """sequence-set; UIDs if the command is a UID command, or as `is_uid` says."""
+    of_uids = cursor.is_uid if is_uid is None else is_uid
+    if cursor.skip(b"$"):
+        return NumberSet((), of_uids, is_saved=True)
     raw = cursor.take(_SET, "a set of message numbers")
     if raw.count(b",") >= cursor.limits.set_ranges:
         raise BadSyntax("A set has too many ranges", b"LIMIT")
     ranges = tuple(map(_range, raw.split(b",")))
-    return NumberSet(ranges, cursor.is_uid if is_uid is None else is_uid)
+    return NumberSet(ranges, of_uids)
 
 
 def _range(raw: bytes) -> tuple[int, int]:
