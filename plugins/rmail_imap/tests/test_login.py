@@ -263,6 +263,9 @@ async def test_id_and_namespace_and_enable(rmail_server: RunningServer) -> None:
             S: * NAMESPACE (("" "/")) NIL NIL
             S: f OK *
             C: g ENABLE CONDSTORE X-UNKNOWN
-            S: * ENABLED
+            S: * ENABLED CONDSTORE
             S: g OK *
+            C: h ENABLE X-UNKNOWN
+            S: * ENABLED
+            S: h OK *
         """)

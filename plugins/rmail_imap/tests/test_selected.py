@@ -68,7 +68,7 @@ def test_own_changes_are_not_told_again() -> None:
     assert box.take_flags() == []
     box.mark_own(StoreResult(ModSeq(3), [], [], ()))  # it changed nothing: 3 is another's
     box.take(changes(2, flags=[1]))
-    assert box.take_flags() == [(1, 1, 8)]
+    assert box.take_flags() == [(1, 1, 8, 3)]
 
 
 def test_a_message_that_came_and_went_unseen_is_never_told() -> None:

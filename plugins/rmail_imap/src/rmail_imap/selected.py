@@ -24,7 +24,7 @@ _Finder = Callable[[int], int | None]
 class News:
     """What the client was not told yet."""
 
-    flags: dict[int, int] = field(default_factory=dict)  # UID -> flag word
+    flags: dict[int, tuple[int, int]] = field(default_factory=dict)  # UID -> flag word, MODSEQ
     vanished: set[int] = field(default_factory=set)
 
 
@@ -132,7 +132,7 @@ class Selected:
             # What the client did itself is news only on top of what it does not know yet.
             is_news = row.modseq not in self._own or row.uid in news.flags
             if row.uid <= self._last_uid and is_news:
-                news.flags[row.uid] = row.flags
+                news.flags[row.uid] = row.flags, row.modseq
         self._append(fresh)
         gone: Iterable[int] = changes.vanished
         if changes.is_truncated and view is not None:
@@ -170,12 +170,12 @@ class Selected:
         self.news.vanished = set()
         return known
 
-    def take_flags(self) -> list[tuple[int, int, int]]:
-        """Number, UID and flag word of the messages whose flags changed, ascending."""
+    def take_flags(self) -> list[tuple[int, int, int, int]]:
+        """Number, UID, flag word and MODSEQ of the messages whose flags changed, ascending."""
         flags, self.news.flags = self.news.flags, {}
         gone = self.news.vanished
-        rows = ((self.number_of(uid), uid, flags[uid]) for uid in sorted(flags) if uid not in gone)
-        return [(number, uid, word) for number, uid, word in rows if number is not None]
+        rows = ((self.number_of(uid), uid, *flags[uid]) for uid in sorted(flags) if uid not in gone)
+        return [(row[0], *row[1:]) for row in rows if row[0] is not None]
 
     def _append(self, fresh: Sequence[Changed]) -> None:
         if not fresh:

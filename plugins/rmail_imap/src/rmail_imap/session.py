@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from rmail_kernel.storage.mail import MailStore
 
 
+def highest_modseq(modseq: int) -> bytes:
+    """The untagged OK with HIGHESTMODSEQ (RFC 7162 3.1.2.1), which is never 0."""
+    return b"* OK [HIGHESTMODSEQ %d] Highest MODSEQ\r\n" % max(1, modseq)
+
+
 class Session:
     """One client's session.
 
@@ -31,6 +36,7 @@ class Session:
         selected: the selected mailbox, or None.
         is_over: LOGOUT was given.
         raw_tag: the tag of the command that runs.
+        is_condstore: the client understands MODSEQ (RFC 7162 3.1).
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Session:
         self.failed_logins = 0
         self.is_over = False
         self.raw_tag = b""
+        self.is_condstore = False
         self.limits = Limits(
             settings.max_set_ranges, settings.max_search_depth, settings.max_search_keys
         )
@@ -97,6 +104,16 @@ class Session:
         self.failed_logins = 0
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
+
+    def use_condstore(self) -> None:
+        """Tells MODSEQ with flags from now on: the client gave a command that asks for it (RFC
+        7162 3.1).
+        """
+        if self.is_condstore:
+            return
+        self.is_condstore = True
+        if self.selected is not None:
+            self.write(highest_modseq(self.selected.modseq))
 
     async def check_current(self) -> None:
         """Ends the session of an account that was disabled, deleted or has another password.

@@ -82,7 +82,8 @@ async def _tell_new(session: Session, selected: Selected) -> None:
 
 async def _tell_flags(session: Session, selected: Selected) -> None:
     flags = FlagWriter(selected.keywords, selected.recent)
-    for number, uid, word in selected.take_flags():
-        row = (number, uid, flags.render(uid, word))
-        session.write(b"* %d FETCH (UID %d FLAGS %b)\r\n" % row)
+    for number, uid, word, modseq in selected.take_flags():
+        more = b" MODSEQ (%d)" % modseq if session.is_condstore else b""  # RFC 7162 3.1
+        row = (number, uid, flags.render(uid, word), more)
+        session.write(b"* %d FETCH (UID %d FLAGS %b%b)\r\n" % row)
         await session.flush_full()

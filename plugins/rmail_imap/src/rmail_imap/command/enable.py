@@ -1,4 +1,4 @@
-"""ENABLE (RFC 5161). Nothing that is loaded must be enabled yet, so it answers an empty list."""
+"""ENABLE (RFC 5161) of what changes how the server answers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def enable_args(cursor: Cursor) -> tuple[str, ...]:
 
 
 @command("ENABLE", enable_args, state=State.AUTHENTICATED, capability="ENABLE", rfc="5161 3.1")
-async def enable(session: Session, _: tuple[str, ...]) -> None:
+async def enable(session: Session, names: tuple[str, ...]) -> None:
     """Unknown names are passed over (RFC 5161 3.1)."""
-    session.write(b"* ENABLED\r\n")
+    told = b""
+    if "CONDSTORE" in names and not session.is_condstore:
+        told = b" CONDSTORE"
+    session.write(b"* ENABLED%b\r\n" % told)
+    if told:
+        session.use_condstore()  # RFC 7162 3.1

@@ -16,7 +16,7 @@ from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import Corrupt, NotFound
-from rmail_kernel.storage.ids import Uid
+from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Field, Flag
 
 _CHUNK: Final = 2000
@@ -52,6 +52,7 @@ _RENDER: Final[dict[Item, Callable[[_Row, FlagWriter], bytes]]] = {
     Item.ENVELOPE: lambda row, _: b"ENVELOPE " + (row.data.raw_envelope or b"NIL"),
     Item.BODY: lambda row, _: b"BODY " + (row.data.raw_body or b"NIL"),
     Item.BODYSTRUCTURE: lambda row, _: b"BODYSTRUCTURE " + (row.data.raw_bodystructure or b"NIL"),
+    Item.MODSEQ: lambda row, _: b"MODSEQ (%d)" % row.data.modseq,
 }
 
 
@@ -62,6 +63,7 @@ class _Plan:
         self.simple = [_RENDER[item] for item in items if isinstance(item, Item)]
         self.bodies = [item for item in items if isinstance(item, BodyItem)]
         self.has_flags = Item.FLAGS in items
+        self.has_modseq = Item.MODSEQ in items
         self.sets_seen = not is_read_only and any(item.sets_seen for item in self.bodies)
         self.is_on_view = _ON_VIEW.issuperset(items)
         self.is_cached = all(needs(item) is Field.HEADERS for item in self.bodies)
@@ -82,6 +84,10 @@ async def fetch(session: Session, args: FetchArgs) -> None:
     places = selected.resolve(args.messages)
     if not places:
         return
+    if Item.MODSEQ in args.items:
+        session.use_condstore()
+    if args.changed_since is not None:
+        places = await _changed(session, places, args.changed_since)
     plan = _Plan(args.items, is_read_only=selected.is_read_only)
     view = await session.mail.view(session.account, selected.id)
     updates.tell_keywords(session, selected, view.keywords)
@@ -97,6 +103,19 @@ async def fetch(session: Session, args: FetchArgs) -> None:
             await _from_store(session, plan, flags, chunk)
 
 
+async def _changed(session: Session, places: list[range], since: ModSeq) -> list[range]:
+    """Those of the places whose messages changed after `since` (RFC 7162 3.1.4.1)."""
+    selected = session.mailbox
+    changes = await session.mail.changes(session.account, selected.id, since)
+    wanted = {row.uid for row in changes.changed}
+    return [
+        range(place, place + 1)
+        for span in places
+        for place in span
+        if selected.uids[place] in wanted
+    ]
+
+
 async def _from_store(session: Session, plan: _Plan, flags: FlagWriter, chunk: list[_Row]) -> None:
     rows = {row.uid: row for row in chunk}
     unreadable: Corrupt | None = None
@@ -106,7 +125,10 @@ async def _from_store(session: Session, plan: _Plan, flags: FlagWriter, chunk: l
     async for batch in fetched:
         told = await _set_seen(session, batch, rows) if plan.sets_seen else frozenset()
         for stored in batch:
-            rows[stored.uid].stored = stored
+            row = rows[stored.uid]
+            row.stored = stored
+            if plan.has_modseq:  # never newer than the flags beside it
+                row.word = stored.flags
         if plan.bodies:
             unreadable = await _write_batch(session, plan, flags, told, rows, batch) or unreadable
             await session.wire.flush()
@@ -160,8 +182,11 @@ async def _set_seen(
     )
     if result.keywords == selected.keywords:  # otherwise it is told again, with the new keywords
         selected.mark_own(result)
-    for row in result.changed:
-        rows[row.uid].word = row.flags
+    changed = {row.uid: row for row in result.changed}
+    for stored in batch:
+        if stored.uid in changed:
+            stored.flags, stored.modseq = changed[stored.uid].flags, changed[stored.uid].modseq
+            rows[stored.uid].word = stored.flags
     return frozenset(row.uid for row in result.changed)
 
 
@@ -182,6 +207,8 @@ async def _write_bodies(
     values = [plan.render(row, flags)] if plan.simple else []
     if tells_flags and not plan.has_flags:
         values.append(_RENDER[Item.FLAGS](row, flags))
+    if tells_flags and session.is_condstore and not plan.has_modseq:
+        values.append(_RENDER[Item.MODSEQ](row, flags))
     pieces = [b"* %d FETCH (%b" % (row.number, b" ".join(values))]
     separator = b" " if values else b""
     try:

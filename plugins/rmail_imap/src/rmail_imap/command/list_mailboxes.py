@@ -70,6 +70,8 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
     if args.raw_patterns == (b"",):  # RFC 3501 6.3.8: asks for the separator and the root
         session.write(b'* LIST (\\Noselect) "/" ""\r\n')
         return
+    if "HIGHESTMODSEQ" in args.status:
+        session.use_condstore()
     # RFC 5258 3: beside others, an empty pattern matches nothing.
     patterns = [Pattern(args.raw_reference + raw) for raw in args.raw_patterns if raw]
     tree = _Tree(await session.mail.mailboxes(session.account), args)

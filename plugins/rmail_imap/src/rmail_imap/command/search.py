@@ -23,6 +23,7 @@ from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.storage.ids import Uid
+from rmail_kernel.storage.mail import Field
 from rmail_kernel.storage.search import And, Not, Or, SearchNode, UidIn
 
 feature("ESEARCH", "4731 3.1")
@@ -45,18 +46,35 @@ async def search(session: Session, args: SearchArgs) -> None:
         selected.saved = ()
     rows = selected.numbered(await session.mail.search(session.account, selected.id, node))
     numbers = [uid if args.is_uid else number for number, uid in rows]
+    modseq = 0
+    if args.has_modseq:
+        session.use_condstore()
+        modseq = await _newest(session, _of_response([Uid(uid) for _, uid in rows], returns))
     if args.returns is None:
         words = " ".join(map(str, numbers)).encode()
-        session.write(b" ".join([b"* SEARCH", words]).rstrip() + b"\r\n")
+        more = b" (MODSEQ %d)" % modseq if modseq else b""
+        session.write(b" ".join([b"* SEARCH", words]).rstrip() + more + b"\r\n")
         return
     if "SAVE" in returns:
-        selected.saved = _to_save([Uid(uid) for _, uid in rows], returns)
+        selected.saved = _of_response([Uid(uid) for _, uid in rows], returns)
     if returns != {"SAVE"}:  # RFC 5182 2.1: with SAVE alone there is no response
-        session.write(_response(session.raw_tag, numbers, returns, is_uid=args.is_uid))
+        raw = _response(session.raw_tag, numbers, returns, is_uid=args.is_uid)
+        more = b" MODSEQ %d" % modseq if modseq else b""
+        session.write(raw + more + b"\r\n")
 
 
-def _to_save(uids: list[Uid], returns: frozenset[str]) -> list[Uid]:
-    """What `$` stands for from now on (RFC 5182 2.4)."""
+async def _newest(session: Session, uids: list[Uid]) -> int:
+    """The highest MODSEQ of these messages (RFC 7162 3.1.5, 3.1.10); 0 of none."""
+    newest = 0
+    async for batch in session.mail.fetch(session.account, session.mailbox.id, uids, Field.NONE):
+        newest = max([newest, *(row.modseq for row in batch)])
+    return newest
+
+
+def _of_response(uids: list[Uid], returns: frozenset[str]) -> list[Uid]:
+    """The messages that the results are about: with MIN and MAX alone no others. They are what
+    `$` stands for (RFC 5182 2.4) and whose MODSEQ is told (RFC 7162 3.1.10).
+    """
     ends = returns & {"MIN", "MAX"}
     if not uids or not ends or returns & {"ALL", "COUNT"}:
         return uids
@@ -79,7 +97,7 @@ def _response(
         pieces.append(b"ALL " + write.number_set(numbers))
     if "COUNT" in returns:
         pieces.append(b"COUNT %d" % len(numbers))
-    return b" ".join(pieces) + b"\r\n"
+    return b" ".join(pieces)
 
 
 def resolve(key: Key, selected: Selected) -> SearchNode:

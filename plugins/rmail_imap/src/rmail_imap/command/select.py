@@ -1,16 +1,20 @@
-"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2)."""
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with MODSEQ (RFC 7162 3.1.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
-from rmail_imap.commands import Reply, command
+from rmail_imap.commands import Reply, command, feature
+from rmail_imap.errors import BadSyntax
 from rmail_imap.flag_words import announce
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.selected import Selected
-from rmail_imap.session import Session
+from rmail_imap.session import Session, highest_modseq
 from rmail_imap.state import State
 from rmail_kernel.storage.mail import Flag, MailboxView
+
+feature("CONDSTORE", "7162 3.1")
 
 
 def mailbox_args(cursor: Cursor) -> str:
@@ -21,23 +25,44 @@ def mailbox_args(cursor: Cursor) -> str:
     return name
 
 
-@command("SELECT", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.1")
-async def select(session: Session, name: str) -> Reply:
+@dataclass(frozen=True, slots=True)
+class SelectArgs:
+    """SELECT mailbox [(CONDSTORE)]."""
+
+    mailbox: str
+    is_condstore: bool
+
+
+def select_args(cursor: Cursor) -> SelectArgs:
+    """The arguments of SELECT and EXAMINE (RFC 7162 3.1.8 for the parameter)."""
+    cursor.space()
+    name = cursor.mailbox()
+    is_condstore = cursor.skip(b" (")
+    if is_condstore:
+        if cursor.word() != "CONDSTORE":
+            raise BadSyntax("Unknown parameter of SELECT")
+        cursor.expect(b")")
+    cursor.end()
+    return SelectArgs(name, is_condstore)
+
+
+@command("SELECT", select_args, state=State.AUTHENTICATED, rfc="3501 6.3.1")
+async def select(session: Session, args: SelectArgs) -> Reply:
     """Opens a mailbox for reading and writing."""
-    await _open(session, name, is_read_only=False)
+    await _open(session, args, is_read_only=False)
     return Reply(code=b"READ-WRITE")
 
 
-@command("EXAMINE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.2")
-async def examine(session: Session, name: str) -> Reply:
+@command("EXAMINE", select_args, state=State.AUTHENTICATED, rfc="3501 6.3.2")
+async def examine(session: Session, args: SelectArgs) -> Reply:
     """Opens a mailbox for reading."""
-    await _open(session, name, is_read_only=True)
+    await _open(session, args, is_read_only=True)
     return Reply(code=b"READ-ONLY")
 
 
-async def _open(session: Session, name: str, *, is_read_only: bool) -> None:
+async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> None:
     session.selected = None  # RFC 3501 6.3.1: also when this fails
-    status = await session.mail.status(session.account, name)
+    status = await session.mail.status(session.account, args.mailbox)
     view = await session.mail.view(session.account, status.id)
     recent: Collection[int] = ()
     if is_read_only and status.recent:  # RFC 3501 6.3.2: messages do not lose \Recent
@@ -53,6 +78,9 @@ async def _open(session: Session, name: str, *, is_read_only: bool) -> None:
         session.write(b"* OK [UNSEEN %d] First unseen\r\n" % first)
     session.write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % view.uidvalidity)
     session.write(b"* OK [UIDNEXT %d] Next UID\r\n" % view.uidnext)
+    session.write(highest_modseq(view.modseq))
+    if args.is_condstore:
+        session.use_condstore()
     session.selected = selected
 
 

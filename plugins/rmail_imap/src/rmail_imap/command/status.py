@@ -17,6 +17,7 @@ from rmail_kernel.storage.mail import MailboxStatus
 feature("STATUS=SIZE", "8438 2")
 
 ITEMS: Final[dict[str, Callable[[MailboxStatus], int]]] = {
+    "HIGHESTMODSEQ": lambda status: max(1, status.highestmodseq),  # RFC 7162 3.1.7
     "MESSAGES": lambda status: status.total,
     "RECENT": lambda status: status.recent,
     "SIZE": lambda status: status.size_bytes,
@@ -59,6 +60,8 @@ def status_items(cursor: Cursor) -> tuple[str, ...]:
 @command("STATUS", status_args, state=State.AUTHENTICATED, rfc="3501 6.3.10")
 async def status(session: Session, args: StatusArgs) -> None:
     """Counters of a mailbox without selecting it."""
+    if "HIGHESTMODSEQ" in args.items:
+        session.use_condstore()
     found = await session.mail.status(session.account, args.mailbox)
     session.write(status_line(args.mailbox, found, args.items))
 

@@ -6,9 +6,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rmail_imap import updates
+from rmail_imap import updates, write
 from rmail_imap.command.expunge import writable
-from rmail_imap.commands import command
+from rmail_imap.commands import Reply, command
 from rmail_imap.errors import BadSyntax
 from rmail_imap.flag_words import FlagWriter, flag_mask
 from rmail_imap.parse.cursor import Cursor
@@ -17,7 +17,8 @@ from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
-from rmail_kernel.storage.mail import MailboxView, StoreResult
+from rmail_kernel.storage.ids import ModSeq, Uid
+from rmail_kernel.storage.mail import Field, MailboxView, StoreResult
 
 Op = Literal["set", "add", "remove"]
 _OPS: Final[dict[bytes, Op]] = {b"+": "add", b"-": "remove"}
@@ -25,12 +26,13 @@ _OPS: Final[dict[bytes, Op]] = {b"+": "add", b"-": "remove"}
 
 @dataclass(frozen=True, slots=True)
 class StoreArgs:
-    """STORE set [+-]FLAGS[.SILENT] flags."""
+    """STORE set [(UNCHANGEDSINCE modseq)] [+-]FLAGS[.SILENT] flags."""
 
     messages: NumberSet
     op: Op
     is_silent: bool
     flags: frozenset[str]
+    unchanged_since: ModSeq | None = None
 
 
 def store_args(cursor: Cursor) -> StoreArgs:
@@ -38,6 +40,7 @@ def store_args(cursor: Cursor) -> StoreArgs:
     cursor.space()
     messages = number_set(cursor)
     cursor.space()
+    since = _unchanged_since(cursor) if cursor.skip(b"(") else None
     op = _OPS.get(cursor.peek(), "set")
     if op != "set":
         cursor.at += 1
@@ -47,24 +50,78 @@ def store_args(cursor: Cursor) -> StoreArgs:
     cursor.space()
     flags = store_flags(cursor)
     cursor.end()
-    return StoreArgs(messages, op, name == "FLAGS.SILENT", flags)
+    return StoreArgs(messages, op, name == "FLAGS.SILENT", flags, since)
+
+
+def _unchanged_since(cursor: Cursor) -> ModSeq:
+    if cursor.word() != "UNCHANGEDSINCE":
+        raise BadSyntax("Unknown modifier of STORE")
+    cursor.space()
+    modseq = cursor.modseq()
+    cursor.expect(b")")
+    cursor.space()
+    return modseq
 
 
 @command("STORE", store_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.6")
-async def store(session: Session, args: StoreArgs) -> None:
+async def store(session: Session, args: StoreArgs) -> Reply | None:
     """Changes flags in one transaction; tells the new flags unless asked not to."""
+    if args.unchanged_since is not None:
+        session.use_condstore()
     selected = writable(session)
     places = selected.resolve(args.messages)
     uids = selected.uids_at(places)
     if not uids:
-        return
+        return None
     before = await updates.believed(session, selected)
-    result = await session.mail.store_flags(session.account, selected.id, uids, args.op, args.flags)
+    result = await session.mail.store_flags(
+        session.account,
+        selected.id,
+        uids,
+        args.op,
+        args.flags,
+        unchanged_since=args.unchanged_since,
+    )
     updates.tell_keywords(session, selected, result.keywords)
     if before is not None and not _is_surprise(args, before, result):
         selected.mark_own(result)
-    if not args.is_silent:
+    if session.is_condstore:
+        await _tell_modseqs(session, args, uids, result)
+    elif not args.is_silent:
         await tell_flags(session, selected, places, is_uid=args.messages.is_uid)
+    return _modified(selected, args, result) if result.failed else None
+
+
+def _modified(selected: Selected, args: StoreArgs, result: StoreResult) -> Reply:
+    """Which messages had changed and were left alone (RFC 7162 3.1.3)."""
+    rows = selected.numbered(result.failed)
+    numbers = [uid if args.messages.is_uid else number for number, uid in rows]
+    text = "Some messages have changed and were left as they are"
+    return Reply(text, b"MODIFIED " + write.number_set(numbers)) if numbers else Reply(text)
+
+
+async def _tell_modseqs(
+    session: Session, args: StoreArgs, uids: list[Uid], result: StoreResult
+) -> None:
+    """The flags with MODSEQ; the MODSEQ also when flags are to be kept silent about, but not of
+    messages left alone (RFC 7162 3.1.3).
+    """
+    selected = session.mailbox
+    left_alone = frozenset(result.failed)
+    numbers = {uid: number for number, uid in selected.numbered(uids)}
+    flags = FlagWriter(result.keywords, selected.recent)
+    fetched = session.mail.fetch(session.account, selected.id, uids, Field.NONE)
+    async for batch in fetched:
+        for row in batch:
+            values = [b"UID %d" % row.uid] if args.messages.is_uid else []
+            if not args.is_silent:
+                values.append(b"FLAGS " + flags.render(row.uid, row.flags))
+            elif row.uid in left_alone:
+                continue
+            values.append(b"MODSEQ (%d)" % row.modseq)
+            number = numbers[row.uid]
+            session.write(b"* %d FETCH (%b)\r\n" % (number, b" ".join(values)))
+        await session.flush_full()
 
 
 def _is_surprise(args: StoreArgs, before: MailboxView, result: StoreResult) -> bool:

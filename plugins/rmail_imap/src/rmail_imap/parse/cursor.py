@@ -12,6 +12,7 @@ from typing import Final
 from rmail_imap.errors import BadSyntax
 from rmail_imap.mailbox_names import canonical, decode_name
 from rmail_kernel.errors import Invalid
+from rmail_kernel.storage.ids import ModSeq
 
 _ATOM: Final = re.compile(
     rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]++"
@@ -24,6 +25,7 @@ _NUMBER: Final = re.compile(rb"\d++")
 _WORD: Final = re.compile(rb"[A-Za-z0-9.\-]++")
 _FLAG: Final = re.compile(rb"\\?[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]++")
 MAX_NUMBER: Final = 0xFFFFFFFF
+_MAX_MODSEQ: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,13 @@ class Cursor:
         if len(digits) > 10 or int(digits) > MAX_NUMBER:
             raise BadSyntax("A number is too large")
         return int(digits)
+
+    def modseq(self) -> ModSeq:
+        """mod-sequence-valzer: 63 bits, unsigned (RFC 7162 7)."""
+        digits = self.take(_NUMBER, "a MODSEQ")
+        if len(digits) > 19 or int(digits) > _MAX_MODSEQ:
+            raise BadSyntax("A MODSEQ is too large")
+        return ModSeq(int(digits))
 
     def flag(self) -> bytes:
         """flag: an atom, or a backslash and an atom."""

@@ -12,6 +12,7 @@ from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_kernel.mime import Section, SectionKind
+from rmail_kernel.storage.ids import ModSeq
 
 _PART: Final = re.compile(rb"[1-9]\d{0,8}(?:\.[1-9]\d{0,8})*+")
 _KIND: Final = re.compile(rb"[A-Za-z.]++")
@@ -30,6 +31,7 @@ class Item(enum.Enum):
     ENVELOPE = b"ENVELOPE"
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
+    MODSEQ = b"MODSEQ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,11 @@ class BodyItem:
 
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
-    """FETCH set items."""
+    """FETCH set items [(CHANGEDSINCE modseq)]."""
 
     messages: NumberSet
     items: tuple[Item | BodyItem, ...]
+    changed_since: ModSeq | None = None
 
 
 _FAST: Final = (Item.FLAGS, Item.INTERNALDATE, Item.SIZE)
@@ -83,10 +86,24 @@ def fetch_args(cursor: Cursor) -> FetchArgs:
     messages = number_set(cursor)
     cursor.space()
     items = _items(cursor)
+    since = _changed_since(cursor)
     cursor.end()
     if cursor.is_uid and Item.UID not in items:
         items = (Item.UID, *items)
-    return FetchArgs(messages, items)
+    if since is not None and Item.MODSEQ not in items:  # RFC 7162 3.1.4.1
+        items = (*items, Item.MODSEQ)
+    return FetchArgs(messages, items, since)
+
+
+def _changed_since(cursor: Cursor) -> ModSeq | None:
+    if not cursor.skip(b" ("):
+        return None
+    if cursor.word() != "CHANGEDSINCE":
+        raise BadSyntax("Unknown modifier of FETCH")
+    cursor.space()
+    modseq = cursor.modseq()
+    cursor.expect(b")")
+    return modseq
 
 
 def _items(cursor: Cursor) -> tuple[Item | BodyItem, ...]:

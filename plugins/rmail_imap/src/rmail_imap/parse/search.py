@@ -68,12 +68,14 @@ class SearchArgs:
 
     Attributes:
         returns: upper-case options of RESULTS; None without RETURN.
+        has_modseq: MODSEQ is among the keys.
         is_charset_known: otherwise `key` means nothing.
     """
 
     key: Key
     is_uid: bool
     returns: frozenset[str] | None = None
+    has_modseq: bool = False
     is_charset_known: bool = True
 
 
@@ -84,6 +86,7 @@ class _Search:
         self.cursor = cursor
         self.depth = 0
         self.keys = 0
+        self.has_modseq = False
 
     def text(self) -> str:
         """A string to look for; US-ASCII and UTF-8 are what charset may be (RFC 3501 6.4.4)."""
@@ -138,9 +141,10 @@ def search_args(cursor: Cursor) -> SearchArgs:
             unread = Leaf(query.All())
             return SearchArgs(unread, cursor.is_uid, returns, is_charset_known=False)
         cursor.space()
-    key = _Search(cursor).key_list()
+    search = _Search(cursor)
+    key = search.key_list()
     cursor.end()
-    return SearchArgs(key, cursor.is_uid, returns)
+    return SearchArgs(key, cursor.is_uid, returns, search.has_modseq)
 
 
 def _returns(cursor: Cursor) -> frozenset[str] | None:
@@ -205,6 +209,22 @@ def _uid(search: _Search) -> Key:
     return Numbers(number_set(search.cursor, is_uid=True))
 
 
+def _modseq(search: _Search) -> Key:
+    """MODSEQ [entry type] n; flags have no MODSEQ of their own, so the message's stands for all
+    entries (RFC 7162 3.1.5).
+    """
+    cursor = search.cursor
+    cursor.space()
+    if cursor.peek() == b'"':
+        cursor.string()
+        cursor.space()
+        if cursor.word() not in ("PRIV", "SHARED", "ALL"):
+            raise BadSyntax("Expected priv, shared or all")
+        cursor.space()
+    search.has_modseq = True
+    return Leaf(query.ModifiedSince(cursor.modseq()))
+
+
 def _not(search: _Search) -> Key:
     search.cursor.space()
     return Negated(search.key())
@@ -236,6 +256,7 @@ KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
     "HEADER": _any_header,
     "KEYWORD": _keyword,
     "LARGER": _sized("larger"),
+    "MODSEQ": _modseq,
     "NEW": _constant(AllOf((Recent(), Negated(_flag("\\Seen"))))),
     "NOT": _not,
     "OLD": _constant(Negated(Recent())),
