@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
 from rmail_imap import updates, write
 from rmail_imap.bodies import PIECE_BYTES, Body, cached_header, needs
-from rmail_imap.commands import command
+from rmail_imap.commands import command, feature
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
 from rmail_imap.session import Session
@@ -18,6 +19,8 @@ from rmail_imap.state import State
 from rmail_kernel.errors import Corrupt, NotFound
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Field, Flag
+
+feature("SAVEDATE", "8514 4")
 
 _CHUNK: Final = 2000
 _ON_VIEW: Final = frozenset({Item.UID, Item.FLAGS})
@@ -44,6 +47,10 @@ class _Row:
         return self.stored
 
 
+def _save_date(at: datetime | None) -> bytes:
+    return b"NIL" if at is None else write.date_time(at)
+
+
 _RENDER: Final[dict[Item, Callable[[_Row, FlagWriter], bytes]]] = {
     Item.UID: lambda row, _: b"UID %d" % row.uid,
     Item.FLAGS: lambda row, flags: b"FLAGS " + flags.render(row.uid, row.word),
@@ -53,6 +60,7 @@ _RENDER: Final[dict[Item, Callable[[_Row, FlagWriter], bytes]]] = {
     Item.BODY: lambda row, _: b"BODY " + (row.data.raw_body or b"NIL"),
     Item.BODYSTRUCTURE: lambda row, _: b"BODYSTRUCTURE " + (row.data.raw_bodystructure or b"NIL"),
     Item.MODSEQ: lambda row, _: b"MODSEQ (%d)" % row.data.modseq,
+    Item.SAVEDATE: lambda row, _: b"SAVEDATE " + _save_date(row.data.save_date),
 }
 
 

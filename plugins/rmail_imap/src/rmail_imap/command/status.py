@@ -15,7 +15,9 @@ from rmail_imap.state import State
 from rmail_kernel.storage.mail import MailboxStatus
 
 feature("STATUS=SIZE", "8438 2")
+feature("APPENDLIMIT", "7889 2")
 
+APPENDLIMIT: Final = "APPENDLIMIT"
 ITEMS: Final[dict[str, Callable[[MailboxStatus], int]]] = {
     "HIGHESTMODSEQ": lambda status: max(1, status.highestmodseq),  # RFC 7162 3.1.7
     "MESSAGES": lambda status: status.total,
@@ -52,7 +54,7 @@ def status_items(cursor: Cursor) -> tuple[str, ...]:
     while cursor.skip(b" "):
         names.append(cursor.word())
     cursor.expect(b")")
-    if not ITEMS.keys() >= set(names):
+    if not ITEMS.keys() | {APPENDLIMIT} >= set(names):
         raise BadSyntax("Unknown status item")
     return tuple(dict.fromkeys(names))
 
@@ -63,10 +65,12 @@ async def status(session: Session, args: StatusArgs) -> None:
     if "HIGHESTMODSEQ" in args.items:
         session.use_condstore()
     found = await session.mail.status(session.account, args.mailbox)
-    session.write(status_line(args.mailbox, found, args.items))
+    session.write(status_line(session, args.mailbox, found, args.items))
 
 
-def status_line(name: str, found: MailboxStatus, items: tuple[str, ...]) -> bytes:
+def status_line(session: Session, name: str, found: MailboxStatus, items: tuple[str, ...]) -> bytes:
     """The STATUS response."""
-    values = " ".join(f"{item} {ITEMS[item](found)}" for item in items)
+    limit = session.settings.max_message_bytes  # RFC 7889 3: one for all mailboxes
+    numbers = ((item, limit if item == APPENDLIMIT else ITEMS[item](found)) for item in items)
+    values = " ".join(f"{item} {number}" for item, number in numbers)
     return b"* STATUS %b (%b)\r\n" % (write.mailbox(name), values.encode())

@@ -32,6 +32,7 @@ class Item(enum.Enum):
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
     MODSEQ = b"MODSEQ"
+    SAVEDATE = b"SAVEDATE"  # RFC 8514 4.2
 
 
 @dataclass(frozen=True, slots=True)

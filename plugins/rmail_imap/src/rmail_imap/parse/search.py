@@ -177,7 +177,7 @@ def _header(name: str) -> Callable[[_Search], Key]:
 
 
 def _dated(
-    which: Literal["internal", "sent"], op: Literal["before", "on", "since"]
+    which: Literal["internal", "sent", "saved"], op: Literal["before", "on", "since"]
 ) -> Callable[[_Search], Key]:
     def parse(search: _Search) -> Key:
         search.cursor.space()
@@ -263,6 +263,10 @@ KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
     "ON": _dated("internal", "on"),
     "OR": _or,
     "RECENT": _constant(Recent()),
+    "SAVEDATESUPPORTED": _constant(Leaf(query.All())),  # RFC 8514 4.3: every mailbox here
+    "SAVEDBEFORE": _dated("saved", "before"),
+    "SAVEDON": _dated("saved", "on"),
+    "SAVEDSINCE": _dated("saved", "since"),
     "SEEN": _constant(_flag("\\Seen")),
     "SENTBEFORE": _dated("sent", "before"),
     "SENTON": _dated("sent", "on"),
