@@ -8,7 +8,7 @@ from typing import Final
 MODULES: Final = (
     "append", "authenticate", "capability", "check", "close", "copy", "create", "delete",
     "enable", "expunge", "fetch", "id", "idle", "list_mailboxes", "login", "logout", "move",
-    "namespace", "noop", "rename", "search", "select", "starttls", "status", "store",
+    "namespace", "noop", "quota", "rename", "search", "select", "starttls", "status", "store",
     "subscribe", "unselect",
 )  # fmt: skip
 

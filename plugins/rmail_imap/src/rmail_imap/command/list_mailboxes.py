@@ -84,7 +84,7 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
         _write(session, b"LIST", tree.attributes(name), name, info)
         # RFC 5819 2: of what only leads to a selected mailbox, no STATUS is sent.
         if args.status and name in tree.selected and name in tree.mailboxes:
-            session.write(status_line(session, name, tree.mailboxes[name], args.status))
+            session.write(await status_line(session, name, tree.mailboxes[name], args.status))
         await session.flush_full()
 
 

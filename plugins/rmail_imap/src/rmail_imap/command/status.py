@@ -12,12 +12,14 @@ from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.state import State
-from rmail_kernel.storage.mail import MailboxStatus
+from rmail_kernel.storage.mail import Field, MailboxStatus
+from rmail_kernel.storage.search import HasFlag
 
 feature("STATUS=SIZE", "8438 2")
 feature("APPENDLIMIT", "7889 2")
 
 APPENDLIMIT: Final = "APPENDLIMIT"
+DELETED_STORAGE: Final = "DELETED-STORAGE"
 ITEMS: Final[dict[str, Callable[[MailboxStatus], int]]] = {
     "HIGHESTMODSEQ": lambda status: max(1, status.highestmodseq),  # RFC 7162 3.1.7
     "MESSAGES": lambda status: status.total,
@@ -54,7 +56,7 @@ def status_items(cursor: Cursor) -> tuple[str, ...]:
     while cursor.skip(b" "):
         names.append(cursor.word())
     cursor.expect(b")")
-    if not ITEMS.keys() | {APPENDLIMIT} >= set(names):
+    if not ITEMS.keys() | {APPENDLIMIT, DELETED_STORAGE} >= set(names):
         raise BadSyntax("Unknown status item")
     return tuple(dict.fromkeys(names))
 
@@ -65,12 +67,30 @@ async def status(session: Session, args: StatusArgs) -> None:
     if "HIGHESTMODSEQ" in args.items:
         session.use_condstore()
     found = await session.mail.status(session.account, args.mailbox)
-    session.write(status_line(session, args.mailbox, found, args.items))
+    session.write(await status_line(session, args.mailbox, found, args.items))
 
 
-def status_line(session: Session, name: str, found: MailboxStatus, items: tuple[str, ...]) -> bytes:
+async def status_line(
+    session: Session, name: str, found: MailboxStatus, items: tuple[str, ...]
+) -> bytes:
     """The STATUS response."""
-    limit = session.settings.max_message_bytes  # RFC 7889 3: one for all mailboxes
-    numbers = ((item, limit if item == APPENDLIMIT else ITEMS[item](found)) for item in items)
-    values = " ".join(f"{item} {number}" for item, number in numbers)
+    numbers = [await _number(session, found, item) for item in items]
+    values = " ".join(f"{item} {number}" for item, number in zip(items, numbers, strict=True))
     return b"* STATUS %b (%b)\r\n" % (write.mailbox(name), values.encode())
+
+
+async def _number(session: Session, found: MailboxStatus, item: str) -> int:
+    if item == APPENDLIMIT:
+        return session.settings.max_message_bytes  # RFC 7889 3: one for all mailboxes
+    if item == DELETED_STORAGE:
+        return await _deleted_bytes(session, found) if found.deleted else 0
+    return ITEMS[item](found)
+
+
+async def _deleted_bytes(session: Session, found: MailboxStatus) -> int:
+    """What EXPUNGE would free (RFC 9208 4.1.4)."""
+    total = 0
+    uids = await session.mail.search(session.account, found.id, HasFlag("\\Deleted"))
+    async for batch in session.mail.fetch(session.account, found.id, uids, Field.NONE):
+        total += sum(row.size_bytes for row in batch)
+    return total
