@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 import structlog
@@ -32,7 +31,7 @@ class Background:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._timers: dict[OpenAccount, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._passes: dict[OpenAccount, asyncio.Task[None]] = {}
 
     def settle_soon(self, account: OpenAccount) -> None:
         """Has the account settled within SETTLE_S, unless that is on its way."""
@@ -41,7 +40,13 @@ class Background:
             self._timers[account] = loop.call_later(SETTLE_S, self._settle, account)
 
     def _settle(self, account: OpenAccount) -> None:
-        self._spawn(self.settle(account))
+        if account in self._passes:  # still at it: a slow disk
+            del self._timers[account]
+            self.settle_soon(account)
+            return
+        task = asyncio.create_task(self.settle(account), name="storage settling")
+        self._passes[account] = task
+        task.add_done_callback(lambda _: self._passes.pop(account, None))
 
     async def settle(self, account: OpenAccount) -> None:
         """Runs the settling pass to its end; trouble is logged and met again by the next one."""
@@ -65,18 +70,15 @@ class Background:
 
     async def finish(self, account: OpenAccount) -> None:
         """Settles now what was due, before the account is closed."""
+        if account in self._passes:
+            await asyncio.wait([self._passes[account]])
         if account in self._timers:
             await self.settle(account)
 
     async def close(self) -> None:
         """Waits for the passes under way."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="storage settling")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        while self._passes:
+            await asyncio.wait(list(self._passes.values()))
 
     async def look(self, account: OpenAccount, mailbox: int | None = None) -> None:
         """Takes in changes from outside, in one mailbox (None: all), at most once per LOOK_S."""
