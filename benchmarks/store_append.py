@@ -99,7 +99,8 @@ def in_processes(root: Path, accounts: list[AccountId], count: int, lanes: int) 
     return count / max(run(count // len(accounts)) - base, 1e-9)
 
 
-async def _accounts(root: Path, ids: list[AccountId]) -> None:
+async def make_accounts(root: Path, ids: list[AccountId]) -> None:
+    """Makes a store with these accounts."""
     prepare_root(root)
     directory = FilesystemDirectory(root, clock=Clock(), events=LocalEvents())
     await directory.add_domain("example.com")
@@ -173,7 +174,7 @@ def main() -> None:
     base = Path(tempfile.mkdtemp(prefix="rmail-bench-", dir=options.directory))
     try:
         ids = [AccountId(f"user{n}@example.com") for n in range(4)]
-        asyncio.run(_accounts(base / "store", ids))
+        asyncio.run(make_accounts(base / "store", ids))
         count, lanes = options.messages, options.lanes
         one = raw(base / "raw1", max(count // 4, 100), 1)
         many = raw(base / "raw8", count, THREADS)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from email.utils import parsedate_to_datetime
 from functools import partial
-from time import monotonic
 from typing import TypeVar
 
 import msgspec
@@ -24,14 +22,13 @@ from rmail_kernel.mime.structure import Part
 from rmail_kernel.mime.summary import CACHED_FIELDS
 from rmail_kernel.storage.ids import AccountId, MailboxId, Uid
 from rmail_kernel.storage.mail import (
-    FIRST_KEYWORD_BIT,
-    SYSTEM_FLAGS,
     Fetched,
     Field,
     MailboxView,
     MailStore,
     MessageReader,
 )
+from rmail_kernel.storage.narrowing import Foreknown, Split, flag_mask, split
 from rmail_kernel.storage.search import (
     All,
     And,
@@ -55,8 +52,7 @@ MAX_HEADER_BYTES = 1 << 20
 _BATCH = 500
 _INLINE_BYTES = 1 << 16  # what takes a thread longer to pass on than to read
 _PIECE_CHARS = 256
-_TURN = 64  # messages between two looks at the clock
-_TURN_S = 0.01
+_INLINE_MESSAGES = 2000  # whose sets are made quicker than a thread is asked
 
 
 T = TypeVar("T")
@@ -105,27 +101,33 @@ async def _off_loop(size_bytes: int, work: Callable[[], T]) -> T:
 
 
 async def search(
-    store: MailStore, account: AccountId, mailbox: MailboxId, query: SearchNode, view: MailboxView
+    store: MailStore,
+    account: AccountId,
+    mailbox: MailboxId,
+    query: SearchNode,
+    view: MailboxView,
+    foreknown: Foreknown | None = None,
 ) -> list[Uid]:
-    """UIDs of `view` that match `query`, ascending."""
-    condition = _compile(query, view)
-    found: list[Uid] = []
-    open_: dict[int, _Facts] = {}
-    turn_ends_at = monotonic() + _TURN_S
-    rows = zip(view.uids[: view.total], view.flags[: view.total], strict=True)
-    for index, (uid, flags) in enumerate(rows):
-        if index % _TURN == 0 and monotonic() > turn_ends_at:
-            await asyncio.sleep(0)  # others want to run
-            turn_ends_at = monotonic() + _TURN_S
-        facts = _Facts(uid, flags)
-        answer = condition(facts)
-        if answer:
-            found.append(Uid(uid))
-        elif answer is None:
-            open_[uid] = facts
-    for wanted in (Field.HEADERS, Field.STRUCTURE | Field.CONTENT):
-        open_ = await _round(store, account, mailbox, condition, open_, wanted, found)
-    return sorted(found)
+    """UIDs of `view` that match `query`, ascending.
+
+    Args:
+        foreknown: what the driver can tell of conditions without looking at the messages.
+    """
+    known: Foreknown = foreknown or {}
+    if view.total <= _INLINE_MESSAGES:
+        first = split(query, view, known)
+    else:
+        first = await asyncio.to_thread(split, query, view, known)
+    found = set(first.yes)
+    if first.maybe:
+        condition = _compile(query, view, known)
+        flags = zip(view.uids[: view.total], view.flags[: view.total], strict=True)
+        open_ = {uid: _Facts(uid, word) for uid, word in flags if uid in first.maybe}
+        for wanted in (Field.HEADERS, Field.STRUCTURE | Field.CONTENT):
+            open_ = await _round(store, account, mailbox, condition, open_, wanted, found)
+    if not found:
+        return []
+    return [Uid(uid) for uid in view.uids[: view.total] if uid in found]
 
 
 async def _round(
@@ -135,7 +137,7 @@ async def _round(
     condition: _Condition,
     open_: dict[int, _Facts],
     wanted: Field,
-    found: list[Uid],
+    found: set[int],
 ) -> dict[int, _Facts]:
     """Learns `wanted` of the messages that are open still; those left open afterwards."""
     left: dict[int, _Facts] = {}
@@ -148,7 +150,7 @@ async def _round(
                 answer = await _off_loop(size, partial(condition, facts))
                 facts.texts = None
                 if answer:
-                    found.append(row.uid)
+                    found.add(row.uid)
                 elif answer is None:
                     left[row.uid] = facts
     return left
@@ -177,7 +179,7 @@ async def _learn_content(facts: _Facts, row: Fetched, content: MessageReader) ->
         if part.type == "text":
             end = min(part.body_end, part.body_start + MAX_PART_BYTES)
             raw = await content.read(part.body_start, end)
-            texts.append(await _off_loop(len(raw), partial(_text, raw, part)))
+            texts.append(await _off_loop(len(raw), partial(part_text, raw, part)))
             size += len(raw)
         if part.filename:
             texts.append(fold(part.filename))
@@ -186,28 +188,35 @@ async def _learn_content(facts: _Facts, row: Fetched, content: MessageReader) ->
     return size
 
 
-def _text(raw: bytes, part: Part) -> str:
-    """The text of a part whose body is `raw`."""
+def part_text(raw: bytes, part: Part) -> str:
+    """The folded text of a part whose body is `raw`."""
     moved = msgspec.structs.replace(part, header_start=0, body_start=0, body_end=len(raw))
     return fold(text_of(raw, moved, MAX_PART_BYTES))
 
 
-def _compile(query: SearchNode, view: MailboxView) -> _Condition:
+def _compile(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> _Condition:
     """The condition as a function; built once per search."""
+    known = foreknown.get(query)
+    condition = _compile_node(query, view, foreknown)
+    return condition if known is None else _known(known, condition)
+
+
+def _compile_node(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> _Condition:
     match query:
         case All():
             return lambda _: True
         case And(parts):
-            return _all([_compile(part, view) for part in parts])
+            return _all([_compile(part, view, foreknown) for part in parts])
         case Or(parts):
-            return _any([_compile(part, view) for part in parts])
+            return _any([_compile(part, view, foreknown) for part in parts])
         case Not(part):
-            return _negated(_compile(part, view))
+            return _negated(_compile(part, view, foreknown))
         case HasFlag(name):
-            mask = _mask(name, view)
+            mask = flag_mask(name, view)
             return lambda facts: bool(facts.flags & mask)
-        case UidIn(ranges):
-            return _uid_in(ranges)
+        case UidIn():
+            uids = split(query, view, foreknown).yes
+            return lambda facts: facts.uid in uids
         case Header(name, text):
             return _header(name.lower().encode("utf-8", "replace"), fold(text))
         case Body(text):
@@ -218,32 +227,15 @@ def _compile(query: SearchNode, view: MailboxView) -> _Condition:
             return _of_row(query)
 
 
-def _uid_in(ranges: Sequence[tuple[int, int]]) -> _Condition:
-    """One look at a sorted list for each message, however many ranges there are."""
-    merged: list[list[int]] = []
-    for low, high in sorted(one for one in ranges if one[0] <= one[1]):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1][1] = max(merged[-1][1], high)
-        else:
-            merged.append([low, high])
-    lows = [low for low, _ in merged]
+def _known(known: Split, condition: _Condition) -> _Condition:
+    """What is known answers first."""
 
-    def check(facts: _Facts) -> bool:
-        place = bisect_right(lows, facts.uid)
-        return place > 0 and facts.uid <= merged[place - 1][1]
+    def check(facts: _Facts) -> bool | None:
+        if facts.uid in known.yes:
+            return True
+        return condition(facts) if facts.uid in known.maybe else False
 
     return check
-
-
-def _mask(name: str, view: MailboxView) -> int:
-    folded = name.lower()
-    for known, bit in SYSTEM_FLAGS.items():
-        if known.lower() == folded:
-            return bit
-    for index, keyword in enumerate(view.keywords):
-        if keyword.lower() == folded:
-            return 1 << (FIRST_KEYWORD_BIT + index)
-    return 0
 
 
 def _all(conditions: list[_Condition]) -> _Condition:
@@ -293,10 +285,16 @@ def _dated(query: Dated, facts: _Facts, row: Fetched) -> bool | None:
     if query.which == "sent":
         if facts.headers is None:
             return False if facts.is_read else None
-        day = _sent_day(facts.headers)
+        value = _date_value(facts.headers)
+        day = None if value is None else sent_day(value)
     else:
         moment = row.internal_date if query.which == "internal" else row.save_date
         day = moment.date() if moment else None
+    return compares(query, day)
+
+
+def compares(query: Dated, day: date | None) -> bool:
+    """Whether a message of this day matches; one without a date never does."""
     if day is None:
         return False
     if query.op == "before":
@@ -304,15 +302,16 @@ def _dated(query: Dated, facts: _Facts, row: Fetched) -> bool | None:
     return day == query.day if query.op == "on" else day >= query.day
 
 
-def _sent_day(headers: Sequence[tuple[bytes, bytes]]) -> date | None:
-    """The day of the Date: field as its sender wrote it, "disregarding time and timezone"."""
-    for name, value in headers:
-        if name.lower() == b"date":
-            try:
-                return parsedate_to_datetime(value.decode("ascii", "replace").strip()).date()
-            except (ValueError, IndexError, TypeError, OverflowError):
-                return None
-    return None
+def _date_value(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    return next((value for name, value in headers if name.lower() == b"date"), None)
+
+
+def sent_day(value: bytes) -> date | None:
+    """The day of a Date: field as its sender wrote it, "disregarding time and timezone"."""
+    try:
+        return parsedate_to_datetime(value.decode("ascii", "replace").strip()).date()
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
 
 
 def _header(name: bytes, text: str) -> _Condition:
@@ -329,7 +328,7 @@ def _header(name: bytes, text: str) -> _Condition:
 def _any_header(text: str) -> _Condition:
     def check(facts: _Facts) -> bool | None:
         known = facts.headers or ()
-        if any(text in fold(_field_text(name, value)) for name, value in known):
+        if any(text in field_text(name, value) for name, value in known):
             return True
         return False if facts.is_read else None
 
@@ -348,8 +347,14 @@ def _body(text: str) -> _Condition:
 def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> Iterator[str]:
     for field, value in headers:
         if field.lower() == name:
-            yield fold(decode_words(value[:MAX_HEADER_BYTES]).strip())
+            yield value_text(value)
 
 
-def _field_text(name: bytes, value: bytes) -> str:
-    return f"{name.decode('latin-1')}: {decode_words(value[:MAX_HEADER_BYTES])}"
+def field_text(name: bytes, value: bytes) -> str:
+    """A whole header field as the condition Text sees it, folded."""
+    return fold(f"{name.decode('latin-1')}: {decode_words(value[:MAX_HEADER_BYTES])}")
+
+
+def value_text(value: bytes) -> str:
+    """The value of a header field as the condition Header sees it, folded."""
+    return fold(decode_words(value[:MAX_HEADER_BYTES]).strip())

@@ -9,7 +9,7 @@ import pytest
 
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Account
-from rmail_kernel.storage.filesystem import records, schema, state
+from rmail_kernel.storage.filesystem import fulltext, records, schema, state
 from rmail_kernel.storage.filesystem.rebuild import new_row
 from rmail_kernel.storage.filesystem.tables import AccountRow
 from rmail_kernel.storage.ids import AccountId
@@ -45,6 +45,12 @@ def test_every_table_of_the_account_database_is_described() -> None:
     section = PAGE.partition("## account.db\n")[2].partition("\n## ")[0]
     described = re.findall(r"^\| `(\w+)` \|", section, re.M)
     assert described == _tables(schema.TABLES)
+
+
+def test_every_table_of_the_full_text_index_is_described() -> None:
+    section = PAGE.partition("## search.db\n")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \|", section, re.M)
+    assert described == re.findall(r"CREATE (?:VIRTUAL )?TABLE (\w+)", fulltext.TABLES)
 
 
 def test_every_table_of_the_shared_state_is_described() -> None:

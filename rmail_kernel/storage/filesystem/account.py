@@ -18,6 +18,7 @@ import apsw
 from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage.filesystem import failpoints, schema, tables, unsettled, views
 from rmail_kernel.storage.filesystem.batch import DAMAGE, Batches, Identity, Work, translate
+from rmail_kernel.storage.filesystem.fulltext import Index
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
@@ -77,6 +78,7 @@ class OpenAccount:
         changed: Callable[[dict[int, int]], None],
     ) -> None:
         self.paths = paths
+        self.index = Index(paths)
         self.users = 0
         self.is_closed = False
         self.looked_at: dict[int, float] = {}
@@ -105,6 +107,7 @@ class OpenAccount:
             if reader is not None:
                 reader.db.close()
         self._reader = self._large = None
+        self.index.close()
         await self._writer.close()  # the last to close writes the log back, in the pool
 
     def forget_looks(self) -> None:

@@ -77,6 +77,8 @@ async def check(
     for done, step in enumerate(steps):
         progress(done, len(steps))
         report.findings += await store.transact(account, step, durable=repair)
+    if repair:
+        await store.index(account, anew=True)
     progress(len(steps), len(steps))
     return report
 

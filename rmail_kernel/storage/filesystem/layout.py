@@ -36,6 +36,8 @@ class AccountPaths:
     temporary: Path
     mailboxes: Path
     counters: Path  # mail.json
+    index: Path  # search.db
+    index_lock: Path
 
     @classmethod
     def of(cls, root: Path, account: AccountId) -> AccountPaths:
@@ -52,6 +54,8 @@ class AccountPaths:
             home / "tmp",
             home / "mailboxes",
             home / "mail.json",
+            home / "search.db",
+            home / "search.lock",
         )
 
     def mailbox(self, name: str) -> Path:

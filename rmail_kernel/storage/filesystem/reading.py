@@ -22,8 +22,8 @@ from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 SMALL_BYTES = 1 << 18
 """Messages up to this size are read when opened and need no descriptor afterwards."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
-_LAST_S = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+FIRST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+LAST_S = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 _SUMMARY = Field.ENVELOPE | Field.BODY | Field.BODYSTRUCTURE | Field.HEADERS | Field.STRUCTURE
 _SUMMARY_COLUMNS = (
     (Field.ENVELOPE, "envelope"),
@@ -184,7 +184,7 @@ def moment(seconds: int) -> datetime:
     """A time of the database, aware, UTC; the nearest there is for one outside of the calendar,
     so that a file with a strange mtime cannot make its mailbox unreadable.
     """
-    return _EPOCH + timedelta(seconds=min(max(seconds, _FIRST_S), _LAST_S))
+    return _EPOCH + timedelta(seconds=min(max(seconds, FIRST_S), LAST_S))
 
 
 def _moment_or_none(seconds: int | None) -> datetime | None:

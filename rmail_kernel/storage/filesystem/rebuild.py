@@ -16,7 +16,7 @@ import apsw
 import structlog
 
 from rmail_kernel.errors import Corrupt
-from rmail_kernel.storage.filesystem import failpoints, schema, tables
+from rmail_kernel.storage.filesystem import failpoints, fulltext, schema, tables
 from rmail_kernel.storage.filesystem.disk import (
     FILE_MODE,
     Owner,
@@ -110,6 +110,8 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
         raise
     sync_file(aside)
     _sync_messages(paths)
+    # UIDs may be given out again after a return to an older state.
+    fulltext.discard(paths, owner)
     failpoints.reach("rebuild.before")
     aside.replace(paths.database)
     sync_directory(paths.home)

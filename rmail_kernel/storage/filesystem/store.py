@@ -24,6 +24,7 @@ from rmail_kernel.storage.filesystem import (
     expunging,
     flagging,
     mailboxes,
+    searching,
     tables,
 )
 from rmail_kernel.storage.filesystem.account import OpenAccount
@@ -32,6 +33,7 @@ from rmail_kernel.storage.filesystem.background import Background, differing
 from rmail_kernel.storage.filesystem.batch import Batches, translate
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fetching import fetch
+from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -93,10 +95,12 @@ class FilesystemMailStore:
         self._accounts: OrderedDict[AccountId, OpenAccount] = OrderedDict()
         self._opening: dict[AccountId, asyncio.Task[None]] = {}
         self._background = Background(clock)
+        self._follower = Follower(self._owner)
 
     async def close(self) -> None:
         """Finishes what is under way and closes all accounts."""
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        await self._follower.close()
         await self._background.close()
         while self._accounts:
             _, account = self._accounts.popitem()
@@ -142,10 +146,12 @@ class FilesystemMailStore:
             for mailbox, modseq in modseqs.items():
                 self._events.publish(Change(name, "mail", mailbox, modseq))
             self._background.settle_soon(account)
+            self._follower.index_soon(paths)
 
         account = OpenAccount(paths, batches, self._pool, changed)
         self._accounts[name] = account
         self._background.settle_soon(account)
+        self._follower.index_soon(paths)
         with _used(account):  # not this one
             await self._close_idle()
 
@@ -325,7 +331,15 @@ class FilesystemMailStore:
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:
         """UIDs that match, ascending."""
         view = await self.view(account, mailbox)
-        return await evaluate.search(self, account, mailbox, query, view)
+        async with self._use(account) as one:
+            foreknown = await searching.foreknow(one, view, query)
+            self._follower.mend(one.paths, one.index)
+        return await evaluate.search(self, account, mailbox, query, view, foreknown)
+
+    async def index(self, account: AccountId, *, anew: bool = False) -> None:
+        """Has the full-text index catch up now; `anew`: from nothing. Not part of the contract."""
+        async with self._use(account) as one:
+            await self._follower.index(one.paths, anew=anew)
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses now."""

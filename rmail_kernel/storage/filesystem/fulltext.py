@@ -1,0 +1,262 @@
+"""The full-text index of one account, search.db: what its tables are, and what it tells a search.
+
+It is disposable: missing, damaged or of another version it tells nothing, and is made anew. A
+message is found in it by mailbox and UID, which are never used twice; rows of messages that are
+gone do no harm.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import apsw
+import orjson
+import structlog
+
+from rmail_kernel.storage.evaluate import fold
+from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.mail import MailboxView
+from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
+from rmail_kernel.storage.search import Body, Header, SearchNode, Text
+
+_log = structlog.get_logger("rmail.storage")
+VERSION: Final = 1
+"""Rises with the tables, and with everything that changes what text a message has."""
+SEPARATOR: Final = "\x1f"
+"""Stands twice behind every text, so that a text's last characters begin a trigram as well."""
+MAX_NEEDLE_CHARS: Final = 64
+"""Of a longer text only the beginning is looked up; what has it is looked at."""
+GRAM: Final = 3
+"""Characters of an entry; shorter texts are found through all entries that begin with them."""
+_BUSY_MS: Final = 1000
+# What the tokenizer does not keep apart (it ends at NUL, and takes these for U+FFFD), what has no
+# UTF-8, and the separator.
+_UNSAFE: Final = re.compile("[\0\x1f\ud800-\udfff\ufffe\uffff]")
+_LAST: Final = "\U0010ffff"
+
+# Without the texts themselves; with positions, so that a phrase of trigrams is a substring.
+TABLES: Final = """
+CREATE VIRTUAL TABLE words USING fts5(
+  header, body, content='', contentless_delete=1, tokenize='trigram case_sensitive 1');
+CREATE TABLE mailbox (
+  id INTEGER PRIMARY KEY, uidvalidity INTEGER NOT NULL, uidnext INTEGER NOT NULL,
+  modseq INTEGER NOT NULL);
+CREATE TABLE unsure (key INTEGER PRIMARY KEY);
+CREATE TABLE made (unicode TEXT NOT NULL);
+"""
+# Each place of each trigram, for texts that are shorter than one.
+_PLACES: Final = "CREATE VIRTUAL TABLE temp.place USING fts5vocab(main, words, instance)"
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """How far a mailbox is indexed: UIDs below `uidnext`; expunges up to `modseq` are followed."""
+
+    uidvalidity: int
+    uidnext: int
+    modseq: int
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Texts as one column: nothing that can be asked for reaches from one into the next."""
+    return "".join(_UNSAFE.sub(SEPARATOR, text) + SEPARATOR * 2 for text in texts)
+
+
+def connect(path: Path) -> apsw.Connection:
+    """A connection to an index that exists.
+
+    Raises:
+        apsw.Error: it cannot be opened or is no database.
+        apsw.CorruptError: it is of another version, or made with other tables of Unicode.
+    """
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        db.set_busy_timeout(_BUSY_MS)
+        if schema.value(db, "PRAGMA user_version") != VERSION:
+            raise apsw.CorruptError("another version")
+        if schema.value(db, "SELECT unicode FROM made") != unicodedata.unidata_version:
+            raise apsw.CorruptError("another version of Unicode")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA cache_size=-16000")
+        db.execute(_PLACES)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def create(path: Path) -> None:
+    """Makes an empty index where there is none."""
+    db = apsw.Connection(str(path))
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute(TABLES)
+        db.execute("INSERT INTO made (unicode) VALUES (?)", (unicodedata.unidata_version,))
+        db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
+    finally:
+        db.close()
+
+
+def remove(paths: AccountPaths) -> None:
+    """Removes the index; whoever has it open notices at the next use. Under `locked`."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        paths.index.with_name(paths.index.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(paths: AccountPaths, owner: Owner, *, wait: bool) -> Iterator[bool]:
+    """Whether this process may change the index meanwhile."""
+    fd = os.open(paths.index_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        owner.take(fd)
+        yield _lock(fd, wait=wait)
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, *, wait: bool) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def discard(paths: AccountPaths, owner: Owner) -> None:
+    """Removes the index, if there is one, beside others that use it."""
+    if paths.index.exists():
+        with locked(paths, owner, wait=True):
+            remove(paths)
+
+
+def covered(db: apsw.Connection, mailbox: int) -> Covered | None:
+    """How far a mailbox is indexed; None: not at all."""
+    sql = "SELECT uidvalidity, uidnext, modseq FROM mailbox WHERE id=?"
+    found = schema.first(db, sql, mailbox)
+    return Covered(*found) if found else None
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """Which file a path is now; None: there is none."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        stat = path.stat()
+        return stat.st_dev, stat.st_ino
+    return None
+
+
+class Index:
+    """The index as searches of one process use it; one thread at a time."""
+
+    def __init__(self, paths: AccountPaths) -> None:
+        self._path = paths.index
+        self._lock = threading.Lock()
+        self._db: apsw.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+        self.is_missing = False
+        self.is_damaged = False  # the next indexing is to begin anew
+
+    def foreknow(self, view: MailboxView, conditions: Iterable[SearchNode]) -> Foreknown:
+        """What the index tells of conditions on text. Blocks."""
+        with self._lock:
+            try:
+                db = self._open()
+                return {} if db is None else _foreknow(db, view, conditions)
+            except apsw.Error as error:
+                _log.warning("search.db cannot be read", path=str(self._path), error=str(error))
+                self._close()
+                self.is_damaged = not isinstance(error, apsw.BusyError)
+                return {}
+
+    def _open(self) -> apsw.Connection | None:
+        now = inode(self._path)
+        self.is_missing = now is None
+        if self._db is not None and now != self._inode:
+            self._close()
+        if self._db is None and now is not None:
+            self._db, self._inode = connect(self._path), now
+        return self._db
+
+    def close(self) -> None:
+        """Closes it; the next use opens it again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = None
+
+
+def _foreknow(
+    db: apsw.Connection, view: MailboxView, conditions: Iterable[SearchNode]
+) -> dict[SearchNode, Split]:
+    db.execute("BEGIN")
+    try:
+        reach = covered(db, view.mailbox)
+        if reach is None or reach.uidvalidity != view.uidvalidity:
+            return {}
+        low = schema.summary_key(view.mailbox, 0)
+        sql = "SELECT json_group_array(key - ?1) FROM unsure WHERE key BETWEEN ?1 AND ?1 + ?2"
+        unsure: list[int] = orjson.loads(schema.value(db, sql, low, 0xFFFFFFFF))
+        open_ = {uid for uid in view.uids[: view.total] if uid >= reach.uidnext}.union(unsure)
+        found = ((one, _look_up(db, low, one, open_)) for one in conditions)
+        return {condition: one for condition, one in found if one is not None}
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _look_up(db: apsw.Connection, low: int, condition: SearchNode, open_: set[int]) -> Split | None:
+    """None: the index cannot tell."""
+    match condition:
+        case Body(text):
+            return _split(_hits(db, low, ("body",), fold(text)), fold(text), open_)
+        case Text(text):
+            return _split(_hits(db, low, ("header", "body"), fold(text)), fold(text), open_)
+        case Header(_, text):
+            # The text may stand in another field: what has it is looked at.
+            hits = _hits(db, low, ("header",), fold(text))
+            return None if hits is None else Split(NOTHING, hits | open_)
+        case _:
+            return None
+
+
+def _split(hits: set[int] | None, needle: str, open_: set[int]) -> Split | None:
+    if hits is None:
+        return None
+    if len(needle) > MAX_NEEDLE_CHARS:
+        return Split(NOTHING, hits | open_)
+    return Split(hits, open_ - hits)
+
+
+def _hits(db: apsw.Connection, low: int, columns: tuple[str, ...], needle: str) -> set[int] | None:
+    needle = needle[:MAX_NEEDLE_CHARS]
+    if not needle or _UNSAFE.search(needle):
+        return None
+    if len(needle) >= GRAM:
+        sql = (
+            "SELECT json_group_array(rowid - ?1) FROM words"
+            " WHERE words MATCH ?3 AND rowid BETWEEN ?1 AND ?1 + ?2"
+        )
+        phrase = needle.replace('"', '""')
+        query = f'{{{" ".join(columns)}}} : "{phrase}"'
+        return set(orjson.loads(schema.value(db, sql, low, 0xFFFFFFFF, query)))
+    sql = (
+        "SELECT json_group_array(DISTINCT doc - ?1) FROM place WHERE term >= ?3 AND term <= ?4"
+        " AND doc BETWEEN ?1 AND ?1 + ?2 AND col IN (SELECT value FROM json_each(?5))"
+    )
+    last = needle + _LAST * (GRAM - len(needle))
+    names = orjson.dumps(columns).decode()
+    return set(orjson.loads(schema.value(db, sql, low, 0xFFFFFFFF, needle, last, names)))

@@ -1,0 +1,215 @@
+"""Filling the full-text index of one account: it follows what account.db says, slice by slice.
+
+One process at a time does it, under a lock of its own; nothing waits for it. What it has not
+reached yet, searches read themselves.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import apsw
+import structlog
+
+from rmail_kernel.storage.filesystem import fulltext, schema, tables
+from rmail_kernel.storage.filesystem.account import Moved, Reader, snapshot
+from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner
+from rmail_kernel.storage.filesystem.fulltext import Covered
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.locate import find_file, settled
+from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.texts import MessageText, read_text
+
+_log = structlog.get_logger("rmail.storage")
+SLICE: Final = 64
+SLICE_BYTES: Final = 4 << 20
+GONE: Final = 2000
+"""Rows of messages that are gone, removed at a time."""
+_MERGE_PAGES: Final = 200
+
+
+class Outcome(enum.Enum):
+    """What a slice left: more to do, nothing, or another process is at it."""
+
+    MORE = enum.auto()
+    DONE = enum.auto()
+    BUSY = enum.auto()
+
+
+def index_slice(paths: AccountPaths, owner: Owner, *, anew: bool, wait: bool) -> Outcome:
+    """Indexes some messages, or removes some that are gone.
+
+    Args:
+        anew: the index is removed before.
+        wait: for the process that is at it, rather than to answer BUSY.
+
+    Raises:
+        OSError, apsw.Error: trouble that a later attempt may not meet; damage is mended by it.
+    """
+    try:
+        with fulltext.locked(paths, owner, wait=wait) as is_held:
+            return _index_slice(paths, owner, anew=anew) if is_held else Outcome.BUSY
+    except (FileNotFoundError, Moved):
+        return Outcome.DONE  # the account is gone, or has no database: its next use comes back
+
+
+def _index_slice(paths: AccountPaths, owner: Owner, *, anew: bool) -> Outcome:
+    reader = Reader(paths)
+    try:
+        db = _open(paths, owner, anew=anew)
+        try:
+            with snapshot(reader.db):
+                db.execute("BEGIN IMMEDIATE")
+                has_more = _Slice(paths, reader.db, db).run()
+            reader.check()
+            db.execute("COMMIT")
+            if not has_more:
+                _merge(db)
+            return Outcome.MORE if has_more else Outcome.DONE
+        finally:
+            db.close()
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError):
+        fulltext.remove(paths)
+        raise
+    finally:
+        reader.db.close()
+
+
+def _open(paths: AccountPaths, owner: Owner, *, anew: bool) -> apsw.Connection:
+    """The index, made where there is none that can be used."""
+    if not anew and paths.index.exists():
+        try:
+            return fulltext.connect(paths.index)
+        except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+            _log.info("search.db is made anew", path=str(paths.index), error=str(error))
+    fulltext.remove(paths)
+    paths.index.touch(FILE_MODE)
+    owner.take(paths.index)
+    fulltext.create(paths.index)
+    return fulltext.connect(paths.index)
+
+
+def _merge(db: apsw.Connection) -> None:
+    """Joins segments, a bounded amount at a time: searches look into each of them."""
+    db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (_MERGE_PAGES,))
+
+
+class _Slice:
+    """One transaction: `mail` is account.db, in one snapshot, and is only read."""
+
+    def __init__(self, paths: AccountPaths, mail: apsw.Connection, index: apsw.Connection) -> None:
+        self._paths = paths
+        self._mail = mail
+        self._index = index
+
+    def run(self) -> bool:
+        """Whether there is more to do."""
+        rows = tables.mailbox_rows(self._mail)
+        known = {one for (one,) in schema.rows(self._index, "SELECT id FROM mailbox")}
+        for mailbox in known - {row.id for row in rows}:
+            if self._forget(mailbox):
+                return True
+        return any(self._advance(row) for row in rows)
+
+    def _forget(self, mailbox: int) -> bool:
+        """Removes the rows of a mailbox; whether some are left."""
+        low = schema.summary_key(mailbox, 0)
+        sql = "SELECT id FROM words_docsize WHERE id BETWEEN ? AND ? LIMIT ?"
+        keys = [key for (key,) in schema.rows(self._index, sql, low, low + 0xFFFFFFFF, GONE)]
+        self._remove(keys)
+        if not keys:
+            sql = "DELETE FROM unsure WHERE key BETWEEN ? AND ?"
+            self._index.execute(sql, (low, low + 0xFFFFFFFF))
+            self._index.execute("DELETE FROM mailbox WHERE id=?", (mailbox,))
+        return bool(keys)
+
+    def _remove(self, keys: list[int]) -> None:
+        self._index.executemany("DELETE FROM words WHERE rowid=?", [(key,) for key in keys])
+        self._index.executemany("DELETE FROM unsure WHERE key=?", [(key,) for key in keys])
+
+    def _advance(self, row: MailboxRow) -> bool:
+        """Follows one mailbox for a slice; whether there was anything to do."""
+        at = fulltext.covered(self._index, row.id)
+        if at is None:
+            at = Covered(row.uidvalidity, 1, row.highestmodseq)
+        elif at.uidvalidity != row.uidvalidity or row.highestmodseq < at.modseq:
+            # Rows of another time; UIDVALIDITY 0 has no view, so no search meets them.
+            self._save(row, Covered(0, 1, 0))
+            return self._forget(row.id) or True
+        if at.modseq < row.highestmodseq:
+            modseq = self._follow_expunges(row, at)
+            self._save(row, Covered(at.uidvalidity, at.uidnext, modseq))
+            return True
+        if at.uidnext < row.uidnext:
+            self._save(row, Covered(at.uidvalidity, self._add(row, at.uidnext), at.modseq))
+            return True
+        return False
+
+    def _save(self, row: MailboxRow, at: Covered) -> None:
+        self._index.execute(
+            "INSERT OR REPLACE INTO mailbox (id, uidvalidity, uidnext, modseq) VALUES (?, ?, ?, ?)",
+            (row.id, at.uidvalidity, at.uidnext, at.modseq),
+        )
+
+    def _follow_expunges(self, row: MailboxRow, at: Covered) -> int:
+        """Removes what was expunged; the MODSEQ that is reached."""
+        if at.modseq < row.floor:
+            self._sweep(row)
+            return row.highestmodseq
+        sql = (
+            "SELECT uid, modseq FROM expunged WHERE mailbox=? AND modseq>?"
+            " ORDER BY modseq, uid LIMIT ?"
+        )
+        found = list(schema.rows(self._mail, sql, row.id, at.modseq, GONE))
+        self._remove([schema.summary_key(row.id, uid) for uid, _ in found if uid < at.uidnext])
+        # The last MODSEQ may be cut in two; what is left of it is met by the next slice, unless
+        # it fills a slice by itself: then its rows stay, which does no harm.
+        if len(found) < GONE:
+            return row.highestmodseq
+        last: int = found[-1][1]
+        return last - 1 if found[0][1] < last else last
+
+    def _sweep(self, row: MailboxRow) -> None:
+        """The list of expunges does not reach back: compares with the messages that are there."""
+        low = schema.summary_key(row.id, 0)
+        there = {uid for (uid,) in schema.messages(self._mail, row.id, None, "uid")}
+        sql = "SELECT id FROM words_docsize WHERE id BETWEEN ? AND ?"
+        keys = [key for (key,) in schema.rows(self._index, sql, low, low + 0xFFFFFFFF)]
+        self._remove([key for key in keys if key - low not in there])
+
+    def _add(self, row: MailboxRow, uidnext: int) -> int:
+        """Indexes the next messages; the UID below which all are indexed."""
+        sql = (
+            "SELECT uid, flags, named, size_bytes, structure FROM message"
+            " LEFT JOIN summary ON key = mailbox << 32 | uid"
+            " WHERE mailbox=? AND uid>=? ORDER BY uid LIMIT ?"
+        )
+        taken_bytes = 0
+        taken = 0
+        directory = self._paths.mailbox(row.name)
+        for uid, flags, named, size_bytes, structure in schema.rows(
+            self._mail, sql, row.id, uidnext, SLICE
+        ):
+            path = find_file(directory, uid, flags, settled(named))
+            text = MessageText()
+            if path is not None:
+                try:
+                    text = read_text(path, structure)
+                except (OSError, ValueError) as error:
+                    _log.info("message not indexed", path=str(path), error=str(error))
+            self._put(schema.summary_key(row.id, uid), text)
+            uidnext = uid + 1
+            taken += 1
+            taken_bytes += size_bytes
+            if taken_bytes > SLICE_BYTES:
+                return uidnext
+        return uidnext if taken == SLICE else row.uidnext
+
+    def _put(self, key: int, text: MessageText) -> None:
+        self._index.execute(
+            "INSERT INTO words (rowid, header, body) VALUES (?, ?, ?)",
+            (key, text.header, text.body),
+        )
+        if not text.is_sure:
+            self._index.execute("INSERT OR REPLACE INTO unsure (key) VALUES (?)", (key,))

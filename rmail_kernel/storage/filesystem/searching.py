@@ -1,0 +1,165 @@
+"""What this driver tells a search beforehand: dates, sizes and MODSEQs from columns, text from the
+full-text index, listed header fields from their summaries. Everything runs in the pool.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Set
+from datetime import date
+from functools import partial
+from typing import Any, Final
+
+import apsw
+
+from rmail_kernel.mime import CACHED_FIELDS
+from rmail_kernel.storage.evaluate import compares, fold, sent_day, value_text
+from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.fulltext import GRAM
+from rmail_kernel.storage.filesystem.reading import FIRST_S, LAST_S
+from rmail_kernel.storage.mail import MailboxView
+from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
+from rmail_kernel.storage.search import (
+    And,
+    Body,
+    Dated,
+    Header,
+    ModifiedSince,
+    Not,
+    Or,
+    SearchNode,
+    Sized,
+    Text,
+)
+
+MAX_CONDITIONS: Final = 64
+"""Conditions of one query that are looked up; others are found out message by message."""
+_CHUNK: Final = 1000
+_DAY_S: Final = 86_400
+_COLUMNS: Final = {"internal": "internal_date", "saved": "save_date"}
+
+
+async def foreknow(account: OpenAccount, view: MailboxView, query: SearchNode) -> Foreknown:
+    """What can be told of the conditions in `query` without a look at the messages."""
+    conditions = list(dict.fromkeys(_conditions(query)))[:MAX_CONDITIONS]
+    on_text = [one for one in conditions if isinstance(one, (Body, Header, Text))]
+    others = [one for one in conditions if isinstance(one, (Dated, ModifiedSince, Sized))]
+    found: dict[SearchNode, Split] = {}
+    listed = [one for one in conditions if isinstance(one, (Header, Dated)) and _is_listed(one)]
+    # Summaries are quicker than the index for what is shorter than its trigrams.
+    to_look_up = [one for one in on_text if one not in listed or len(fold(one.text)) >= GRAM]
+    if to_look_up and view.total:
+        found.update(await account.run(account.index.foreknow, view, to_look_up))
+    if others:
+        found.update(await account.read_large(partial(_columns, view.mailbox, others)))
+    if listed and view.total:
+        found.update(await account.read_large(partial(_listed, view, listed, dict(found))))
+    return found
+
+
+def _conditions(query: SearchNode) -> Iterator[SearchNode]:
+    match query:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from _conditions(part)
+        case Not(part):
+            yield from _conditions(part)
+        case _:
+            yield query
+
+
+def _columns(
+    mailbox: int, conditions: list[Dated | ModifiedSince | Sized], db: apsw.Connection
+) -> dict[SearchNode, Split]:
+    found: dict[SearchNode, Split] = {}
+    for condition in conditions:
+        where = _where(condition)
+        if where is not None:
+            sql = f"SELECT json_group_array(uid) FROM message WHERE mailbox=? AND {where[0]}"  # noqa: S608 - our own text
+            uids = json.loads(schema.value(db, sql, mailbox, *where[1:]))
+            found[condition] = Split(frozenset(uids), NOTHING)
+    return found
+
+
+def _where(condition: Dated | ModifiedSince | Sized) -> tuple[Any, ...] | None:
+    match condition:
+        case Sized(op, size_bytes):
+            return f"size_bytes {'>' if op == 'larger' else '<'} ?", size_bytes
+        case ModifiedSince(modseq):
+            return "modseq >= ?", modseq
+        case Dated("sent"):
+            return None
+        case Dated(which, op, day):
+            # As in `moment`, a time outside of the calendar is on its first or last day.
+            column = f"min(max({_COLUMNS[which]}, {FIRST_S}), {LAST_S})"
+            start = (day - date(1970, 1, 1)).days * _DAY_S
+            if op == "on":
+                return f"{column} BETWEEN ? AND ?", start, start + _DAY_S - 1
+            return f"{column} {'<' if op == 'before' else '>='} ?", start
+
+
+def _is_listed(condition: Header | Dated) -> bool:
+    """Whether summaries have the field that is asked for."""
+    if isinstance(condition, Dated):
+        return condition.which == "sent"
+    return condition.name.isascii() and condition.name.lower().encode() in CACHED_FIELDS
+
+
+def _listed(
+    view: MailboxView,
+    conditions: list[Header | Dated],
+    known: Foreknown,
+    db: apsw.Connection,
+) -> dict[SearchNode, Split]:
+    every = frozenset(view.uids[: view.total])
+    found: dict[SearchNode, Split] = {}
+    for condition in conditions:
+        before = known.get(condition)
+        asked = every if before is None else before.maybe & every
+        found[condition] = _from_summaries(db, view.mailbox, condition, asked)
+    return found
+
+
+def _from_summaries(
+    db: apsw.Connection, mailbox: int, condition: Header | Dated, asked: Set[int]
+) -> Split:
+    """Which of the messages asked for match; those without a whole summary may."""
+    matches = _of_block(condition)
+    low = schema.summary_key(mailbox, 0)
+    yes: set[int] = set()
+    told: set[int] = set()
+    uids = sorted(asked)
+    sql = (
+        "SELECT key, headers FROM summary WHERE has_all_headers"
+        " AND key IN (SELECT value FROM json_each(?))"
+    )
+    for start in range(0, len(uids), _CHUNK):
+        keys = json.dumps([low + uid for uid in uids[start : start + _CHUNK]])
+        for key, raw in schema.rows(db, sql, keys):
+            told.add(key - low)
+            if matches(raw):
+                yes.add(key - low)
+    return Split(yes, asked - told)
+
+
+def _of_block(condition: Header | Dated) -> Callable[[bytes], bool]:
+    """The condition on the header lines of a summary, of which it decodes only its own field."""
+    if isinstance(condition, Dated):
+        date_field = _field(b"date")
+
+        def is_then(raw: bytes) -> bool:
+            found = date_field.search(raw)
+            return found is not None and compares(condition, sent_day(found[1]))
+
+        return is_then
+    field, needle = _field(condition.name.lower().encode()), fold(condition.text)
+    return lambda raw: any(
+        needle in value_text(found[1].removesuffix(b"\r")) for found in field.finditer(raw)
+    )
+
+
+def _field(name: bytes) -> re.Pattern[bytes]:
+    # A line of a summary is a field or the continuation of one, so this finds what `fields` does.
+    return re.compile(rb"^%b[ \t]*+:((?:[^\n]*+\n[ \t])*+[^\n]*+)" % re.escape(name), re.I | re.M)

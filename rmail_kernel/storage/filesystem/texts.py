@@ -1,0 +1,96 @@
+"""The text of one message file as the full-text index keeps it: what searches would read of it.
+
+What is larger than its limits is left out and the message marked as not sure, so that no message
+holds up those behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rmail_kernel.mime import decode_structure, fields, walk
+from rmail_kernel.mime.structure import Part
+from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, fold, part_text, value_text
+from rmail_kernel.storage.filesystem.appending import summary_of
+from rmail_kernel.storage.filesystem.fulltext import joined
+
+MAX_PART_BYTES: Final = 2 << 20
+"""Bytes of one part, as sent; larger ones are left out."""
+MAX_CHARS: Final = 2 << 20
+"""Characters of one message."""
+MAX_TEXTS: Final = 10_000
+"""Header fields of one message, and its parts."""
+_SHORT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MessageText:
+    """Two columns of the index. Not `is_sure`: there is text that they lack."""
+
+    header: str = ""
+    body: str = ""
+    is_sure: bool = False
+
+
+class _Budget:
+    """Takes texts until there are enough of them."""
+
+    def __init__(self) -> None:
+        self.is_sure = True
+        self._chars = MAX_CHARS
+
+    def take(self, texts: Iterable[str | None]) -> str:
+        """Those that fit, joined; None stands for one that does not."""
+        taken = []
+        for index, text in enumerate(texts):
+            if index >= MAX_TEXTS:
+                self.is_sure = False
+                break
+            if text is None or len(text) > self._chars:
+                self.is_sure = False
+            else:
+                self._chars -= len(text)
+                taken.append(text)
+        return joined(taken)
+
+
+def read_text(path: Path, raw_structure: bytes | None) -> MessageText:
+    """The text of a message; without its structure the file is scanned. OSError, ValueError."""
+    root = decode_structure(raw_structure or summary_of(path)[5])
+    budget = _Budget()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        raw_header = os.pread(fd, min(root.body_start, MAX_HEADER_BYTES), 0)
+        header = budget.take(_header_texts(raw_header))
+        body = budget.take(_part_texts(fd, root))
+    finally:
+        os.close(fd)
+    return MessageText(header, body, budget.is_sure)
+
+
+def _header_texts(raw_header: bytes) -> Iterator[str | None]:
+    for name, value in fields(raw_header):
+        text = field_text(name, value)
+        yield text
+        # Very long texts fold in pieces: without the name they may come out otherwise.
+        if len(text) > _SHORT and not text.isascii() and value_text(value) not in text:
+            yield None
+
+
+def _part_texts(fd: int, root: Part) -> Iterator[str | None]:
+    for part in walk(root):
+        if part.type == "text":
+            yield _part_text(fd, part)
+        if part.filename:
+            yield fold(part.filename)
+
+
+def _part_text(fd: int, part: Part) -> str | None:
+    size = part.body_end - part.body_start
+    if size > MAX_PART_BYTES:
+        return None
+    return part_text(os.pread(fd, size, part.body_start), part)

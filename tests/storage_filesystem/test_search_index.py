@@ -1,0 +1,355 @@
+"""The full-text index gives the answers of the reference evaluation, whatever its state."""
+
+from __future__ import annotations
+
+import base64
+import random
+from dataclasses import replace
+from datetime import date
+
+import apsw
+import pytest
+
+from rmail_kernel.storage import evaluate
+from rmail_kernel.storage.filesystem import (
+    FilesystemMailStore,
+    following,
+    fulltext,
+    indexing,
+    schema,
+    texts,
+)
+from rmail_kernel.storage.filesystem.disk import Owner
+from rmail_kernel.storage.filesystem.fsck import check
+from rmail_kernel.storage.filesystem.indexing import Outcome, index_slice
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.ids import MailboxId, Uid
+from rmail_kernel.storage.mail import Field, MailboxView
+from rmail_kernel.storage.search import (
+    And,
+    Body,
+    Dated,
+    HasFlag,
+    Header,
+    ModifiedSince,
+    Not,
+    Or,
+    SearchNode,
+    Sized,
+    Text,
+    UidIn,
+)
+from tests.storage_contract.rig import ALICE, Opened, item, opened
+
+INBOX = MailboxId(1)
+WORDS = [
+    *(
+        "Straße",
+        "STRASSE",
+        "e\u0301te\u0301",
+        "été",
+        "ÉTÉ",
+        "会議",
+        "会",
+        "Ünïcode",
+        "ab",
+        "a",
+        "İx",
+    ),
+    *('say "x"', "a*b", "NEAR(", "x\x1fy", "x\x00y", "\ufffe", "-", "Hello", "hello world", "ß"),
+    *("\U0001f600", "か\u3099", "が", "subject:", "ﬁ", "x" * 70, "x" * 65 + "y"),
+]
+
+
+def message(draw: random.Random) -> bytes:
+    """A message of one of several forms, with words that searches ask for."""
+    subject, body, name = (" ".join(draw.choices(WORDS, k=draw.randint(0, 4))) for _ in range(3))
+    word = base64.b64encode(subject.encode()).decode()
+    head = f"Subject: =?utf-8?b?{word}?=\r\nX-Own: {body[:9]!a}\r\nDate: 1 Jan 2026 10:00 +0000\r\n"
+    text = body.encode()
+    match draw.randrange(4):
+        case 0:
+            head += "Content-Type: text/plain; charset=utf-8\r\n"
+        case 1:
+            head += "Content-Type: text/html; charset=utf-8\r\n"
+            text = b"<p>" + text.replace(b"a", b"&#97;") + b"</p><b>after</b>"
+        case 2:
+            head += (
+                "Content-Type: text/plain; charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n"
+            )
+            text = base64.encodebytes(body.encode("utf-16"))
+        case _:
+            head += 'Content-Type: multipart/mixed; boundary="="\r\n'
+            encoded = base64.b64encode(name.encode()).decode()
+            text = (
+                b"--=\r\n\r\n" + text + b"\r\n--=\r\nContent-Type: image/png;\r\n name="
+                b'"=?utf-8?b?' + encoded.encode() + b'?="\r\n\r\nhello\r\n--=--\r\n'
+            )
+    return head.encode() + b"\r\n" + text
+
+
+def needle(draw: random.Random) -> str:
+    """A piece of a word, now and then of two, in some case."""
+    text = " ".join(draw.choices(WORDS, k=draw.randint(1, 2)))
+    start = draw.randrange(len(text))
+    piece = text[start : start + draw.choice([1, 1, 2, 2, 3, 4, 8, 80])]
+    return draw.choice([piece, piece.upper(), piece.lower()])
+
+
+def query(draw: random.Random, depth: int = 2) -> SearchNode:
+    """A query of random shape."""
+    if depth and draw.random() < 0.4:
+        parts = tuple(query(draw, depth - 1) for _ in range(draw.randint(1, 3)))
+        shapes: list[SearchNode] = [And(parts), Or(parts), Not(parts[0])]
+        return draw.choice(shapes)
+    text = needle(draw)
+    leaves: list[SearchNode] = [
+        Body(text),
+        Text(text),
+        Header(draw.choice(["subject", "X-OWN", "date", "nowhere", "é"]), draw.choice([text, ""])),
+        UidIn(((draw.randint(1, 40), draw.randint(1, 60)),)),
+        Sized(draw.choice(["larger", "smaller"]), draw.randint(100, 400)),
+        HasFlag("\\Seen"),
+        Dated("sent", draw.choice(["before", "on", "since"]), date(2026, 1, 1)),
+        Dated("internal", draw.choice(["before", "on", "since"]), date(2026, 1, 1)),
+        ModifiedSince(draw.randint(1, 30)),  # type: ignore[arg-type] # a number is one
+    ]
+    return draw.choice(leaves)
+
+
+async def reference(mail: FilesystemMailStore, view: MailboxView, asked: SearchNode) -> list[Uid]:
+    """The answer without anything known beforehand."""
+    return await evaluate.search(mail, ALICE, view.mailbox, asked, view)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_indexed_searches_answer_as_the_reference_does(
+    store: Opened, mail: FilesystemMailStore, seed: int
+) -> None:
+    draw = random.Random(seed)
+    for _ in range(3):
+        await store.put(*(item(message(draw), *draw.choice([(), ("\\Seen",)])) for _ in range(15)))
+        await mail.expunge(ALICE, INBOX, [Uid(draw.randint(1, 45))], only_deleted=False)
+        view = await mail.view(ALICE, INBOX)
+        for _ in range(60):
+            asked = query(draw)
+            assert await mail.search(ALICE, INBOX, asked) == await reference(mail, view, asked)
+        await mail.index(ALICE)  # what comes after it is not indexed
+
+
+async def test_an_indexed_message_is_found_without_a_look_at_it(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item(b"Subject: one\r\n\r\nneedle\r\n"), item(b"Subject: two\r\n\r\nhay\r\n"))
+    await mail.index(ALICE)
+    for file in (paths.mailboxes / "INBOX/0000").iterdir():
+        file.write_bytes(bytes(file.stat().st_size))
+    assert await mail.search(ALICE, INBOX, Body("eedl")) == [1]
+    assert await mail.search(ALICE, INBOX, Body("ha")) == [2]
+    assert await mail.search(ALICE, INBOX, Text("two")) == [2]
+    assert await mail.search(ALICE, INBOX, Not(Body("zzz"))) == [1, 2]
+
+
+async def test_moves_copies_and_expunges_are_followed(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(*(item(b"Subject: n\r\n\r\nneedle %d\r\n" % n) for n in range(4)))
+    await mail.index(ALICE)
+    archive = (await mail.status(ALICE, "Archive")).id
+    await mail.move(ALICE, INBOX, [Uid(1)], "Archive")
+    await mail.copy(ALICE, INBOX, [Uid(2)], "Archive")
+    await mail.expunge(ALICE, INBOX, [Uid(3)], only_deleted=False)
+    for _ in range(2):
+        assert await mail.search(ALICE, INBOX, Body("needle")) == [2, 4]
+        assert await mail.search(ALICE, archive, Body("needle")) == [1, 2]
+        await mail.index(ALICE)
+    assert rows(paths) == 4
+    await mail.delete(ALICE, "Archive")
+    await mail.index(ALICE)
+    assert rows(paths) == 2
+
+
+def rows(paths: AccountPaths) -> int:
+    """How many messages the index has."""
+    db = apsw.Connection(str(paths.index))
+    try:
+        return int(schema.value(db, "SELECT count(*) FROM words_docsize"))
+    finally:
+        db.close()
+
+
+@pytest.mark.parametrize("damage", ["deleted", "no database", "version", "cut", "unicode"])
+async def test_an_index_that_cannot_be_used_changes_no_answer_and_is_made_anew(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths, damage: str
+) -> None:
+    await store.put(item(b"Subject: n\r\n\r\nneedle\r\n"))
+    await mail.index(ALICE)
+    assert await mail.search(ALICE, INBOX, Body("needle")) == [1]
+    async with opened(store.root, check_after=False) as other:  # has nothing open yet
+        _damage(paths, damage)
+        for one in (other.mail, mail):
+            assert await one.search(ALICE, INBOX, Body("needle")) == [1]
+        assert isinstance(other.mail, FilesystemMailStore)
+        await other.mail.index(ALICE)
+    assert rows(paths) == 1
+    assert await mail.search(ALICE, INBOX, Body("needle")) == [1]
+
+
+def _damage(paths: AccountPaths, damage: str) -> None:
+    match damage:
+        case "deleted":
+            paths.index.unlink()
+        case "no database":
+            paths.index.unlink()
+            paths.index.write_bytes(b"this is none" * 1000)
+        case "cut":
+            fulltext.remove(paths)
+            paths.index.write_bytes(b"")
+        case _:
+            change = (
+                "PRAGMA user_version=99" if damage == "version" else "UPDATE made SET unicode=1"
+            )
+            db = apsw.Connection(str(paths.index))
+            db.execute(change)
+            db.close()
+
+
+async def test_rows_of_another_uidvalidity_are_not_used(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item(b"Subject: n\r\n\r\nneedle\r\n"))
+    await mail.index(ALICE)
+    view = await mail.view(ALICE, INBOX)
+    index = fulltext.Index(paths)
+    assert index.foreknow(view, [Body("needle")])[Body("needle")].yes == {1}
+    assert index.foreknow(replace(view, uidvalidity=1), [Body("needle")]) == {}
+    index.close()
+
+
+async def test_what_is_too_large_for_the_index_is_found_and_holds_nothing_up(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    line = b"filler " * 100 + b"\r\n"
+    large = b"Subject: large\r\n\r\n" + line * (texts.MAX_PART_BYTES // len(line) + 1) + b"last\r\n"
+    many = b"".join(b"X%d: b\r\n" % n for n in range(texts.MAX_TEXTS + 1)) + b"\r\nlast\r\n"
+    await store.put(item(large), item(many), item(b"Subject: n\r\n\r\nlast\r\n"))
+    await mail.index(ALICE)
+    for asked in (Body("last"), Body("filler"), Text(f"x{texts.MAX_TEXTS}: b"), Text("large")):
+        view = await mail.view(ALICE, INBOX)
+        assert await mail.search(ALICE, INBOX, asked) == await reference(mail, view, asked)
+    index = fulltext.Index(paths)
+    told = index.foreknow(await mail.view(ALICE, INBOX), [Body("last")])[Body("last")]
+    assert (told.yes, told.maybe) == ({2, 3}, {1})
+    index.close()
+
+
+async def test_a_message_whose_file_cannot_be_read_is_left_to_the_search(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item(b"Subject: n\r\n\r\nneedle\r\n"), item(b"Subject: n\r\n\r\nneedle\r\n"))
+    file = paths.mailboxes / "INBOX/0000/00000001_.eml"
+    away = file.rename(paths.home / "away")
+    await mail.index(ALICE)
+    away.rename(file)
+    assert await mail.search(ALICE, INBOX, Body("needle")) == [1, 2]
+
+
+async def test_only_one_process_indexes_an_account(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item())
+    owner = Owner.of(store.root)
+    with fulltext.locked(paths, owner, wait=False) as is_held:
+        assert is_held
+        assert index_slice(paths, owner, anew=False, wait=False) is Outcome.BUSY
+    assert index_slice(paths, owner, anew=False, wait=False) is Outcome.MORE
+
+
+async def test_a_slice_ends_at_its_limits(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "SLICE", 2)
+    monkeypatch.setattr(indexing, "GONE", 2)
+    await store.put(*(item() for _ in range(5)))
+    owner, counts = Owner.of(store.root), []
+    while index_slice(paths, owner, anew=False, wait=False) is Outcome.MORE:
+        counts.append(rows(paths))
+    assert counts == [2, 4, 5]
+    await mail.expunge(ALICE, INBOX, [Uid(1)], only_deleted=False)
+    await mail.expunge(ALICE, INBOX, [Uid(uid) for uid in range(2, 5)], only_deleted=False)
+    await mail.index(ALICE)
+    assert await mail.search(ALICE, INBOX, Text("hello")) == [5]
+    monkeypatch.setattr(indexing, "SLICE_BYTES", 1)
+    await store.put(item(), item())
+    assert index_slice(paths, owner, anew=False, wait=False) is Outcome.MORE
+    assert index_slice(paths, owner, anew=False, wait=False) is Outcome.MORE
+
+
+async def test_repair_makes_the_index_anew(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item(b"Subject: n\r\n\r\nneedle\r\n"))
+    await mail.index(ALICE)
+    db = apsw.Connection(str(paths.index))
+    db.execute("DELETE FROM words WHERE rowid=?", (INBOX << 32 | 1,))
+    db.close()
+    assert await mail.search(ALICE, INBOX, Body("needle")) == []
+    await check(mail, ALICE, repair=True, progress=lambda *_: None)
+    assert await mail.search(ALICE, INBOX, Body("needle")) == [1]
+
+
+async def test_a_rebuilt_account_has_no_index_of_another_time(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item())
+    await mail.index(ALICE)
+    paths.database.unlink()
+    await mail.status(ALICE, INBOX)
+    assert not paths.index.exists()
+
+
+async def test_dates_compare_by_day_from_columns_as_by_message(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item(), item(), item())
+    for uid, at in ((1, -(10**15)), (2, 1_767_225_600), (3, 10**15)):
+        db = apsw.Connection(str(paths.database))
+        sql = "UPDATE message SET internal_date=?, save_date=nullif(?, 10000000) WHERE uid=?"
+        db.execute(sql, (at, at, uid))
+        db.close()
+    view = await mail.view(ALICE, INBOX)
+    for which in ("internal", "saved", "sent"):
+        for op in ("before", "on", "since"):
+            for uid in (1, 2, 3):
+                found = [
+                    m
+                    async for batch in mail.fetch(ALICE, INBOX, [Uid(uid)], Field.NONE)
+                    for m in batch
+                ]
+                asked = Dated(which, op, found[0].internal_date.date())
+                assert await mail.search(ALICE, INBOX, asked) == await reference(mail, view, asked)
+
+
+async def test_the_index_follows_by_itself_and_after_damage_is_made_anew(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "QUIET_S", 0.01)
+    monkeypatch.setattr(following, "AGAIN_S", 0.01)
+    follower = following.Follower(Owner.of(store.root))
+    await store.put(item(), item())
+    follower.index_soon(paths)
+    follower.index_soon(paths)
+    await follower.idle()
+    assert rows(paths) == 2
+    index = fulltext.Index(paths)
+    index.is_damaged = True
+    follower.mend(paths, index)
+    assert not index.is_damaged
+    await follower.idle()
+    assert rows(paths) == 2
+    with fulltext.locked(paths, Owner.of(store.root), wait=True):
+        follower.index_soon(paths)
+        await follower.idle()  # gives up for now
+    await follower.close()
+    follower.index_soon(paths)
+    await follower.idle()
