@@ -33,6 +33,7 @@ from rmail_kernel.storage.search import And, Body, Dated, Header, Not, SearchNod
 
 INBOX = MailboxId(1)
 TIMES = 9
+APPEND_S = 4
 _LETTERS = "etaoinshrdlucmfwypvbgkqjxz"
 
 
@@ -128,10 +129,13 @@ async def appends(
 ) -> None:
     """Appends of one sender, alone and beside indexing of another account in this process."""
 
-    async def rate(count: int = 600) -> float:
-        started = time.perf_counter()
-        for items in writer.items(count, 1):
-            await mail.append(account, items)
+    prepared = list(writer.items(200, 1))
+
+    async def rate() -> float:
+        started, count = time.perf_counter(), 0
+        while time.perf_counter() - started < APPEND_S:
+            await mail.append(account, prepared[count % len(prepared)])
+            count += 1
         return count / (time.perf_counter() - started)
 
     alone, beside = [], []

@@ -52,7 +52,7 @@ MAX_HEADER_BYTES = 1 << 20
 _BATCH = 500
 _INLINE_BYTES = 1 << 16  # what takes a thread longer to pass on than to read
 _PIECE_CHARS = 256
-_INLINE_MESSAGES = 2000  # whose sets are made quicker than a thread is asked
+_INLINE_MESSAGES = 2000
 
 
 T = TypeVar("T")
@@ -114,20 +114,29 @@ async def search(
         foreknown: what the driver can tell of conditions without looking at the messages.
     """
     known: Foreknown = foreknown or {}
-    if view.total <= _INLINE_MESSAGES:
-        first = split(query, view, known)
-    else:
-        first = await asyncio.to_thread(split, query, view, known)
-    found = set(first.yes)
-    if first.maybe:
+    # Sets of few messages are made quicker than a thread is asked; those of many stop others.
+    size = 0 if view.total <= _INLINE_MESSAGES else _INLINE_BYTES + 1
+    found, open_ = await _off_loop(size, partial(_divide, query, view, known))
+    if open_:
         condition = _compile(query, view, known)
-        flags = zip(view.uids[: view.total], view.flags[: view.total], strict=True)
-        open_ = {uid: _Facts(uid, word) for uid, word in flags if uid in first.maybe}
         for wanted in (Field.HEADERS, Field.STRUCTURE | Field.CONTENT):
             open_ = await _round(store, account, mailbox, condition, open_, wanted, found)
-    if not found:
-        return []
-    return [Uid(uid) for uid in view.uids[: view.total] if uid in found]
+    return await _off_loop(size, partial(_in_order, view, found))
+
+
+def _divide(
+    query: SearchNode, view: MailboxView, foreknown: Foreknown
+) -> tuple[set[int], dict[int, _Facts]]:
+    """The messages that match, and those to look at."""
+    first = split(query, view, foreknown)
+    if not first.maybe:
+        return set(first.yes), {}
+    words = zip(view.uids[: view.total], view.flags[: view.total], strict=True)
+    return set(first.yes), {uid: _Facts(uid, word) for uid, word in words if uid in first.maybe}
+
+
+def _in_order(view: MailboxView, found: set[int]) -> list[Uid]:
+    return [Uid(uid) for uid in view.uids[: view.total] if uid in found] if found else []
 
 
 async def _round(

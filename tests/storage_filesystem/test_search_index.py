@@ -17,6 +17,7 @@ from rmail_kernel.storage.filesystem import (
     fulltext,
     indexing,
     schema,
+    searching,
     texts,
 )
 from rmail_kernel.storage.filesystem.disk import Owner
@@ -232,15 +233,27 @@ async def test_what_is_too_large_for_the_index_is_found_and_holds_nothing_up(
     line = b"filler " * 100 + b"\r\n"
     large = b"Subject: large\r\n\r\n" + line * (texts.MAX_PART_BYTES // len(line) + 1) + b"last\r\n"
     many = b"".join(b"X%d: b\r\n" % n for n in range(texts.MAX_TEXTS + 1)) + b"\r\nlast\r\n"
-    await store.put(item(large), item(many), item(b"Subject: n\r\n\r\nlast\r\n"))
+    chars = b"Subject: chars\r\n\r\n" + b"c" * texts.MAX_CHARS + b" last"
+    small = b"Subject: n\r\n\r\nlast\r\n"
+    await store.put(item(large), item(many), item(small), item(chars))
     await mail.index(ALICE)
     for asked in (Body("last"), Body("filler"), Text(f"x{texts.MAX_TEXTS}: b"), Text("large")):
         view = await mail.view(ALICE, INBOX)
         assert await mail.search(ALICE, INBOX, asked) == await reference(mail, view, asked)
     index = fulltext.Index(paths)
     told = index.foreknow(await mail.view(ALICE, INBOX), [Body("last")])[Body("last")]
-    assert (told.yes, told.maybe) == ({2, 3}, {1})
+    assert (told.yes, told.maybe) == ({2, 3}, {1, 4})
     index.close()
+
+
+async def test_more_conditions_than_are_looked_up_are_found_out_by_reading(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await store.put(*(item(b"Subject: n\r\n\r\nword%03d\r\n" % n) for n in range(80)))
+    await mail.index(ALICE)
+    assert searching.MAX_CONDITIONS < 80
+    asked = Or(tuple(Body(f"word{n:03}") for n in range(80)))
+    assert await mail.search(ALICE, INBOX, asked) == list(range(1, 81))
 
 
 async def test_a_message_whose_file_cannot_be_read_is_left_to_the_search(

@@ -25,7 +25,7 @@ QUIET_S: Final = 1.0
 """An account is at rest when nothing changed for so long ..."""
 LAG_S: Final = 30.0
 """... but this is the longest that indexing waits for it."""
-SHARE: Final = 3.0
+SHARE: Final = 9.0
 """While there are changes, indexing pauses for so many times as long as it worked."""
 AGAIN_S: Final = 5.0
 """The pause after trouble, or while another process is at it."""
@@ -83,7 +83,7 @@ class Follower:
             del self._tasks[paths], self._changed_at[paths]
 
     async def _give_way(self) -> None:
-        """While anything changes in any account, indexing takes one part of the time in four."""
+        """While anything changes in any account, indexing takes a tenth of the time."""
         if asyncio.get_running_loop().time() - self._last_change_at < QUIET_S:
             await asyncio.sleep(SHARE * self._took_s)
 

@@ -23,7 +23,7 @@ from rmail_kernel.storage.filesystem.texts import MessageText, read_text
 
 _log = structlog.get_logger("rmail.storage")
 SLICE: Final = 64
-SLICE_BYTES: Final = 4 << 20
+SLICE_BYTES: Final = 1 << 20
 GONE: Final = 2000
 """Rows of messages that are gone, removed at a time."""
 _MERGE_PAGES: Final = 200

@@ -18,10 +18,10 @@ from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, fold, pa
 from rmail_kernel.storage.filesystem.appending import summary_of
 from rmail_kernel.storage.filesystem.fulltext import joined
 
-MAX_PART_BYTES: Final = 2 << 20
+MAX_PART_BYTES: Final = 1 << 20
 """Bytes of one part, as sent; larger ones are left out."""
-MAX_CHARS: Final = 2 << 20
-"""Characters of one message."""
+MAX_CHARS: Final = 1 << 19
+"""Characters of one message. So many of noise, with new trigrams all along, take seconds."""
 MAX_TEXTS: Final = 10_000
 """Header fields of one message, and its parts."""
 _SHORT: Final = 256
