@@ -260,11 +260,23 @@ async def test_a_message_whose_file_cannot_be_read_is_left_to_the_search(
     store: Opened, mail: FilesystemMailStore, paths: AccountPaths
 ) -> None:
     await store.put(item(b"Subject: n\r\n\r\nneedle\r\n"), item(b"Subject: n\r\n\r\nneedle\r\n"))
+    await mail.settle(ALICE)  # until then the database has them, too
     file = paths.mailboxes / "INBOX/0000/00000001_.eml"
     away = file.rename(paths.home / "away")
     await mail.index(ALICE)
     away.rename(file)
     assert await mail.search(ALICE, INBOX, Body("needle")) == [1, 2]
+
+
+async def test_a_file_that_may_have_to_be_mended_is_not_what_is_indexed(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    raw = b"Subject: n\r\n\r\nneedle\r\n"
+    await store.put(item(raw))
+    file = paths.mailboxes / "INBOX/0000/00000001_.eml"
+    file.write_bytes(bytes(len(raw)))  # as a power loss leaves it
+    await mail.index(ALICE)
+    assert await mail.search(ALICE, INBOX, Body("needle")) == [1]
 
 
 async def test_only_one_process_indexes_an_account(

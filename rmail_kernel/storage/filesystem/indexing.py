@@ -7,6 +7,8 @@ reached yet, searches read themselves.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import apsw
@@ -19,7 +21,7 @@ from rmail_kernel.storage.filesystem.fulltext import Covered
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.locate import find_file, settled
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.texts import MessageText, read_text
+from rmail_kernel.storage.filesystem.texts import MessageText, read_text, text_of_bytes
 
 _log = structlog.get_logger("rmail.storage")
 SLICE: Final = 64
@@ -93,6 +95,15 @@ def _open(paths: AccountPaths, owner: Owner, *, anew: bool) -> apsw.Connection:
 def _merge(db: apsw.Connection) -> None:
     """Joins segments, a bounded amount at a time: searches look into each of them."""
     db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (_MERGE_PAGES,))
+
+
+def _text(uid: int, read: Callable[[], MessageText]) -> MessageText:
+    """The text of a message; nothing, and not sure of it, if it cannot be read."""
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        _log.info("message not indexed", uid=uid, error=str(error))
+        return MessageText()
 
 
 class _Slice:
@@ -181,23 +192,22 @@ class _Slice:
     def _add(self, row: MailboxRow, uidnext: int) -> int:
         """Indexes the next messages; the UID below which all are indexed."""
         sql = (
-            "SELECT uid, flags, named, size_bytes, structure FROM message"
-            " LEFT JOIN summary ON key = mailbox << 32 | uid"
+            "SELECT uid, flags, named, size_bytes, structure, content FROM message"
+            " LEFT JOIN summary ON summary.key = mailbox << 32 | uid"
+            " LEFT JOIN incoming ON incoming.key = mailbox << 32 | uid"
             " WHERE mailbox=? AND uid>=? ORDER BY uid LIMIT ?"
         )
         taken_bytes = 0
         taken = 0
         directory = self._paths.mailbox(row.name)
-        for uid, flags, named, size_bytes, structure in schema.rows(
+        for uid, flags, named, size_bytes, structure, content in schema.rows(
             self._mail, sql, row.id, uidnext, SLICE
         ):
-            path = find_file(directory, uid, flags, settled(named))
-            text = MessageText()
-            if path is not None:
-                try:
-                    text = read_text(path, structure)
-                except (OSError, ValueError) as error:
-                    _log.info("message not indexed", path=str(path), error=str(error))
+            if content is not None:  # its file may have to be mended after a power loss
+                text = _text(uid, partial(text_of_bytes, content, structure))
+            else:
+                path = find_file(directory, uid, flags, settled(named))
+                text = _text(uid, partial(read_text, path, structure)) if path else MessageText()
             self._put(schema.summary_key(row.id, uid), text)
             uidnext = uid + 1
             taken += 1

@@ -7,15 +7,15 @@ holds up those behind it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rmail_kernel.mime import decode_structure, fields, walk
+from rmail_kernel.mime import decode_structure, fields, summarise, walk
 from rmail_kernel.mime.structure import Part
 from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, fold, part_text, value_text
-from rmail_kernel.storage.filesystem.appending import summary_of
+from rmail_kernel.storage.filesystem.appending import summary_of, summary_row
 from rmail_kernel.storage.filesystem.fulltext import joined
 
 MAX_PART_BYTES: Final = 1 << 20
@@ -25,6 +25,7 @@ MAX_CHARS: Final = 1 << 19
 MAX_TEXTS: Final = 10_000
 """Header fields of one message, and its parts."""
 _SHORT: Final = 256
+_Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,23 @@ class _Budget:
 def read_text(path: Path, raw_structure: bytes | None) -> MessageText:
     """The text of a message; without its structure the file is scanned. OSError, ValueError."""
     root = decode_structure(raw_structure or summary_of(path)[5])
-    budget = _Budget()
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        raw_header = os.pread(fd, min(root.body_start, MAX_HEADER_BYTES), 0)
-        header = budget.take(_header_texts(raw_header))
-        body = budget.take(_part_texts(fd, root))
+        return _text(root, lambda start, end: os.pread(fd, end - start, start))
     finally:
         os.close(fd)
+
+
+def text_of_bytes(raw: bytes, raw_structure: bytes | None) -> MessageText:
+    """The text of a message that is at hand. ValueError."""
+    root = decode_structure(raw_structure or summary_row(summarise(raw))[5])
+    return _text(root, lambda start, end: raw[start:end])
+
+
+def _text(root: Part, read: _Read) -> MessageText:
+    budget = _Budget()
+    header = budget.take(_header_texts(read(0, min(root.body_start, MAX_HEADER_BYTES))))
+    body = budget.take(_part_texts(read, root))
     return MessageText(header, body, budget.is_sure)
 
 
@@ -81,16 +91,15 @@ def _header_texts(raw_header: bytes) -> Iterator[str | None]:
             yield None
 
 
-def _part_texts(fd: int, root: Part) -> Iterator[str | None]:
+def _part_texts(read: _Read, root: Part) -> Iterator[str | None]:
     for part in walk(root):
         if part.type == "text":
-            yield _part_text(fd, part)
+            yield _part_text(read, part)
         if part.filename:
             yield fold(part.filename)
 
 
-def _part_text(fd: int, part: Part) -> str | None:
-    size = part.body_end - part.body_start
-    if size > MAX_PART_BYTES:
+def _part_text(read: _Read, part: Part) -> str | None:
+    if part.body_end - part.body_start > MAX_PART_BYTES:
         return None
-    return part_text(os.pread(fd, size, part.body_start), part)
+    return part_text(read(part.body_start, part.body_end), part)
