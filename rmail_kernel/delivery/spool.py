@@ -26,7 +26,7 @@ from rmail_kernel.delivery.records import (
 )
 from rmail_kernel.delivery.targets import Entry, Result
 from rmail_kernel.errors import Corrupt, Temporary
-from rmail_kernel.storage.filesystem.failpoints import reach
+from rmail_kernel.failpoints import reach
 
 MAX_HEAD_BYTES = 1 << 22  # a thousand targets with long names stay far below
 ABANDONED_S = 3600.0

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from rmail_kernel.storage.filesystem import FilesystemMailStore, failpoints
+from rmail_kernel import failpoints
+from rmail_kernel.storage.filesystem import FilesystemMailStore
 from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field, MailStore

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import apsw
 
+from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound, Temporary
-from rmail_kernel.storage.filesystem import failpoints, schema, tables, unsettled, views
+from rmail_kernel.storage.filesystem import schema, tables, unsettled, views
 from rmail_kernel.storage.filesystem.batch import DAMAGE, Batches, Identity, Work, translate
 from rmail_kernel.storage.filesystem.fulltext import Index
 from rmail_kernel.storage.filesystem.layout import AccountPaths

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound
 from rmail_kernel.mime import Summary, encode_structure, summarise
-from rmail_kernel.storage.filesystem import failpoints, schema, unsettled
+from rmail_kernel.storage.filesystem import schema, unsettled
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, temporary_name, write_file
 from rmail_kernel.storage.filesystem.flagging import count, word_of
 from rmail_kernel.storage.filesystem.layout import file_name

@@ -14,9 +14,9 @@ from typing import Any
 import apsw
 import structlog
 
+from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound, RmailError, Temporary
 from rmail_kernel.storage.filesystem import (
-    failpoints,
     followup,
     rebuild,
     recovery,

@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rmail_kernel.storage.filesystem import failpoints, schema
+from rmail_kernel import failpoints
+from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.disk import sync_file, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, word_of

@@ -74,3 +74,16 @@ def claim_recent(tx: Transaction, mailbox: int) -> frozenset[Uid]:
     claimed = frozenset(Uid(uid) for (uid,) in found)
     row.recent, row.recent_from = 0, row.uidnext
     return claimed
+
+
+def forget_mailbox(tx: Transaction, row: MailboxRow) -> None:
+    """Drops all rows of a mailbox."""
+    tx.book(-row.size_bytes, -row.total, None)
+    low, high = schema.summary_key(row.id, 0), schema.summary_key(row.id + 1, 0)
+    for table in ("summary", "incoming"):
+        tx.db.execute(f"DELETE FROM {table} WHERE key >= ? AND key < ?", (low, high))  # noqa: S608 - constants
+    for table in ("message", "expunged", "shard", "pending_unlink"):
+        tx.db.execute(f"DELETE FROM {table} WHERE mailbox=?", (row.id,))  # noqa: S608 - constants
+    tx.db.execute("DELETE FROM mailbox WHERE id=?", (row.id,))
+    tx.forget(row)
+    tx.changes[row.id] = tx.next_modseq()

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rmail_kernel.storage.filesystem import failpoints, schema, tables
+from rmail_kernel import failpoints
+from rmail_kernel.storage.filesystem import schema, tables
 from rmail_kernel.storage.filesystem.disk import sync_directory, temporary_name
 from rmail_kernel.storage.filesystem.layout import shard_name, shard_of
 from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rmail_kernel import failpoints
 from rmail_kernel.errors import Conflict, Invalid
-from rmail_kernel.storage.filesystem import failpoints, schema, tables
+from rmail_kernel.storage.filesystem import schema, tables
 from rmail_kernel.storage.filesystem.copying import move
 from rmail_kernel.storage.filesystem.disk import make_directory
+from rmail_kernel.storage.filesystem.expunging import forget_mailbox
 from rmail_kernel.storage.filesystem.layout import canonical, directory_name, parents
 from rmail_kernel.storage.filesystem.rebuild import new_row
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -111,18 +113,5 @@ def delete(tx: Transaction, name: str) -> None:
     row = tx.mailbox(name)
     if row.name == "INBOX":
         raise Invalid("INBOX cannot be deleted")
-    forget(tx, row)
+    forget_mailbox(tx, row)
     tx.intend_directory(directory_name(row.name), None)
-
-
-def forget(tx: Transaction, row: MailboxRow) -> None:
-    """Drops all rows of a mailbox."""
-    tx.book(-row.size_bytes, -row.total, None)
-    low, high = schema.summary_key(row.id, 0), schema.summary_key(row.id + 1, 0)
-    for table in ("summary", "incoming"):
-        tx.db.execute(f"DELETE FROM {table} WHERE key >= ? AND key < ?", (low, high))  # noqa: S608 - constants
-    for table in ("message", "expunged", "shard", "pending_unlink"):
-        tx.db.execute(f"DELETE FROM {table} WHERE mailbox=?", (row.id,))  # noqa: S608 - constants
-    tx.db.execute("DELETE FROM mailbox WHERE id=?", (row.id,))
-    tx.forget(row)
-    tx.changes[row.id] = tx.next_modseq()

@@ -13,9 +13,9 @@ from pathlib import Path
 import structlog
 
 from rmail_kernel.errors import Corrupt
-from rmail_kernel.storage.filesystem import mailboxes, schema, tables
+from rmail_kernel.storage.filesystem import schema, tables
 from rmail_kernel.storage.filesystem.disk import read_json
-from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
+from rmail_kernel.storage.filesystem.expunging import COLUMNS, forget_mailbox, remove
 from rmail_kernel.storage.filesystem.flagging import count
 from rmail_kernel.storage.filesystem.layout import (
     MAX_UID,
@@ -201,7 +201,7 @@ def take_mailboxes(tx: Transaction) -> None:
         if name == "INBOX":
             tx.write_status(_remade(tx, name))
         else:
-            mailboxes.forget(tx, tx.mailbox(name))
+            forget_mailbox(tx, tx.mailbox(name))
             _log.info("mailbox was removed from outside", mailbox=name)
     for name in sorted(present - known):
         _take_new(tx, name)

@@ -15,8 +15,9 @@ from pathlib import Path
 import apsw
 import structlog
 
+from rmail_kernel import failpoints
 from rmail_kernel.errors import Corrupt
-from rmail_kernel.storage.filesystem import failpoints, fulltext, schema, tables
+from rmail_kernel.storage.filesystem import fulltext, schema, tables
 from rmail_kernel.storage.filesystem.disk import (
     FILE_MODE,
     Owner,

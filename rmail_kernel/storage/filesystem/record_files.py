@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from rmail_kernel.errors import ConfigError, Temporary
+from rmail_kernel.failpoints import reach
 from rmail_kernel.storage.filesystem.disk import (
     FILE_MODE,
     Owner,
@@ -26,7 +27,6 @@ from rmail_kernel.storage.filesystem.disk import (
     make_root,
     sync_directory,
 )
-from rmail_kernel.storage.filesystem.failpoints import reach
 
 LOCK_WAIT_S = 10.0
 _POLL_S = 0.005

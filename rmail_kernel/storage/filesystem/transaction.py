@@ -13,8 +13,9 @@ from pathlib import Path
 
 import apsw
 
+from rmail_kernel import failpoints
 from rmail_kernel.errors import Invalid, NotFound, QuotaExceeded, Temporary
-from rmail_kernel.storage.filesystem import failpoints, schema, tables
+from rmail_kernel.storage.filesystem import schema, tables
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, sync_directory, write_json
 from rmail_kernel.storage.filesystem.layout import (
     MAX_UID,

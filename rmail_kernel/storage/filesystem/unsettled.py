@@ -12,7 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from rmail_kernel.storage.filesystem import failpoints, schema
+from rmail_kernel import failpoints
+from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.disk import (
     sync_directory,
     sync_file,
