@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install -qq --retries 5 -c constraints.txt
 DEFINITIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+RUN_TESTS ?= $(BIN)/python -m pytest
 SOURCES := conftest.py rmail_kernel plugins examples tests docs benchmarks
 SETTINGS_OF := smtp imap api
 # Percent of lines and branches under test; it only rises.
@@ -24,7 +25,7 @@ serve: $(VENV)/.installed ## serve ./config.json
 	@exec $(BIN)/rmail run
 
 test: $(VENV)/.installed-dev ## the test suite
-	$(BIN)/python -m pytest
+	$(RUN_TESTS)
 
 check: lint coverage ## what CI runs
 
@@ -36,7 +37,7 @@ lint: $(VENV)/.installed-dev ## format, lint, types, import contracts
 
 coverage: $(VENV)/.installed-dev ## the test suite with the coverage floor
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest | tee .coverage-tests
+	$(MAKE) --no-print-directory test RUN_TESTS="$(BIN)/coverage run -m pytest" | tee .coverage-tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --skip-empty --fail-under=$(COVERAGE_FLOOR)
 	@tail -n 1 .coverage-tests

@@ -35,17 +35,23 @@ def normalise_domain(domain: str) -> str:
     Raises:
         Invalid: not a domain name (RFC 5321 4.1.2, RFC 5890 for U-labels).
     """
-    domain = domain.removesuffix(".")
-    if len(domain.encode("utf-8", "replace")) > MAX_DOMAIN_BYTES or not all(
-        map(_LABEL.match, domain.split("."))
-    ):
+    labels = domain.removesuffix(".")
+    if not _is_domain(labels):
         raise Invalid("Not a domain name", domain=domain)
-    if domain.isascii():
-        return domain.lower()
+    if labels.isascii():
+        return labels.lower()
     try:
-        return domain.encode("idna").decode("ascii").lower()
+        labels = labels.encode("idna").decode("ascii").lower()
     except UnicodeError as error:
         raise Invalid("Not a domain name", domain=domain) from error
+    if not _is_domain(labels):  # mapping can make a space or a dot of a character
+        raise Invalid("Not a domain name", domain=domain)
+    return labels
+
+
+def _is_domain(text: str) -> bool:
+    size = len(text.encode("utf-8", "replace"))
+    return size <= MAX_DOMAIN_BYTES and all(map(_LABEL.match, text.split(".")))
 
 
 def _least_quoted(quoted: str) -> str:

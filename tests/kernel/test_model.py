@@ -56,6 +56,7 @@ def test_addresses_that_are(text: str, key: str) -> None:
         "\udcff@example.com",
         '"\udcff"@example.com',
         "a@\udcff.example",
+        "a@\u00b8",
     ],
 )
 def test_addresses_that_are_not(text: str) -> None:
