@@ -9,7 +9,7 @@ INSTALL := $(PIP) install -qq --retries 5 -c constraints.txt
 DEFINITIONS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 RUN_TESTS ?= $(BIN)/python -m pytest
 SOURCES := conftest.py rmail_kernel plugins examples tests docs benchmarks
-SETTINGS_OF := smtp imap api
+SETTINGS_OF := smtp imap relay api
 # Percent of lines and branches under test; it only rises.
 COVERAGE_FLOOR := 95
 

@@ -126,8 +126,30 @@ class SessionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RecipientOptions:
+    """What a sender asked for one recipient (RFC 3461 4.1, 4.2).
+
+    Attributes:
+        recipient: as it stands in the envelope.
+        notify: NOTIFY: {"NEVER"}, or some of "SUCCESS", "FAILURE", "DELAY"; empty: not given.
+        orcpt: ORCPT as `type;address`, xtext decoded; "" not given.
+    """
+
+    recipient: Address
+    notify: frozenset[str] = frozenset()
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
-    """The SMTP envelope; `sender` None is the null reverse-path `<>` (RFC 5321 4.5.5)."""
+    """The SMTP envelope; `sender` None is the null reverse-path `<>` (RFC 5321 4.5.5).
+
+    Attributes:
+        ret: RET of the sender: "FULL", "HDRS", "" not given (RFC 3461 4.3).
+        envid: ENVID of the sender, xtext decoded; "" not given (RFC 3461 4.4).
+        require_tls: REQUIRETLS was given (RFC 8689).
+        options: of recipients for which any were given.
+    """
 
     sender: Address | None
     recipients: tuple[Address, ...]
@@ -135,6 +157,17 @@ class Envelope:
     received_at: datetime
     smtputf8: bool = False
     is_8bit: bool = False
+    ret: str = ""
+    envid: str = ""
+    require_tls: bool = False
+    options: tuple[RecipientOptions, ...] = ()
+
+    def options_of(self, recipient: Address) -> RecipientOptions:
+        """What was asked for a recipient; nothing when nothing was given."""
+        for found in self.options:
+            if found.recipient == recipient:
+                return found
+        return RecipientOptions(recipient)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ from typing import Any
 from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.targets import Entry, Result, Target
 from rmail_kernel.errors import Corrupt
-from rmail_kernel.model import Address, Defer, Envelope, Principal, Reject, SessionInfo
+from rmail_kernel.model import (
+    Address,
+    Defer,
+    Envelope,
+    Principal,
+    RecipientOptions,
+    Reject,
+    SessionInfo,
+)
 from rmail_kernel.storage.ids import AccountId
 
 VERSION = 1
@@ -23,16 +31,10 @@ _WRONG = (KeyError, TypeError, ValueError, AttributeError)
 
 def encode_entry(entry: Entry) -> bytes:
     """One line of JSON, with its line end."""
-    envelope = entry.envelope
     record = {
         "version": VERSION,
         "id": entry.id,
-        "sender": _text(envelope.sender),
-        "recipients": [str(recipient) for recipient in envelope.recipients],
-        "received_at": envelope.received_at.isoformat(),
-        "smtputf8": envelope.smtputf8,
-        "is_8bit": envelope.is_8bit,
-        "session": _session_record(envelope.session),
+        **envelope_record(entry.envelope),
         "targets": [_target_record(target) for target in entry.targets],
     }
     return json.dumps(record, ensure_ascii=False).encode() + b"\n"
@@ -48,14 +50,7 @@ def decode_entry(raw: bytes) -> Entry:
         record = json.loads(raw)
         if record["version"] != VERSION:
             raise Corrupt("A spool entry of another version", version=record["version"])
-        envelope = Envelope(
-            sender=_address(record["sender"]),
-            recipients=tuple(map(_known_address, record["recipients"])),
-            session=_session(record["session"]),
-            received_at=datetime.fromisoformat(record["received_at"]),
-            smtputf8=record["smtputf8"],
-            is_8bit=record["is_8bit"],
-        )
+        envelope = envelope_of(record)
         return Entry(record["id"], envelope, tuple(map(_target, record["targets"])))
     except _WRONG as error:
         raise Corrupt("An unreadable spool entry", reason=repr(error)) from error
@@ -87,17 +82,56 @@ def decode_progress(raw: bytes) -> tuple[int, dict[str, Result]]:
         raise Corrupt("An unreadable spool record", reason=repr(error)) from error
 
 
+def envelope_record(envelope: Envelope) -> dict[str, Any]:
+    """An envelope as JSON; options that were not given are left out."""
+    record: dict[str, Any] = {
+        "sender": _text(envelope.sender),
+        "recipients": [str(recipient) for recipient in envelope.recipients],
+        "received_at": envelope.received_at.isoformat(),
+        "smtputf8": envelope.smtputf8,
+        "is_8bit": envelope.is_8bit,
+        "session": _session_record(envelope.session),
+    }
+    given = {"ret": envelope.ret, "envid": envelope.envid, "require_tls": envelope.require_tls}
+    record |= {name: value for name, value in given.items() if value}
+    if envelope.options:
+        record["options"] = [
+            [str(found.recipient), sorted(found.notify), found.orcpt] for found in envelope.options
+        ]
+    return record
+
+
+def envelope_of(record: dict[str, Any]) -> Envelope:
+    """The envelope in a record. Raises KeyError, TypeError or ValueError for anything else."""
+    return Envelope(
+        sender=_address(record["sender"]),
+        recipients=tuple(map(known_address, record["recipients"])),
+        session=_session(record["session"]),
+        received_at=datetime.fromisoformat(record["received_at"]),
+        smtputf8=record["smtputf8"],
+        is_8bit=record["is_8bit"],
+        ret=record.get("ret", ""),
+        envid=record.get("envid", ""),
+        require_tls=record.get("require_tls", False),
+        options=tuple(
+            RecipientOptions(known_address(recipient), frozenset(notify), orcpt)
+            for recipient, notify, orcpt in record.get("options", ())
+        ),
+    )
+
+
 def _text(address: Address | None) -> str | None:
     return None if address is None else str(address)
 
 
-def _known_address(text: str) -> Address:
+def known_address(text: str) -> Address:
+    """An address that was valid when it was written down."""
     local, _, domain = text.rpartition("@")
     return Address(local, domain)
 
 
 def _address(text: str | None) -> Address | None:
-    return None if text is None else _known_address(text)
+    return None if text is None else known_address(text)
 
 
 def _session_record(session: SessionInfo) -> dict[str, Any]:
@@ -110,7 +144,7 @@ def _session_record(session: SessionInfo) -> dict[str, Any]:
 def _session(record: dict[str, Any]) -> SessionInfo:
     principal = record.pop("principal")
     if principal is not None:
-        principal = Principal(**{**principal, "address": _known_address(principal["address"])})
+        principal = Principal(**{**principal, "address": known_address(principal["address"])})
     return SessionInfo(**record, principal=principal)
 
 
@@ -126,8 +160,8 @@ def _target_record(target: Target) -> dict[str, Any]:
 def _target(record: dict[str, Any]) -> Target:
     account, refusal = record["account"], record["refusal"]
     return Target(
-        _known_address(record["address"]),
-        tuple(map(_known_address, record["recipients"])),
+        known_address(record["address"]),
+        tuple(map(known_address, record["recipients"])),
         None if account is None else AccountId(account),
         None if refusal is None else Reject(**refusal),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.spool import Spool
 from rmail_kernel.delivery.targets import Entry, Result, Target
 from rmail_kernel.errors import Corrupt, Temporary
-from rmail_kernel.model import Address, Reject
+from rmail_kernel.model import Address, RecipientOptions, Reject
 from rmail_kernel.storage.ids import AccountId
 
 MakeEnvelope = Callable[..., Envelope]
@@ -123,3 +124,15 @@ def test_an_entry_that_cannot_be_cleared_is_let_go(spool: Spool, entry: Entry) -
     with pytest.raises(Temporary):
         spool.remove(held)
     assert held._file.closed
+
+
+def test_what_a_sender_asked_for_is_kept(spool: Spool, entry: Entry) -> None:
+    options = (RecipientOptions(DAVE, frozenset({"SUCCESS", "DELAY"}), "rfc822;d+x@old.test"),)
+    asked = replace(entry.envelope, ret="HDRS", envid="order 7", require_tls=True, options=options)
+    spool.write(replace(entry, envelope=asked), CONTENT).release()
+    held = spool.take("a1")
+    assert held is not None
+    assert held.entry.envelope == asked
+    assert held.entry.envelope.options_of(DAVE).orcpt == "rfc822;d+x@old.test"
+    assert held.entry.envelope.options_of(ALICE).notify == frozenset()
+    held.release()

@@ -1,0 +1,1 @@
+"""The outbound queue and SMTP client of rmail."""
