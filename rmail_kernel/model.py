@@ -139,6 +139,12 @@ class RecipientOptions:
     notify: frozenset[str] = frozenset()
     orcpt: str = ""
 
+    def wants(self, event: str) -> bool:
+        """Whether the sender is to hear of "SUCCESS", "FAILURE" or "DELAY". Where nothing was given
+        he hears of failures, and of delays where they are told at all (RFC 3461 4.1).
+        """
+        return event in (self.notify or ("FAILURE", "DELAY"))
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -149,6 +155,9 @@ class Envelope:
         envid: ENVID of the sender, xtext decoded; "" not given (RFC 3461 4.4).
         require_tls: REQUIRETLS was given (RFC 8689).
         options: of recipients for which any were given.
+        is_8bit: the body was declared as 8BITMIME or more (RFC 6152 3).
+        is_binary: the body was declared as BINARYMIME: lines may have any length, and bare CR, bare
+            LF and NUL may be there (RFC 3030 3).
     """
 
     sender: Address | None
@@ -161,6 +170,7 @@ class Envelope:
     envid: str = ""
     require_tls: bool = False
     options: tuple[RecipientOptions, ...] = ()
+    is_binary: bool = False
 
     def options_of(self, recipient: Address) -> RecipientOptions:
         """What was asked for a recipient; nothing when nothing was given."""

@@ -106,7 +106,7 @@ class Courier:
         try:
             taken = await self._kernel.bus.first(
                 "on_outbound",
-                submission=Submission(entry.envelope, content),
+                submission=Submission(entry.onward(), content),
                 recipients=addresses,
             )
         except Temporary:

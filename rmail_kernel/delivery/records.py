@@ -1,6 +1,7 @@
 """Spool records as JSON: the envelope with its targets, and the progress of an entry.
 
-Version 1. Reading raises Corrupt for anything that was not written here.
+Entries are written in version 2 and read from version 1 on, which had no options of the sender.
+Reading raises Corrupt for anything that was not written here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from rmail_kernel.model import (
 )
 from rmail_kernel.storage.ids import AccountId
 
-VERSION = 1
+VERSION = 2
+PROGRESS_VERSION = 1
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -48,7 +50,7 @@ def decode_entry(raw: bytes) -> Entry:
     """
     try:
         record = json.loads(raw)
-        if record["version"] != VERSION:
+        if record["version"] not in range(1, VERSION + 1):
             raise Corrupt("A spool entry of another version", version=record["version"])
         envelope = envelope_of(record)
         return Entry(record["id"], envelope, tuple(map(_target, record["targets"])))
@@ -59,7 +61,7 @@ def decode_entry(raw: bytes) -> Entry:
 def encode_progress(attempts: int, done: Mapping[str, Result]) -> bytes:
     """How often an entry was tried and which of its targets are final."""
     results = {key: [result.status, _verdict_record(result)] for key, result in done.items()}
-    record = {"version": VERSION, "attempts": attempts, "done": results}
+    record = {"version": PROGRESS_VERSION, "attempts": attempts, "done": results}
     return json.dumps(record, ensure_ascii=False).encode()
 
 
@@ -71,7 +73,7 @@ def decode_progress(raw: bytes) -> tuple[int, dict[str, Result]]:
     """
     try:
         record = json.loads(raw)
-        if record["version"] != VERSION:
+        if record["version"] != PROGRESS_VERSION:
             raise Corrupt("A spool record of another version", version=record["version"])
         done = {
             key: Result(Status(status), _verdict(verdict))
@@ -92,7 +94,12 @@ def envelope_record(envelope: Envelope) -> dict[str, Any]:
         "is_8bit": envelope.is_8bit,
         "session": _session_record(envelope.session),
     }
-    given = {"ret": envelope.ret, "envid": envelope.envid, "require_tls": envelope.require_tls}
+    given = {
+        "ret": envelope.ret,
+        "envid": envelope.envid,
+        "require_tls": envelope.require_tls,
+        "is_binary": envelope.is_binary,
+    }
     record |= {name: value for name, value in given.items() if value}
     if envelope.options:
         record["options"] = [
@@ -113,6 +120,7 @@ def envelope_of(record: dict[str, Any]) -> Envelope:
         ret=record.get("ret", ""),
         envid=record.get("envid", ""),
         require_tls=record.get("require_tls", False),
+        is_binary=record.get("is_binary", False),
         options=tuple(
             RecipientOptions(known_address(recipient), frozenset(notify), orcpt)
             for recipient, notify, orcpt in record.get("options", ())

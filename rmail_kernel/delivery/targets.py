@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rmail_kernel.delivery.api import Outcome, Status
-from rmail_kernel.model import Address, Defer, Envelope, Reject
+from rmail_kernel.model import Address, Defer, Envelope, RecipientOptions, Reject
 from rmail_kernel.storage.ids import AccountId
+
+EVENTS = ("SUCCESS", "FAILURE", "DELAY")  # RFC 3461 4.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,31 @@ class Entry:
     def op_id(self, target: Target) -> str:
         """The key under which the store knows a retry from a new message."""
         return f"{self.id}:{target.key}"
+
+    def onward(self) -> Envelope:
+        """The envelope with what was asked for the final addresses, not for those that led there;
+        for whoever takes the message on.
+        """
+        envelope = self.envelope
+        options = (_options(envelope, target) for target in self.targets)
+        given = tuple(found for found in options if found.notify or found.orcpt)
+        return replace(envelope, options=given)
+
+
+def _options(envelope: Envelope, target: Target) -> RecipientOptions:
+    """All that was asked for the recipients that led to a target."""
+    found = [envelope.options_of(recipient) for recipient in target.recipients]
+    orcpt = found[0].orcpt
+    if not orcpt and target.address != target.recipients[0]:
+        # RFC 3461 5.2.1: whoever adds ORCPT names the recipient as it came in.
+        original = str(target.recipients[0])
+        orcpt = f"{'rfc822' if original.isascii() else 'utf-8'};{original}"  # RFC 6533 3
+    if len({options.notify for options in found}) == 1:
+        notify = found[0].notify
+    else:
+        wanted = {event for event in EVENTS if any(options.wants(event) for options in found)}
+        notify = frozenset(wanted or {"NEVER"})
+    return RecipientOptions(target.address, notify, orcpt)
 
 
 _RANK = [Status.STORED, Status.QUEUED, Status.DISCARDED, Status.DEFERRED, Status.REJECTED]

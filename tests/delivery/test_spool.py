@@ -13,7 +13,7 @@ from rmail_kernel import Envelope
 from rmail_kernel.content import Content
 from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.spool import Spool
-from rmail_kernel.delivery.targets import Entry, Result, Target
+from rmail_kernel.delivery.targets import EVENTS, Entry, Result, Target
 from rmail_kernel.errors import Corrupt, Temporary
 from rmail_kernel.model import Address, RecipientOptions, Reject
 from rmail_kernel.storage.ids import AccountId
@@ -128,7 +128,14 @@ def test_an_entry_that_cannot_be_cleared_is_let_go(spool: Spool, entry: Entry) -
 
 def test_what_a_sender_asked_for_is_kept(spool: Spool, entry: Entry) -> None:
     options = (RecipientOptions(DAVE, frozenset({"SUCCESS", "DELAY"}), "rfc822;d+x@old.test"),)
-    asked = replace(entry.envelope, ret="HDRS", envid="order 7", require_tls=True, options=options)
+    asked = replace(
+        entry.envelope,
+        ret="HDRS",
+        envid="order 7",
+        require_tls=True,
+        options=options,
+        is_binary=True,
+    )
     spool.write(replace(entry, envelope=asked), CONTENT).release()
     held = spool.take("a1")
     assert held is not None
@@ -136,3 +143,37 @@ def test_what_a_sender_asked_for_is_kept(spool: Spool, entry: Entry) -> None:
     assert held.entry.envelope.options_of(DAVE).orcpt == "rfc822;d+x@old.test"
     assert held.entry.envelope.options_of(ALICE).notify == frozenset()
     held.release()
+
+
+def test_an_entry_of_version_1_is_taken(spool: Spool) -> None:
+    spool.directory.mkdir()
+    raw_entry = (
+        b'{"version": 1, "id": "b2", "sender": "carol@remote.test",'
+        b' "recipients": ["alice@example.com"], "received_at": "2026-01-01T00:00:00+00:00",'
+        b' "smtputf8": false, "is_8bit": true, "session": {"id": "s1", "protocol": "smtp",'
+        b' "peer_host": "192.0.2.1", "peer_port": 0, "local_port": 0, "helo": "client.test",'
+        b' "tls": "", "principal": null, "is_extended": true}, "targets": [{"address":'
+        b' "alice@example.com", "recipients": ["alice@example.com"], "account":'
+        b' "alice@example.com", "refusal": null}]}\n'
+    )
+    (spool.directory / "b2.msg").write_bytes(raw_entry + CONTENT.read())
+    held = spool.take("b2")
+    assert held is not None
+    envelope = held.entry.envelope
+    assert envelope.is_8bit
+    assert not envelope.is_binary
+    assert [envelope.options_of(ALICE).wants(event) for event in EVENTS] == [False, True, True]
+    assert held.content.read() == CONTENT.read()
+    held.release()
+
+
+def test_what_was_asked_for_an_alias_is_asked_for_its_target(entry: Entry) -> None:
+    sales = Address("sales", "example.com")
+    options = (
+        RecipientOptions(sales, frozenset({"NEVER"})),
+        RecipientOptions(ALICE, frozenset({"SUCCESS"})),
+    )
+    onward = replace(entry, envelope=replace(entry.envelope, options=options)).onward()
+    assert onward.options_of(ALICE).notify == frozenset({"SUCCESS"})
+    assert onward.options_of(ALICE).orcpt == "rfc822;sales@example.com"
+    assert onward.options_of(DAVE) == RecipientOptions(DAVE)
