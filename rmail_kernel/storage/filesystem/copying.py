@@ -16,7 +16,7 @@ from rmail_kernel.storage.filesystem.disk import sync_file, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
-from rmail_kernel.storage.filesystem.locate import find_file, settled
+from rmail_kernel.storage.filesystem.locate import find_name, settled
 from rmail_kernel.storage.filesystem.retries import remember, remembered
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
@@ -25,6 +25,7 @@ from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, CopyResult
 
 _SYSTEM_BITS = (1 << (FIRST_KEYWORD_BIT - 1)) - 1
 _CHUNK_BYTES = 1 << 18
+_Found = tuple[schema.Row, str]  # a row of COLUMNS, and its file
 # The file has as many links as it can have, or the file system has no links.
 _NO_LINK = {errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV}
 
@@ -68,38 +69,38 @@ def move(
     return _done(tx, target_row, [message[0] for message, _ in found], new_uids, modseq, op_id)
 
 
-def _existing(
-    tx: Transaction, row: MailboxRow, uids: Sequence[int]
-) -> list[tuple[schema.Row, Path]]:
+def _existing(tx: Transaction, row: MailboxRow, uids: Sequence[int]) -> list[_Found]:
     """The messages that exist, with their files; one whose file was taken away does not."""
-    mailbox = tx.paths.mailbox(row.name)
+    mailbox = str(tx.paths.mailbox(row.name))
+    unsettled = _unsettled(tx, row.id)
     found = []
     for message in schema.messages(tx.db, row.id, uids, COLUMNS):
         arrival = tx.arrivals.get((row.id, message[0]))
         path = (
-            arrival.source
+            str(arrival.source)
             if arrival is not None
-            else find_file(mailbox, message[0], message[1], settled(message[2]))
+            else find_name(mailbox, message[0], message[1], settled(message[2]))
         )
         if path is not None:
-            _settle(tx, row.id, message[0], path)
+            if message[0] in unsettled:
+                sync_file(Path(path))  # a link is as durable as what it leads to
+                failpoints.reach("copy.settled")
             found.append((message, path))
     return found
 
 
-def _settle(tx: Transaction, mailbox: int, uid: int, path: Path) -> None:
-    """A link is as durable as what it leads to."""
-    key = schema.summary_key(mailbox, uid)
-    if schema.first(tx.db, "SELECT 1 FROM incoming WHERE key=?", key):
-        sync_file(path)
-        failpoints.reach("copy.settled")
+def _unsettled(tx: Transaction, mailbox: int) -> set[int]:
+    """The UIDs of messages whose files are not on disk yet."""
+    low, high = schema.summary_key(mailbox, 0), schema.summary_key(mailbox + 1, 0)
+    sql = "SELECT key FROM incoming WHERE key >= ? AND key < ?"
+    return {key - low for (key,) in schema.rows(tx.db, sql, low, high)}
 
 
 def _link_all(
     tx: Transaction,
     source: MailboxRow,
     target: MailboxRow,
-    found: Sequence[tuple[schema.Row, Path]],
+    found: Sequence[_Found],
     modseq: int,
 ) -> list[int]:
     if not found:
@@ -110,7 +111,7 @@ def _link_all(
     rows = []
     for uid, ((_, flags, _, size, date), path) in zip(uids, found, strict=True):
         word = words[flags]
-        _link(tx, path, tx.shard(target, uid) / file_name(uid, word), date)
+        _link(tx, path, f"{tx.shard(target, uid)}/{file_name(uid, word)}", date)
         failpoints.reach("copy.linked")
         rows.append((target.id, uid, word, modseq, word, size, date, tx.now))
         count(target, word, 1)
@@ -138,14 +139,15 @@ def _translated(tx: Transaction, source: MailboxRow, target: MailboxRow, flags: 
     return flags & _SYSTEM_BITS | word_of(tx, target, keywords)
 
 
-def _link(tx: Transaction, source: Path, target: Path, date: int) -> None:
+def _link(tx: Transaction, source: str, target: str, date: int) -> None:
     try:
         os.link(source, target)
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        with source.open("rb") as file:
-            write_file(target, iter(lambda: file.read(_CHUNK_BYTES), b""), tx.owner, mtime=date)
+        with Path(source).open("rb") as file:
+            pieces = iter(lambda: file.read(_CHUNK_BYTES), b"")
+            write_file(Path(target), pieces, tx.owner, mtime=date)
     tx.made(target)
 
 
@@ -153,7 +155,7 @@ def _copy_summaries(
     tx: Transaction,
     source: MailboxRow,
     target: MailboxRow,
-    found: Sequence[tuple[schema.Row, Path]],
+    found: Sequence[_Found],
     uids: Sequence[int],
 ) -> None:
     tx.db.executemany(

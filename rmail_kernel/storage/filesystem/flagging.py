@@ -25,6 +25,7 @@ from rmail_kernel.storage.mail import (
 
 FlagOp = Literal["set", "add", "remove"]
 _SYSTEM = {name.lower(): int(bit) for name, bit in SYSTEM_FLAGS.items()}
+_SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
 # RFC 9051 9: flag-keyword is an atom; the length bound is ours.
 _KEYWORD = re.compile(r"[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]{1,100}\Z")
 
@@ -145,7 +146,7 @@ def applied(flags: int, op: FlagOp, change: int) -> int:
 
 def count(row: MailboxRow, flags: int, by: int) -> None:
     """Counts a message with these flags in (1) or out (-1) of unseen and deleted."""
-    if not flags & Flag.SEEN:
+    if not flags & _SEEN:
         row.unseen += by
-    if flags & Flag.DELETED:
+    if flags & _DELETED:
         row.deleted += by

@@ -84,6 +84,7 @@ def canonical(name: str) -> str:
     return name
 
 
+@lru_cache(maxsize=1024)
 def directory_name(name: str) -> str:
     """A mailbox's directory: `/`, `%`, control characters and a leading `.` percent-encoded."""
     encoded = "".join(quote(c, safe="") if c in _ENCODED else c for c in name)

@@ -15,17 +15,23 @@ def message_path(mailbox: Path, uid: int, word: int) -> Path:
 
 def find_file(mailbox: Path, uid: int, *words: int) -> Path | None:
     """The file of a message: by the names it may have, then by its UID in the shard."""
+    found = find_name(str(mailbox), uid, *words)
+    return None if found is None else Path(found)
+
+
+def find_name(mailbox: str, uid: int, *words: int) -> str | None:
+    """As `find_file`, for those who look for many: a Path is dearer than a look."""
+    shard = f"{mailbox}/{shard_name(shard_of(uid))}"
     for word in words:
-        path = message_path(mailbox, uid, word)
-        if path.exists():
-            return path
-    shard = mailbox / shard_name(shard_of(uid))
+        name = f"{shard}/{file_name(uid, word)}"
+        if os.path.exists(name):  # noqa: PTH110 - see above
+            return name
     try:
         names = os.listdir(shard)
     except (FileNotFoundError, NotADirectoryError):
         return None
     prefix = f"{uid:08d}_"
-    return next((shard / n for n in names if n.startswith(prefix) and parse_file(n)), None)
+    return next((f"{shard}/{n}" for n in names if n.startswith(prefix) and parse_file(n)), None)
 
 
 def settled(named: int) -> int:

@@ -47,8 +47,8 @@ class _Shard:
 class _Made:
     """A file that exists because of this transaction; `source`: where it was before, if renamed."""
 
-    path: Path
-    source: Path | None = None
+    path: str
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Transaction:
         self._written: set[int] = set()
         self._rewrite: set[int] = set()
         self._shards: dict[tuple[int, int], _Shard] = {}
-        self._unsynced: set[Path] = set()
+        self._unsynced: set[str] = set()
         self._mailboxes: dict[int, MailboxRow] = {}
         self._stored: dict[int, MailboxRow] = {}  # as the transaction found them
         self._account = tables.account_row(db)
@@ -168,12 +168,13 @@ class Transaction:
         """Takes back files made since `mark`, newest first."""
         while len(self._made) > mark:
             made = self._made.pop()
+            path = Path(made.path)
             if made.source is not None:
-                made.path.rename(made.source)
-            elif made.path.is_dir():
-                _remove_directory(made.path)
+                path.rename(made.source)
+            elif path.is_dir():
+                _remove_directory(path)
             else:
-                made.path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     # -- counters --------------------------------------------------------------------------
 
@@ -290,8 +291,10 @@ class Transaction:
     def shard(self, row: MailboxRow, uid: int) -> Path:
         """The directory for a message; to be called before anything in it changes."""
         number = shard_of(uid)
-        path = self.paths.mailbox(row.name) / shard_name(number)
-        return self._watch(row.id, number, path)
+        found = self._shards.get((row.id, number))
+        if found is not None:
+            return found.path
+        return self._watch(row.id, number, self.paths.mailbox(row.name) / shard_name(number))
 
     def mailboxes(self) -> Path:
         """The directory of the mailboxes; to be called before anything in it changes."""
@@ -303,7 +306,7 @@ class Transaction:
             mtime_ns = _mtime_ns(path)
             if mtime_ns is None:
                 make_directory(path, self.owner)
-                self._unsynced.add(path.parent)
+                self._unsynced.add(str(path.parent))
             is_known = mtime_ns is None or self.stored_mtime(mailbox, number) == mtime_ns
             found = _Shard(mailbox, number, path, is_known, mtime_ns or 0)
             self._shards[mailbox, number] = found
@@ -319,8 +322,8 @@ class Transaction:
     def rename_in(self, source: Path, target: Path) -> None:
         """Moves a file into a shard; undone when the operation fails."""
         source.rename(target)
-        self._made.append(_Made(target, source))
-        self._unsynced.add(target.parent)
+        self._made.append(_Made(str(target), str(source)))
+        self._unsynced.add(str(target.parent))
 
     def arrive(self, row: MailboxRow, uid: int, source: Path, name: str) -> None:
         """Moves a file into a shard after the commit."""
@@ -340,10 +343,10 @@ class Transaction:
             failpoints.reach("append.landed")
         return {key: os.stat(shards[key]).st_mtime_ns for key in known}
 
-    def made(self, path: Path) -> None:
+    def made(self, path: Path | str) -> None:
         """Notes a new file or directory, removed again when the operation fails."""
-        self._made.append(_Made(path))
-        self._unsynced.add(path.parent)
+        self._made.append(_Made(str(path)))
+        self._unsynced.add(str(path).rpartition("/")[0])
 
     def sync(self) -> None:
         """Writes the rows, makes new names durable and notes the shards' mtimes, so that our own
@@ -355,8 +358,9 @@ class Transaction:
             if row is not None:  # an operation wrote what was then undone
                 tables.write_status(self.paths.mailbox(row.name), row, self.owner, durable=False)
         for path in self._unsynced:
-            if path.is_dir():
-                sync_directory(path)
+            directory = Path(path)
+            if directory.is_dir():
+                sync_directory(directory)
         self._unsynced.clear()
         self.note_shards()
 

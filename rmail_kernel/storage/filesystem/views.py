@@ -9,6 +9,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
 
 import apsw
 import orjson
@@ -20,20 +22,36 @@ from rmail_kernel.storage.mail import Changed, Changes, MailboxView
 
 FEW = 500
 """Rows that may be read on the event loop; more go to a thread."""
+_FEW_GONE: Final = 16
+BLOCK: Final = 20_000
+"""Rows that become numbers at a time: other threads wait for that long, under a millisecond."""
 
 
 def load(db: apsw.Connection, row: MailboxRow) -> MailboxView:
     """A view read from the database; `db` and `row` stand in one snapshot."""
+    uids, flags = array("I"), array("I")
+    last = 0
+    while found := _block(db, row.id, last):
+        uids.extend(found[0])
+        flags.extend(found[1])
+        last = uids[-1]
+    return _view(row, uids[:], flags[:])  # without the room that they had to grow
+
+
+def _block(db: apsw.Connection, mailbox: int, last: int) -> tuple[array[int], array[int]] | None:
+    """The next UIDs and flags above `last`; None: there are no more."""
     # Two JSON arrays are read at half the cost of rows, and mostly without holding up other
     # threads. The rows come in the order of the primary key.
-    found = schema.first(
+    raw_uids, raw_flags = schema.first(
         db,
         "SELECT json_group_array(uid), json_group_array(flags) FROM"
-        " (SELECT uid, flags FROM message WHERE mailbox=? ORDER BY uid)",
-        row.id,
-    )
-    uids, flags = (array("I", orjson.loads(column)) for column in found or ("[]", "[]"))
-    return _view(row, uids, flags)
+        " (SELECT uid, flags FROM message WHERE mailbox=? AND uid>? ORDER BY uid LIMIT ?)",
+        mailbox,
+        last,
+        BLOCK,
+    ) or ("[]", "[]")
+    uids = array("I", orjson.loads(raw_uids))
+    return (uids, array("I", orjson.loads(raw_flags))) if uids else None
 
 
 def _view(row: MailboxRow, uids: array[int], flags: array[int]) -> MailboxView:
@@ -95,9 +113,24 @@ def advance(view: MailboxView, row: MailboxRow, changes: Changes) -> MailboxView
 def _without(
     uids: array[int], flags: array[int], vanished: Sequence[Uid]
 ) -> tuple[array[int], array[int]]:
-    gone = set(vanished)
-    kept = [index for index, uid in enumerate(uids) if uid not in gone]
-    return array("I", [uids[i] for i in kept]), array("I", [flags[i] for i in kept])
+    """Copies, of all but what is gone: each page of memory that is new is dear."""
+    places = (bisect_left(uids, uid) for uid in vanished)
+    gone = [place for place, uid in zip(places, vanished, strict=True) if _is_at(uids, place, uid)]
+    if len(gone) <= _FEW_GONE:
+        kept_uids, kept_flags = uids[:], flags[:]
+        for place in reversed(gone):
+            del kept_uids[place], kept_flags[place]
+        return kept_uids, kept_flags
+    kept_uids, kept_flags = array("I"), array("I")
+    for before, place in pairwise((-1, *gone, len(uids))):
+        if before + 1 < place:
+            kept_uids += uids[before + 1 : place]
+            kept_flags += flags[before + 1 : place]
+    return kept_uids, kept_flags
+
+
+def _is_at(uids: array[int], place: int, uid: int) -> bool:
+    return place < len(uids) and uids[place] == uid
 
 
 def _extended(
