@@ -6,6 +6,7 @@ RFC 3501 6.4.5. Never a large body in memory: what is longer than PIECE_BYTES is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final
@@ -47,10 +48,17 @@ def needs(item: BodyItem) -> Field:
     return Field.CONTENT
 
 
-def cached_header(item: BodyItem, stored: Fetched) -> bytes:
-    """The answer to a HEADER.FIELDS that `needs` only cached headers, which must be complete."""
-    assert stored.raw_headers is not None
-    return _cut(filter_fields(stored.raw_headers, item.section.fields), item).raw or b""
+def cached_headers(item: BodyItem, raw_headers: Sequence[bytes]) -> list[bytes]:
+    """The answers, as literals, to a HEADER.FIELDS that `needs` only cached headers, of messages
+    whose cached headers are complete.
+    """
+    find = _matcher(item.section.fields).findall
+    blocks = [b"".join(find(raw)) for raw in raw_headers]
+    whole = [block + _end_of(block) for block in blocks]
+    if item.partial is not None:
+        first, count = item.partial
+        whole = [raw[first : first + count] for raw in whole]
+    return [b"{%d}\r\n%b" % (len(raw), raw) for raw in whole]
 
 
 def filter_fields(raw_headers: bytes, names: tuple[bytes, ...]) -> bytes:
@@ -58,7 +66,12 @@ def filter_fields(raw_headers: bytes, names: tuple[bytes, ...]) -> bytes:
     faster: list views of clients ask it of every message.
     """
     block = b"".join(_matcher(names).findall(raw_headers))
-    return block + (b"\r\n" if not block or block.endswith(b"\n") else b"\r\n\r\n")
+    return block + _end_of(block)
+
+
+def _end_of(block: bytes) -> bytes:
+    """The empty line that ends a header, after the line end that its last field may lack."""
+    return b"\r\n" if not block or block.endswith(b"\n") else b"\r\n\r\n"
 
 
 @lru_cache(maxsize=128)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
 
 from rmail_imap import write
-from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, MAX_KEYWORDS, SYSTEM_FLAGS, Flag
-
-_RECENT: Final = int(Flag.RECENT)
+from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, MAX_KEYWORDS, SYSTEM_FLAGS
 
 
 class FlagWriter:
@@ -20,21 +17,35 @@ class FlagWriter:
     """
 
     def __init__(self, keywords: tuple[str, ...], recent: Collection[int]) -> None:
-        self._keywords = keywords
         self._recent = recent
-        self._known: dict[int, bytes] = {}
+        self._old = _Words(keywords, is_recent=False)
+        self._new = _Words(keywords, is_recent=True)
 
     def render(self, uid: int, word: int) -> bytes:
         """The flag list of a message."""
-        word = word | _RECENT if uid in self._recent else word & ~_RECENT
-        raw = self._known.get(word)
-        if raw is None:
-            raw = self._known[word] = write.flags(self._names(word))
+        return self._new[word] if uid in self._recent else self._old[word]
+
+    def column(self, uids: Sequence[int], words: Sequence[int]) -> list[bytes]:
+        """The flag lists of many messages."""
+        if not self._recent:
+            return list(map(self._old.__getitem__, words))
+        return list(map(self.render, uids, words))
+
+
+class _Words(dict[int, bytes]):
+    """Flag lists by flag word, each made when it is first asked for."""
+
+    def __init__(self, keywords: tuple[str, ...], *, is_recent: bool) -> None:
+        self._keywords = keywords
+        self._is_recent = is_recent
+
+    def __missing__(self, word: int) -> bytes:
+        raw = self[word] = write.flags(self._names(word))
         return raw
 
     def _names(self, word: int) -> list[str]:
         names = [name for name, bit in SYSTEM_FLAGS.items() if word & bit]
-        if word & _RECENT:
+        if self._is_recent:
             names.append("\\Recent")
         for index, keyword in enumerate(self._keywords):
             if keyword and word >> (FIRST_KEYWORD_BIT + index) & 1:

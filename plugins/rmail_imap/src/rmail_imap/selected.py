@@ -28,6 +28,15 @@ class News:
     vanished: set[int] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Messages as parallel sequences: numbers, UIDs, flag words."""
+
+    numbers: Sequence[int]
+    uids: Sequence[int]
+    words: Sequence[int]
+
+
 class Selected:
     """A selected mailbox.
 
@@ -103,24 +112,29 @@ class Selected:
             found += self.uids[span.start : span.stop]  # type: ignore[arg-type] # ints are Uids here
         return found
 
-    def words_at(
-        self, places: Sequence[range], view: MailboxView
-    ) -> Iterator[tuple[int, int, int]]:
-        """Number, UID and flag word of the messages there that `view` still has."""
+    def known_at(self, places: Sequence[range], view: MailboxView, most: int) -> Iterator[Known]:
+        """The messages there that `view` still has, at most about `most` at a time."""
         self._rejoin(view)
         if self.uids is view.uids:
-            uids, flags = self.uids, view.flags
-            for span in places:
-                for place in span:
-                    yield place + 1, uids[place], flags[place]
+            for spans in _grouped(places, most):
+                numbers: list[int] = []
+                uids, words = array("I"), array("I")
+                for span in spans:
+                    numbers += range(span.start + 1, span.stop + 1)
+                    uids += self.uids[span.start : span.stop]
+                    words += view.flags[span.start : span.stop]
+                yield Known(numbers, uids, words)
             return
-        wanted = sum(map(len, places))
-        find = self._few(view) if wanted < _FEW else self._many(view)
-        for span in places:
-            for place in span:
-                word = find(self.uids[place])
-                if word is not None:
-                    yield place + 1, self.uids[place], word
+        find = self._few(view) if sum(map(len, places)) < _FEW else self._many(view)
+        for spans in _grouped(places, most):
+            found = [
+                (place + 1, uid, word)
+                for span in spans
+                for place, uid in zip(span, self.uids[span.start : span.stop], strict=True)
+                if (word := find(uid)) is not None
+            ]
+            if found:
+                yield Known(*map(list, zip(*found, strict=True)))
 
     # --- changes
 
@@ -232,6 +246,22 @@ class Selected:
 
     def _many(self, view: MailboxView) -> _Finder:
         return dict(zip(view.uids[: view.total], view.flags, strict=False)).get
+
+
+def _grouped(places: Sequence[range], most: int) -> Iterator[list[range]]:
+    """The places in groups of at most `most` messages."""
+    group: list[range] = []
+    room = most
+    for span in places:
+        for start in range(span.start, span.stop, most):
+            piece = range(start, min(start + most, span.stop))
+            if len(piece) > room:
+                yield group
+                group, room = [], most
+            group.append(piece)
+            room -= len(piece)
+    if group:
+        yield group
 
 
 def _runs(places: Sequence[int]) -> Iterator[range]:

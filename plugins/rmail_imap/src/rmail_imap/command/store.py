@@ -10,8 +10,10 @@ from rmail_imap import updates, write
 from rmail_imap.command.expunge import writable
 from rmail_imap.commands import Reply, command
 from rmail_imap.errors import BadSyntax
+from rmail_imap.fetch_lines import CHUNK, view_lines
 from rmail_imap.flag_words import FlagWriter, flag_mask
 from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.fetch import Item
 from rmail_imap.parse.flags import store_flags
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_imap.selected import Selected
@@ -147,11 +149,7 @@ async def tell_flags(
     """The flags of these messages as they are now; a message that is gone is left out."""
     view = await session.mail.view(session.account, selected.id)
     flags = FlagWriter(view.keywords, selected.recent)
-    for number, uid, word in selected.words_at(places, view):
-        if is_uid:  # RFC 3501 6.4.8
-            session.write(
-                b"* %d FETCH (UID %d FLAGS %b)\r\n" % (number, uid, flags.render(uid, word))
-            )
-        else:
-            session.write(b"* %d FETCH (FLAGS %b)\r\n" % (number, flags.render(uid, word)))
-        await session.flush_full()
+    items = (Item.UID, Item.FLAGS) if is_uid else (Item.FLAGS,)  # RFC 3501 6.4.8
+    for known in selected.known_at(places, view, CHUNK):
+        session.write(view_lines(items, known, flags))
+        await session.wire.flush()

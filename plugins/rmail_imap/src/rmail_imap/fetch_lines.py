@@ -1,0 +1,129 @@
+"""FETCH responses from columns: each item gives its values for many messages at once, and one
+template joins them into lines (RFC 3501 7.4.2).
+
+No I/O. Bodies whose bytes must be read are not made here; list views of clients are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from rmail_imap import write
+from rmail_imap.bodies import cached_headers, needs
+from rmail_imap.flag_words import FlagWriter
+from rmail_imap.parse.fetch import BodyItem, Item
+from rmail_imap.selected import Known
+from rmail_kernel.storage.mail import Fetched, Field
+
+CHUNK: Final = 2000
+"""How many messages are answered before others get a turn."""
+_Values = Sequence[int | bytes]
+_ON_VIEW: Final = frozenset({Item.UID, Item.FLAGS})
+_FIELDS: Final[dict[Item, Field]] = {
+    Item.ENVELOPE: Field.ENVELOPE,
+    Item.BODY: Field.BODY,
+    Item.BODYSTRUCTURE: Field.BODYSTRUCTURE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One item: how a value looks in the template, and the values of some messages."""
+
+    template: bytes
+    values: Callable[[Sequence[Fetched], FlagWriter], _Values]
+
+
+def _flags(rows: Sequence[Fetched], flags: FlagWriter) -> _Values:
+    return flags.column([row.uid for row in rows], [row.flags for row in rows])
+
+
+def _save_date(at: datetime | None) -> bytes:
+    return b"NIL" if at is None else write.date_time(at)
+
+
+_COLUMNS: Final[dict[Item, Column]] = {
+    Item.UID: Column(b"UID %d", lambda rows, _: [row.uid for row in rows]),
+    Item.FLAGS: Column(b"FLAGS %b", _flags),
+    Item.INTERNALDATE: Column(
+        b"INTERNALDATE %b", lambda rows, _: [write.date_time(row.internal_date) for row in rows]
+    ),
+    Item.SIZE: Column(b"RFC822.SIZE %d", lambda rows, _: [row.size_bytes for row in rows]),
+    Item.ENVELOPE: Column(
+        b"ENVELOPE %b", lambda rows, _: [row.raw_envelope or b"NIL" for row in rows]
+    ),
+    Item.BODY: Column(b"BODY %b", lambda rows, _: [row.raw_body or b"NIL" for row in rows]),
+    Item.BODYSTRUCTURE: Column(
+        b"BODYSTRUCTURE %b", lambda rows, _: [row.raw_bodystructure or b"NIL" for row in rows]
+    ),
+    Item.MODSEQ: Column(b"MODSEQ (%d)", lambda rows, _: [row.modseq for row in rows]),
+    Item.SAVEDATE: Column(
+        b"SAVEDATE %b", lambda rows, _: [_save_date(row.save_date) for row in rows]
+    ),
+}
+
+
+def _headers(item: BodyItem) -> Column:
+    def values(rows: Sequence[Fetched], _: FlagWriter) -> _Values:
+        return cached_headers(item, [row.raw_headers or b"" for row in rows])
+
+    return Column(item.label.replace(b"%", b"%%") + b" %b", values)
+
+
+class Plan:
+    """What one FETCH needs, worked out once.
+
+    Attributes:
+        fields: what the store must read.
+        bodies: the items among them that are bytes of the message.
+        view_items: all items, when the view of the mailbox has what they tell.
+    """
+
+    def __init__(self, items: Sequence[Item | BodyItem], *, is_read_only: bool) -> None:
+        simple = [item for item in items if isinstance(item, Item)]
+        self._simple = [_COLUMNS[item] for item in simple]
+        self.bodies = [item for item in items if isinstance(item, BodyItem)]
+        self.has_flags = Item.FLAGS in items
+        self.has_modseq = Item.MODSEQ in items
+        self.sets_seen = not is_read_only and any(item.sets_seen for item in self.bodies)
+        self.view_items = simple if _ON_VIEW.issuperset(items) else []
+        self._is_cached = all(needs(item) is Field.HEADERS for item in self.bodies)
+        self._columns = [*self._simple, *map(_headers, self.bodies)] if self._is_cached else []
+        self.fields = Field.NONE
+        for item in items:
+            found = _FIELDS.get(item) if isinstance(item, Item) else needs(item)
+            self.fields |= found or Field.NONE
+
+    def is_ready(self, rows: Sequence[Fetched]) -> bool:
+        """Whether `lines` can be made of what the store gave: no body, or only cached headers, none
+        of which was cut short.
+        """
+        return not self.bodies or (self._is_cached and all(row.has_all_headers for row in rows))
+
+    def lines(self, numbers: Sequence[int], rows: Sequence[Fetched], flags: FlagWriter) -> bytes:
+        """The responses of messages, for which `is_ready` holds."""
+        columns = [column.values(rows, flags) for column in self._columns]
+        return _lines([column.template for column in self._columns], numbers, columns)
+
+    def simple_values(
+        self, row: Fetched, flags: FlagWriter, more: Iterable[Item] = ()
+    ) -> list[bytes]:
+        """Each value of a message but its bodies, then those of `more`."""
+        columns = [*self._simple, *(_COLUMNS[item] for item in more)]
+        return [column.template % column.values([row], flags)[0] for column in columns]
+
+
+def view_lines(items: Sequence[Item], known: Known, flags: FlagWriter) -> bytes:
+    """The responses of messages when the view has all there is to tell: UID and FLAGS."""
+    columns: list[_Values] = [
+        known.uids if item is Item.UID else flags.column(known.uids, known.words) for item in items
+    ]
+    return _lines([_COLUMNS[item].template for item in items], known.numbers, columns)
+
+
+def _lines(templates: Sequence[bytes], numbers: Sequence[int], columns: Sequence[_Values]) -> bytes:
+    template = b"* %d FETCH (" + b" ".join(templates) + b")\r\n"
+    return b"".join([template % values for values in zip(numbers, *columns, strict=True)])
