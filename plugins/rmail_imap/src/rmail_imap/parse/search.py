@@ -139,6 +139,7 @@ def search_args(cursor: Cursor) -> SearchArgs:
         cursor.at += 8
         if cursor.astring().upper() not in (b"US-ASCII", b"UTF-8", b"ASCII"):
             unread = Leaf(query.All())
+            cursor.at = len(cursor.raw)  # what an unknown charset means cannot be read
             return SearchArgs(unread, cursor.is_uid, returns, is_charset_known=False)
         cursor.space()
     search = _Search(cursor)
