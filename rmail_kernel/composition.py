@@ -11,6 +11,7 @@ from rmail_kernel.auth.service import AuthService
 from rmail_kernel.delivery.aliases import AliasPlugin
 from rmail_kernel.delivery.service import Delivering
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.net.resolver import Resolver
 from rmail_kernel.net.tls import TlsContexts
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.drivers import open_storage
@@ -38,6 +39,9 @@ async def start(kernel: Kernel, events: EventBus | None = None) -> None:
         if not await kernel.directory.has_domain(domain):
             await kernel.directory.add_domain(domain)
     kernel.tls = TlsContexts.open(settings) if settings.tls.enabled else None
+    kernel.resolver = Resolver(
+        settings.dns.servers, timeout_s=settings.dns.timeout_s, clock=kernel.clock
+    )
     kernel.auth = AuthService(kernel)
     kernel.delivery = Delivering(kernel)
     kernel.bus.register(AliasPlugin(kernel), "aliases")

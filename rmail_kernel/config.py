@@ -32,9 +32,11 @@ from rmail_kernel import config_sources
 from rmail_kernel.config_sources import Keys, read_file
 from rmail_kernel.errors import ConfigError, Invalid
 from rmail_kernel.model import normalise_domain
+from rmail_kernel.net.resolver import parse_server
 
 __all__ = [
     "Domain",
+    "NameServer",
     "Network",
     "Port",
     "Section",
@@ -173,6 +175,28 @@ class ExchangeApiSettings(Section):
     """Life of a token."""
 
 
+def _name_server(value: str) -> str:
+    try:
+        parse_server(value)
+    except Invalid as error:
+        raise ValueError(
+            f'{error.safe}; it should be like "192.0.2.1" or "[2001:db8::1]:53"'
+        ) from error
+    return value
+
+
+NameServer = Annotated[str, AfterValidator(_name_server)]
+
+
+class DnsSettings(Section):
+    """How names are looked up."""
+
+    servers: list[NameServer] | None = Field(None, min_length=1)
+    """Name servers as "address" or "address:port"; null: those of the system."""
+    timeout_s: float = Field(10.0, gt=0, le=120, json_schema_extra=unit("s"))
+    """How long one question may take, with all tries."""
+
+
 class RateLimitSettings(Section):
     """Limits per client address."""
 
@@ -216,6 +240,7 @@ class Settings(Section):
     http: HttpSettings = HttpSettings()
     auth: AuthSettings = AuthSettings()
     exchange_api: ExchangeApiSettings = ExchangeApiSettings()
+    dns: DnsSettings = DnsSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     log: LogSettings = LogSettings()
 

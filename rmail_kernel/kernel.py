@@ -23,6 +23,7 @@ from rmail_kernel.observe.metrics import CONNECTIONS, TASK_ERRORS
 if TYPE_CHECKING:
     from rmail_kernel.auth.api import Auth
     from rmail_kernel.delivery.api import DeliveryService
+    from rmail_kernel.net.resolver import Resolver
     from rmail_kernel.net.tls import TlsContexts
     from rmail_kernel.storage.accounts import Directory
     from rmail_kernel.storage.events import EventBus
@@ -41,6 +42,7 @@ class Kernel:
         settings, bus, clock: configuration, hooks, time.
         mail, directory, state, events: the storage contracts.
         auth, delivery, tls: the kernel's services.
+        resolver: DNS, by the settings of the section `dns`.
         closers: what `stop` awaits, last first.
         draining: set when the process is asked to end; sessions finish what they do and close.
         pool: bounded threads for blocking work; use `run` rather than the loop's default executor.
@@ -53,6 +55,7 @@ class Kernel:
     auth: Auth
     delivery: DeliveryService
     tls: TlsContexts | None  # None when TLS is off
+    resolver: Resolver
 
     def __init__(self, settings: Settings, bus: Bus, *, clock: Clock | None = None) -> None:
         self.settings = settings
