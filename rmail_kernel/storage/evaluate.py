@@ -32,6 +32,7 @@ from rmail_kernel.storage.narrowing import Foreknown, Split, flag_mask, split
 from rmail_kernel.storage.search import (
     All,
     And,
+    Arrived,
     Body,
     Dated,
     HasFlag,
@@ -232,7 +233,7 @@ def _compile_node(query: SearchNode, view: MailboxView, foreknown: Foreknown) ->
             return _body(fold(text))
         case Text(text):
             return _any([_any_header(fold(text)), _body(fold(text))])
-        case Dated() | Sized() | ModifiedSince():
+        case Dated() | Arrived() | Sized() | ModifiedSince():
             return _of_row(query)
 
 
@@ -274,7 +275,7 @@ def _negated(condition: _Condition) -> _Condition:
     return check
 
 
-def _of_row(query: Dated | Sized | ModifiedSince) -> _Condition:
+def _of_row(query: Dated | Arrived | Sized | ModifiedSince) -> _Condition:
     def check(facts: _Facts) -> bool | None:
         row = facts.row
         if row is None:
@@ -284,6 +285,10 @@ def _of_row(query: Dated | Sized | ModifiedSince) -> _Condition:
                 return row.size_bytes > size if op == "larger" else row.size_bytes < size
             case ModifiedSince(modseq):
                 return row.modseq >= modseq
+            case Arrived(op, at):
+                arrived_at = row.internal_date.replace(microsecond=0)
+                limit = at.replace(microsecond=0)
+                return arrived_at <= limit if op == "until" else arrived_at >= limit
             case Dated():
                 return _dated(query, facts, row)
 

@@ -8,7 +8,7 @@ case-folded, on decoded text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from rmail_kernel.storage.ids import ModSeq
@@ -90,6 +90,16 @@ class Dated:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """The INTERNALDATE is `at` or earlier ("until"), or `at` or later ("from"), to the second
+    (RFC 5032 2). `at` is aware.
+    """
+
+    op: Literal["until", "from"]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Sized:
     """The size in bytes is larger or smaller than `size_bytes`."""
 
@@ -105,5 +115,17 @@ class ModifiedSince:
 
 
 SearchNode = (
-    All | And | Or | Not | HasFlag | UidIn | Header | Body | Text | Dated | Sized | ModifiedSince
+    All
+    | And
+    | Or
+    | Not
+    | HasFlag
+    | UidIn
+    | Header
+    | Body
+    | Text
+    | Dated
+    | Arrived
+    | Sized
+    | ModifiedSince
 )

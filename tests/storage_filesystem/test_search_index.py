@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import apsw
 import pytest
@@ -28,6 +28,7 @@ from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field, MailboxView
 from rmail_kernel.storage.search import (
     And,
+    Arrived,
     Body,
     Dated,
     HasFlag,
@@ -113,6 +114,7 @@ def query(draw: random.Random, depth: int = 2) -> SearchNode:
         HasFlag("\\Seen"),
         Dated("sent", draw.choice(["before", "on", "since"]), date(2026, 1, 1)),
         Dated("internal", draw.choice(["before", "on", "since"]), date(2026, 1, 1)),
+        Arrived(draw.choice(["until", "from"]), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
         ModifiedSince(draw.randint(1, 30)),  # type: ignore[arg-type] # a number is one
     ]
     return draw.choice(leaves)

@@ -23,6 +23,7 @@ from rmail_kernel.storage.mail import MailboxView
 from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
 from rmail_kernel.storage.search import (
     And,
+    Arrived,
     Body,
     Dated,
     Header,
@@ -38,6 +39,7 @@ MAX_CONDITIONS: Final = 64
 """Conditions of one query that are looked up; others are found out message by message."""
 _CHUNK: Final = 1000
 _DAY_S: Final = 86_400
+_OfColumns = Arrived | Dated | ModifiedSince | Sized
 _COLUMNS: Final = {"internal": "internal_date", "saved": "save_date"}
 
 
@@ -45,7 +47,7 @@ async def foreknow(account: OpenAccount, view: MailboxView, query: SearchNode) -
     """What can be told of the conditions in `query` without a look at the messages."""
     conditions = list(dict.fromkeys(_conditions(query)))[:MAX_CONDITIONS]
     on_text = [one for one in conditions if isinstance(one, (Body, Header, Text))]
-    others = [one for one in conditions if isinstance(one, (Dated, ModifiedSince, Sized))]
+    others = [one for one in conditions if isinstance(one, (Arrived, Dated, ModifiedSince, Sized))]
     found: dict[SearchNode, Split] = {}
     listed = [one for one in conditions if isinstance(one, (Header, Dated)) and _is_listed(one)]
     # Summaries are quicker than the index for what is shorter than its trigrams.
@@ -71,7 +73,7 @@ def _conditions(query: SearchNode) -> Iterator[SearchNode]:
 
 
 def _columns(
-    mailbox: int, conditions: list[Dated | ModifiedSince | Sized], db: apsw.Connection
+    mailbox: int, conditions: list[_OfColumns], db: apsw.Connection
 ) -> dict[SearchNode, Split]:
     found: dict[SearchNode, Split] = {}
     for condition in conditions:
@@ -83,12 +85,15 @@ def _columns(
     return found
 
 
-def _where(condition: Dated | ModifiedSince | Sized) -> tuple[Any, ...] | None:
+def _where(condition: _OfColumns) -> tuple[Any, ...] | None:
     match condition:
         case Sized(op, size_bytes):
             return f"size_bytes {'>' if op == 'larger' else '<'} ?", size_bytes
         case ModifiedSince(modseq):
             return "modseq >= ?", modseq
+        case Arrived(op, at):
+            column = f"min(max(internal_date, {FIRST_S}), {LAST_S})"
+            return f"{column} {'<=' if op == 'until' else '>='} ?", int(at.timestamp())
         case Dated("sent"):
             return None
         case Dated(which, op, day):

@@ -12,6 +12,7 @@ from rmail_imap.commands import command, feature
 from rmail_imap.fetch_lines import CHUNK, Plan, view_lines
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import FetchArgs, Item, fetch_args
+from rmail_imap.parse.returns import Partial
 from rmail_imap.selected import Known
 from rmail_imap.session import Session
 from rmail_imap.state import State
@@ -20,6 +21,7 @@ from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Flag
 
 feature("SAVEDATE", "8514 4")
+feature("PARTIAL", "9394 3")
 
 
 @command("FETCH", fetch_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.5")
@@ -31,6 +33,8 @@ async def fetch(session: Session, args: FetchArgs) -> None:
         return
     if Item.MODSEQ in args.items:
         session.use_condstore()
+    if args.partial is not None:
+        places = _cut(places, args.partial)
     if args.changed_since is not None:
         places = await _changed(session, places, args.changed_since)
     plan = Plan(args.items, is_read_only=selected.is_read_only)
@@ -44,6 +48,18 @@ async def fetch(session: Session, args: FetchArgs) -> None:
             await asyncio.sleep(0)  # others want to run
         else:
             await _from_store(session, plan, flags, known)
+
+
+def _cut(places: list[range], partial: Partial) -> list[range]:
+    """Those of the places that a range counts out (RFC 9394 3.3)."""
+    start, stop = partial.bounds(sum(map(len, places)))
+    found: list[range] = []
+    for span in places:
+        piece = span[max(0, start) : max(0, stop)]
+        if piece:
+            found.append(piece)
+        start, stop = start - len(span), stop - len(span)
+    return found
 
 
 async def _changed(session: Session, places: list[range], since: ModSeq) -> list[range]:

@@ -1,33 +1,26 @@
-"""SEARCH and UID SEARCH (RFC 3501 6.4.4), with results of RFC 4731 and RFC 5182."""
+"""SEARCH and UID SEARCH (RFC 3501 6.4.4), with results of RFC 4731, RFC 5182 and RFC 9394."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from rmail_imap import write
 from rmail_imap.commands import command, feature
-from rmail_imap.errors import Refused
-from rmail_imap.parse.search import (
-    AllOf,
-    AnyOf,
-    Key,
-    Leaf,
-    Negated,
-    Numbers,
-    Recent,
-    SearchArgs,
-    search_args,
-)
+from rmail_imap.errors import BadSyntax
+from rmail_imap.parse.returns import Returns
+from rmail_imap.parse.search import SearchArgs, search_args
+from rmail_imap.results import Results, Row
+from rmail_imap.searching import find, newest_modseq, scores
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
+from rmail_kernel.errors import RmailError
 from rmail_kernel.storage.ids import Uid
-from rmail_kernel.storage.mail import Field
-from rmail_kernel.storage.search import And, Not, Or, SearchNode, UidIn
 
 feature("ESEARCH", "4731 3.1")
 feature("SEARCHRES", "5182 2.1")
+feature("SEARCH=FUZZY", "6203 3")
+feature("WITHIN", "5032 2")
 
 
 @command(
@@ -35,96 +28,49 @@ feature("SEARCHRES", "5182 2.1")
 )
 async def search(session: Session, args: SearchArgs) -> None:
     """Numbers or UIDs of the messages that match, among those the client knows."""
-    selected = session.mailbox
-    returns = args.returns or frozenset()
-    if "SAVE" in returns and not args.is_charset_known:
-        selected.saved = ()  # RFC 5182 2.1: a NO empties it, a BAD leaves it
-    if not args.is_charset_known:
-        raise Refused("Unknown charset", b"BADCHARSET (US-ASCII UTF-8)")
-    node = resolve(args.key, selected)
-    if "SAVE" in returns:
-        selected.saved = ()
-    rows = selected.numbered(await session.mail.search(session.account, selected.id, node))
-    numbers = [uid if args.is_uid else number for number, uid in rows]
-    modseq = 0
-    if args.has_modseq:
-        session.use_condstore()
-        modseq = await _newest(session, _of_response([Uid(uid) for _, uid in rows], returns))
-    if args.returns is None:
-        words = " ".join(map(str, numbers)).encode()
-        more = b" (MODSEQ %d)" % modseq if modseq else b""
-        session.write(b" ".join([b"* SEARCH", words]).rstrip() + more + b"\r\n")
-        return
-    if "SAVE" in returns:
-        selected.saved = _of_response([Uid(uid) for _, uid in rows], returns)
-    if returns != {"SAVE"}:  # RFC 5182 2.1: with SAVE alone there is no response
-        raw = _response(session.raw_tag, numbers, returns, is_uid=args.is_uid)
-        more = b" MODSEQ %d" % modseq if modseq else b""
-        session.write(raw + more + b"\r\n")
+    with emptied_by_no(session.mailbox, args):
+        rows = await find(session, args)
+        if args.returns is not None:
+            await write_results(session, args, args.returns, rows)
+            return
+        modseq = await _modseq(session, args, [Uid(uid) for _, uid in rows])
+    more = b" (MODSEQ %d)" % modseq if modseq else b""
+    words = b"".join(b" %d" % row[args.is_uid] for row in rows)
+    session.write(b"* SEARCH%b%b\r\n" % (words, more))
 
 
-async def _newest(session: Session, uids: list[Uid]) -> int:
-    """The highest MODSEQ of these messages (RFC 7162 3.1.5, 3.1.10); 0 of none."""
-    newest = 0
-    async for batch in session.mail.fetch(session.account, session.mailbox.id, uids, Field.NONE):
-        newest = max([newest, *(row.modseq for row in batch)])
-    return newest
+@contextmanager
+def emptied_by_no(selected: Selected, args: SearchArgs) -> Iterator[None]:
+    """With SAVE, a NO empties what `$` stands for, and a BAD leaves it (RFC 5182 2.1)."""
+    try:
+        yield
+    except BadSyntax:
+        raise
+    except RmailError:
+        if args.returns is not None and "SAVE" in args.returns.options:
+            selected.saved = ()
+        raise
 
 
-def _of_response(uids: list[Uid], returns: frozenset[str]) -> list[Uid]:
-    """The messages that the results are about: with MIN and MAX alone no others. They are what
-    `$` stands for (RFC 5182 2.4) and whose MODSEQ is told (RFC 7162 3.1.10).
-    """
-    ends = returns & {"MIN", "MAX"}
-    if not uids or not ends or returns & {"ALL", "COUNT"}:
-        return uids
-    first, last = uids[0], uids[-1]
-    return sorted({*([first] if "MIN" in ends else []), *([last] if "MAX" in ends else [])})
+async def write_results(
+    session: Session, args: SearchArgs, returns: Returns, rows: Sequence[Row]
+) -> None:
+    """The ESEARCH response, and `$`."""
+    found_scores: dict[int, int] = {}
+    if "RELEVANCY" in returns.options:
+        found_scores = await scores(session, args, sorted(uid for _, uid in rows))
+    results = Results(rows, returns, found_scores)
+    modseq = await _modseq(session, args, results.of_response())
+    if "SAVE" in returns.options:
+        session.mailbox.saved = results.of_response()
+    if returns.options != {"SAVE"}:  # RFC 5182 2.1: with SAVE alone there is no response
+        raw = results.response(session.raw_tag, is_uid=args.is_uid, modseq=modseq)
+        session.write(raw + b"\r\n")
 
 
-def _response(
-    raw_tag: bytes, numbers: list[int], returns: frozenset[str], *, is_uid: bool
-) -> bytes:
-    """The ESEARCH response (RFC 4731 3.1); of MIN, MAX and ALL none when nothing matched."""
-    pieces = [b"* ESEARCH (TAG %b)" % write.string(raw_tag)]
-    if is_uid:
-        pieces.append(b"UID")
-    if numbers and "MIN" in returns:
-        pieces.append(b"MIN %d" % numbers[0])
-    if numbers and "MAX" in returns:
-        pieces.append(b"MAX %d" % numbers[-1])
-    if numbers and "ALL" in returns:
-        pieces.append(b"ALL " + write.number_set(numbers))
-    if "COUNT" in returns:
-        pieces.append(b"COUNT %d" % len(numbers))
-    return b" ".join(pieces)
-
-
-def resolve(key: Key, selected: Selected) -> SearchNode:
-    """The key in the store's words, with this session's numbers and \\Recent."""
-    match key:
-        case Leaf(node):
-            return node
-        case Numbers(numbers):
-            places = selected.resolve(numbers, is_search=True)
-            uids = selected.uids
-            return UidIn(tuple((uids[span.start], uids[span.stop - 1]) for span in places))
-        case Recent():
-            return UidIn(tuple(_ranges(sorted(selected.recent))))
-        case AllOf(parts):
-            return And(tuple(resolve(part, selected) for part in parts))
-        case AnyOf(parts):
-            return Or(tuple(resolve(part, selected) for part in parts))
-        case Negated(part):
-            return Not(resolve(part, selected))
-
-
-def _ranges(ascending: list[int]) -> Iterable[tuple[int, int]]:
-    if not ascending:
-        return
-    start = ascending[0]
-    for one, other in pairwise(ascending):
-        if other != one + 1:
-            yield start, one
-            start = other
-    yield start, ascending[-1]
+async def _modseq(session: Session, args: SearchArgs, uids: list[Uid]) -> int:
+    """The newest MODSEQ of the messages, where MODSEQ was among the keys; otherwise 0."""
+    if not args.has_modseq:
+        return 0
+    session.use_condstore()
+    return await newest_modseq(session, uids)

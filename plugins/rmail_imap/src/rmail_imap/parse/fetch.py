@@ -10,6 +10,7 @@ from typing import Final
 from rmail_imap import write
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.returns import Partial, partial
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_kernel.mime import Section, SectionKind
 from rmail_kernel.storage.ids import ModSeq
@@ -53,11 +54,12 @@ class BodyItem:
 
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
-    """FETCH set items [(CHANGEDSINCE modseq)]."""
+    """FETCH set items [(CHANGEDSINCE modseq PARTIAL range)]."""
 
     messages: NumberSet
     items: tuple[Item | BodyItem, ...]
     changed_since: ModSeq | None = None
+    partial: Partial | None = None
 
 
 _FAST: Final = (Item.FLAGS, Item.INTERNALDATE, Item.SIZE)
@@ -87,24 +89,41 @@ def fetch_args(cursor: Cursor) -> FetchArgs:
     messages = number_set(cursor)
     cursor.space()
     items = _items(cursor)
-    since = _changed_since(cursor)
+    modifiers = _modifiers(cursor)
     cursor.end()
     if cursor.is_uid and Item.UID not in items:
         items = (Item.UID, *items)
-    if since is not None and Item.MODSEQ not in items:  # RFC 7162 3.1.4.1
+    if modifiers.changed_since is not None and Item.MODSEQ not in items:  # RFC 7162 3.1.4.1
         items = (*items, Item.MODSEQ)
-    return FetchArgs(messages, items, since)
+    return FetchArgs(messages, items, modifiers.changed_since, modifiers.partial)
 
 
-def _changed_since(cursor: Cursor) -> ModSeq | None:
+@dataclass(slots=True)
+class _Modifiers:
+    """What stands in parentheses after the items (RFC 4466 2.4), each at most once."""
+
+    changed_since: ModSeq | None = None
+    partial: Partial | None = None
+
+
+def _modifiers(cursor: Cursor) -> _Modifiers:
+    found = _Modifiers()
     if not cursor.skip(b" ("):
-        return None
-    if cursor.word() != "CHANGEDSINCE":
-        raise BadSyntax("Unknown modifier of FETCH")
-    cursor.space()
-    modseq = cursor.modseq()
+        return found
+    while True:
+        name = cursor.word()
+        if name == "CHANGEDSINCE" and found.changed_since is None:
+            cursor.space()
+            found.changed_since = cursor.modseq()
+        elif name == "PARTIAL" and cursor.is_uid and found.partial is None:  # RFC 9394 3.3
+            cursor.space()
+            found.partial = partial(cursor)
+        else:
+            raise BadSyntax("Unknown modifier of FETCH")
+        if not cursor.skip(b" "):
+            break
     cursor.expect(b")")
-    return modseq
+    return found
 
 
 def _items(cursor: Cursor) -> tuple[Item | BodyItem, ...]:
@@ -138,11 +157,11 @@ def _body_item(cursor: Cursor, *, sets_seen: bool) -> BodyItem:
     cursor.expect(b"[")
     section = _section(cursor)
     cursor.expect(b"]")
-    partial = _partial(cursor) if cursor.skip(b"<") else None
+    octets = _octets(cursor) if cursor.skip(b"<") else None
     label = b"BODY[%b]" % _label(section)
-    if partial is not None:
-        label += b"<%d>" % partial[0]
-    return BodyItem(section, label, sets_seen, partial)
+    if octets is not None:
+        label += b"<%d>" % octets[0]
+    return BodyItem(section, label, sets_seen, octets)
 
 
 def _section(cursor: Cursor) -> Section:
@@ -176,7 +195,7 @@ def _field_names(cursor: Cursor) -> tuple[bytes, ...]:
     return tuple(names)
 
 
-def _partial(cursor: Cursor) -> tuple[int, int]:
+def _octets(cursor: Cursor) -> tuple[int, int]:
     start = cursor.number()
     cursor.expect(b".")
     count = cursor.number()

@@ -12,6 +12,7 @@ from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.dates import search_date
 from rmail_imap.parse.flags import keyword
+from rmail_imap.parse.returns import Returns, returns
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_kernel.storage import search as query
 from rmail_kernel.storage.search import SearchNode
@@ -57,9 +58,22 @@ class Negated:
     part: Key
 
 
-RESULTS: Final = frozenset({"MIN", "MAX", "ALL", "COUNT", "SAVE"})
-"""What SEARCH can return (RFC 4731 3.1, RFC 5182 2.1)."""
-Key = Leaf | Numbers | Recent | AllOf | AnyOf | Negated
+@dataclass(frozen=True, slots=True)
+class Within:
+    """INTERNALDATE is at least ("until") or at most ("from") so long ago (RFC 5032)."""
+
+    op: Literal["until", "from"]
+    interval_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """The key holds more or less (RFC 6203)."""
+
+    part: Key
+
+
+Key = Leaf | Numbers | Recent | Within | AllOf | AnyOf | Negated | Fuzzy
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +81,21 @@ class SearchArgs:
     """SEARCH [RETURN (options)] [CHARSET charset] keys.
 
     Attributes:
-        returns: upper-case options of RESULTS; None without RETURN.
+        returns: None without RETURN.
         has_modseq: MODSEQ is among the keys.
         is_charset_known: otherwise `key` means nothing.
+        is_fuzzy: FUZZY is among the keys.
     """
 
     key: Key
     is_uid: bool
-    returns: frozenset[str] | None = None
+    returns: Returns | None = None
     has_modseq: bool = False
     is_charset_known: bool = True
+    is_fuzzy: bool = False
+
+
+_CHARSETS: Final = frozenset({b"US-ASCII", b"UTF-8", b"ASCII"})
 
 
 class _Search:
@@ -87,6 +106,7 @@ class _Search:
         self.depth = 0
         self.keys = 0
         self.has_modseq = False
+        self.is_fuzzy = False
 
     def text(self) -> str:
         """A string to look for; US-ASCII and UTF-8 are what charset may be (RFC 3501 6.4.4)."""
@@ -134,35 +154,27 @@ class _Search:
 def search_args(cursor: Cursor) -> SearchArgs:
     """The arguments of SEARCH and UID SEARCH."""
     cursor.space()
-    returns = _returns(cursor)
+    options = returns(cursor)
+    raw_charset = b"UTF-8"
     if cursor.raw[cursor.at : cursor.at + 8].upper() == b"CHARSET ":
         cursor.at += 8
-        if cursor.astring().upper() not in (b"US-ASCII", b"UTF-8", b"ASCII"):
-            unread = Leaf(query.All())
-            cursor.at = len(cursor.raw)  # what an unknown charset means cannot be read
-            return SearchArgs(unread, cursor.is_uid, returns, is_charset_known=False)
+        raw_charset = cursor.astring()
         cursor.space()
+    return search_keys(cursor, options, raw_charset)
+
+
+def search_keys(cursor: Cursor, options: Returns | None, raw_charset: bytes) -> SearchArgs:
+    """The keys, which end the command; with a charset that is not known they are not read."""
+    if raw_charset.upper() not in _CHARSETS:
+        unread = Leaf(query.All())
+        cursor.at = len(cursor.raw)  # what an unknown charset means cannot be read
+        return SearchArgs(unread, cursor.is_uid, options, is_charset_known=False)
     search = _Search(cursor)
     key = search.key_list()
     cursor.end()
-    return SearchArgs(key, cursor.is_uid, returns, search.has_modseq)
-
-
-def _returns(cursor: Cursor) -> frozenset[str] | None:
-    """RETURN and its options; an empty list stands for ALL (RFC 4731 3.1)."""
-    if cursor.raw[cursor.at : cursor.at + 8].upper() != b"RETURN (":
-        return None
-    cursor.at += 8
-    names: set[str] = set()
-    while not cursor.skip(b")"):
-        if names:
-            cursor.space()
-        name = cursor.word()
-        if name not in RESULTS:
-            raise BadSyntax("Unknown result option")
-        names.add(name)
-    cursor.space()
-    return frozenset(names or {"ALL"})
+    if options is not None and "RELEVANCY" in options.options and not search.is_fuzzy:
+        raise BadSyntax("RELEVANCY needs FUZZY")  # RFC 6203 4
+    return SearchArgs(key, cursor.is_uid, options, search.has_modseq, is_fuzzy=search.is_fuzzy)
 
 
 def _constant(key: Key) -> Callable[[_Search], Key]:
@@ -226,6 +238,23 @@ def _modseq(search: _Search) -> Key:
     return Leaf(query.ModifiedSince(cursor.modseq()))
 
 
+def _within(op: Literal["until", "from"]) -> Callable[[_Search], Key]:
+    def parse(search: _Search) -> Key:
+        search.cursor.space()
+        interval_s = search.cursor.number()
+        if not interval_s:
+            raise BadSyntax("An interval is at least one second")  # RFC 5032 3: nz-number
+        return Within(op, interval_s)
+
+    return parse
+
+
+def _fuzzy(search: _Search) -> Key:
+    search.cursor.space()
+    search.is_fuzzy = True
+    return Fuzzy(search.key())
+
+
 def _not(search: _Search) -> Key:
     search.cursor.space()
     return Negated(search.key())
@@ -254,6 +283,7 @@ KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
     "DRAFT": _constant(_flag("\\Draft")),
     "FLAGGED": _constant(_flag("\\Flagged")),
     "FROM": _header("From"),
+    "FUZZY": _fuzzy,
     "HEADER": _any_header,
     "KEYWORD": _keyword,
     "LARGER": _sized("larger"),
@@ -261,6 +291,7 @@ KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
     "NEW": _constant(AllOf((Recent(), Negated(_flag("\\Seen"))))),
     "NOT": _not,
     "OLD": _constant(Negated(Recent())),
+    "OLDER": _within("until"),
     "ON": _dated("internal", "on"),
     "OR": _or,
     "RECENT": _constant(Recent()),
@@ -284,4 +315,5 @@ KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
     "UNFLAGGED": _constant(Negated(_flag("\\Flagged"))),
     "UNKEYWORD": lambda search: Negated(_keyword(search)),
     "UNSEEN": _constant(Negated(_flag("\\Seen"))),
+    "YOUNGER": _within("from"),
 }
