@@ -35,6 +35,7 @@ async def start(kernel: Kernel, events: EventBus | None = None) -> None:
     storage = await open_storage(kernel)
     kernel.closers.append(storage.close)
     kernel.mail, kernel.directory, kernel.state = storage.mail, storage.directory, storage.state
+    kernel.queue = storage.queue
     for domain in settings.domains:
         if not await kernel.directory.has_domain(domain):
             await kernel.directory.add_domain(domain)

@@ -46,6 +46,19 @@ class SpoolFile:
         Path(path).unlink()
         self.size = 0
 
+    @classmethod
+    def opened(cls, path: Path) -> SpoolFile:
+        """A file that exists, to read; it stays readable when its name goes.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        file = cls.__new__(cls)
+        file._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(file, os.close, file._fd)
+        file.size = os.fstat(file._fd).st_size
+        return file
+
     def fileno(self) -> int:
         """The descriptor, for os.pread."""
         return self._fd

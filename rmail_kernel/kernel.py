@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rmail_kernel.storage.accounts import Directory
     from rmail_kernel.storage.events import EventBus
     from rmail_kernel.storage.mail import MailStore
+    from rmail_kernel.storage.queue import Queue
     from rmail_kernel.storage.state import State
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class Kernel:
 
     Attributes:
         settings, bus, clock: configuration, hooks, time.
-        mail, directory, state, events: the storage contracts.
+        mail, directory, state, queue, events: the storage contracts.
         auth, delivery, tls: the kernel's services.
         resolver: DNS, by the settings of the section `dns`.
         closers: what `stop` awaits, last first.
@@ -51,6 +52,7 @@ class Kernel:
     mail: MailStore
     directory: Directory
     state: State
+    queue: Queue
     events: EventBus
     auth: Auth
     delivery: DeliveryService

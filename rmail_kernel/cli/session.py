@@ -21,6 +21,7 @@ from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Directory
 from rmail_kernel.storage.drivers import open_storage
 from rmail_kernel.storage.mail import MailStore
+from rmail_kernel.storage.queue import Queue
 from rmail_kernel.storage.state import State
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Session:
     mail: MailStore
     directory: Directory
     state: State
+    queue: Queue
 
 
 def load_settings(path: Path) -> Settings:
@@ -66,7 +68,7 @@ async def open_session(settings: Settings, *, create: bool = False) -> AsyncIter
     try:
         storage = await open_storage(kernel)
         try:
-            yield Session(settings, storage.mail, storage.directory, storage.state)
+            yield Session(settings, storage.mail, storage.directory, storage.state, storage.queue)
         finally:
             await storage.close()
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.storage.accounts import Directory
 from rmail_kernel.storage.mail import MailStore
+from rmail_kernel.storage.queue import Queue
 from rmail_kernel.storage.state import State
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Storage:
     mail: MailStore
     directory: Directory
     state: State
+    queue: Queue
     close: Callable[[], Awaitable[None]]
 
 

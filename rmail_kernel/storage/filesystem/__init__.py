@@ -17,6 +17,7 @@ from rmail_kernel.storage.filesystem.disk import (
     read_json,
     write_json,
 )
+from rmail_kernel.storage.filesystem.queue import FilesystemQueue
 from rmail_kernel.storage.filesystem.state import SqliteState
 from rmail_kernel.storage.filesystem.store import FilesystemMailStore
 
@@ -40,13 +41,15 @@ async def open_storage(kernel: Kernel) -> Storage:
     directory = FilesystemDirectory(root, clock=kernel.clock, events=kernel.events)
     state = SqliteState(root / "state.db", kernel.clock)
     mail = FilesystemMailStore(root, directory, kernel.events, kernel.clock, kernel.pool)
+    queue = FilesystemQueue(root / "queue", kernel.clock, kernel.events, kernel.pool)
 
     async def close() -> None:
+        await queue.close()
         await mail.close()
         await state.close()
         await directory.close()
 
-    return Storage(mail, directory, state, close)
+    return Storage(mail, directory, state, queue, close)
 
 
 def prepare_root(root: Path) -> None:

@@ -1,0 +1,302 @@
+"""The queue of the embedded driver: `queue.db` and spool files below `{mail_root}/queue`.
+
+While a batch is written the next one gathers, so that many puts share a sync. The holder of a
+lease is a process, told alive by a lock on its file: what a dead one held is taken over at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from rmail_kernel.content import Content
+from rmail_kernel.errors import NotFound, Temporary
+from rmail_kernel.storage.events import Change, EventBus
+from rmail_kernel.storage.filesystem import queue_rows as rows
+from rmail_kernel.storage.filesystem.queue_database import (
+    Answer,
+    Batch,
+    Operation,
+    QueueDatabase,
+)
+from rmail_kernel.storage.filesystem.queue_files import SpooledJob, Written
+from rmail_kernel.storage.filesystem.queue_owners import Owners
+from rmail_kernel.storage.queue import Job, Lease, NewJob, Record, Tally, topic
+
+if TYPE_CHECKING:
+    from rmail_kernel.clock import Clock
+
+MAX_BATCH = 128
+OWNERS_S = 2.0
+SWEEP_S = 600.0
+T = TypeVar("T")
+_Waiting = tuple[Operation, "asyncio.Future[Any]"]
+_Change = Callable[[Any, str, Sequence[str], float], rows.Found]
+
+
+class FilesystemQueue:
+    """`rmail_kernel.storage.queue.Queue`.
+
+    Args:
+        folder: `{mail_root}/queue`; nothing is made before the first use.
+        pool: threads that write messages.
+    """
+
+    def __init__(
+        self, folder: Path, clock: Clock, events: EventBus, pool: ThreadPoolExecutor
+    ) -> None:
+        self._clock = clock
+        self._events = events
+        self._pool = pool
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rmail-queue")
+        self._folder = folder
+        self._making = threading.Lock()
+        self._database: QueueDatabase | None = None
+        self._owners = Owners(folder / "owners")
+        self._waiting: list[_Waiting] = []
+        self._is_running = False
+        self._looked_at = -OWNERS_S
+        self._swept_at = -SWEEP_S
+
+    async def close(self) -> None:
+        """Finishes what was asked for and lets go of the files. Idempotent."""
+        await self._in(self._pool, self._thread.shutdown)
+        self._owners.close()
+        if self._database is not None:
+            self._database.close()
+
+    # --- the contract, see `Queue`
+
+    async def put(self, jobs: Sequence[NewJob], content: Content | None = None) -> None:
+        """Keeps jobs, durably."""
+        written = await self._in(self._pool, self._write, jobs, content)
+        await self._do(Operation(partial(self._put, jobs, written), written))
+        self._tell({job.kind for job in jobs})
+
+    async def lease(
+        self, kind: str, count: int, ttl_s: float, *, per_lane: int, total: int
+    ) -> list[Lease]:
+        """Takes jobs that are due."""
+        await self._look_after()
+
+        def run(batch: Batch) -> list[Lease]:
+            now = self._clock.time()
+            owner = self._owners.own()
+            return rows.lease(batch.db, kind, count, owner, now, ttl_s, per_lane, total)
+
+        return await self._do_value(run)
+
+    async def next_due(self, kind: str) -> float | None:
+        """When a job can be taken."""
+        return await self._do_value(lambda batch: rows.next_due(batch.db, kind))
+
+    async def content(self, job: Job) -> Content:
+        """The message of a job."""
+        found = await self._do_value(lambda batch: rows.place(batch.db, job.id))
+        if found is None or not job.size_bytes:
+            raise NotFound("The job has no message", job=job.id)
+        try:
+            return await self._in(self._pool, self._ready().files.content, *found)
+        except OSError as error:
+            raise Temporary("The message cannot be read now", reason=str(error)) from error
+
+    async def renew(self, lease: Lease, ttl_s: float) -> Lease:
+        """Holds on to a job."""
+        until = self._clock.time() + ttl_s
+        own = self._owners.own()
+        await self._do_value(lambda batch: rows.renew(batch.db, lease, own, until))
+        return replace(lease, until=until)
+
+    async def note(self, lease: Lease, record: Record) -> Lease:
+        """Replaces the record."""
+
+        def run(batch: Batch) -> None:
+            file = rows.note(batch.db, lease, self._owners.own(), record)
+            self._log(file, {"id": lease.job.id, "record": record})
+
+        await self._do_value(run)
+        return replace(lease, job=replace(lease.job, record=record))
+
+    async def retry(self, lease: Lease, due_at: float, error: str, record: Record) -> None:
+        """Gives a job back."""
+
+        def run(batch: Batch) -> None:
+            file = rows.retry(batch.db, lease, self._owners.own(), due_at, error, record)
+            attempts = lease.job.attempts + 1
+            line = {"id": lease.job.id, "due": due_at, "error": error, "record": record}
+            self._log(file, {**line, "attempts": attempts})
+
+        await self._do_value(run)
+
+    async def done(self, lease: Lease) -> None:
+        """Forgets a finished job."""
+
+        def run(batch: Batch) -> None:
+            file = rows.check(batch.db, lease, self._owners.own())
+            self._finish(batch, lease.job.id, file)
+
+        await self._do_value(run)
+
+    async def postpone(self, kind: str, lane: str, due_at: float) -> None:
+        """No waiting job of a lane is due earlier."""
+        await self._do_value(lambda batch: rows.postpone(batch.db, kind, lane, due_at))
+
+    async def hold(self, kind: str, ids: Sequence[str]) -> list[str]:
+        """Nobody takes these jobs."""
+        return await self._change(rows.set_held, kind, ids, {"held": True})
+
+    async def release(self, kind: str, ids: Sequence[str]) -> list[str]:
+        """Ends a hold."""
+        return await self._change(rows.unset_held, kind, ids, {"held": False})
+
+    async def hurry(self, kind: str, ids: Sequence[str]) -> list[str]:
+        """Makes waiting jobs due."""
+        return await self._change(rows.hurry, kind, ids, None)
+
+    async def cancel(self, kind: str, ids: Sequence[str]) -> list[str]:
+        """Forgets jobs."""
+
+        def run(batch: Batch) -> list[str]:
+            found = rows.cancelled(batch.db, kind, ids, self._clock.time())
+            for job_id, file in found:
+                self._finish(batch, job_id, file)
+            return [job_id for job_id, _ in found]
+
+        return await self._do_value(run)
+
+    async def jobs(self, kind: str, *, after: str = "", limit: int = 1000) -> list[Job]:
+        """A page of jobs."""
+        now = self._clock.time()
+        return await self._do_value(lambda batch: rows.select(batch.db, kind, after, limit, now))
+
+    async def job(self, kind: str, job_id: str) -> Job | None:
+        """One job."""
+        now = self._clock.time()
+        return await self._do_value(lambda batch: rows.select_one(batch.db, kind, job_id, now))
+
+    async def tally(self, kind: str) -> Tally:
+        """How many there are."""
+        now = self._clock.time()
+        return await self._do_value(lambda batch: rows.tally(batch.db, kind, now))
+
+    # --- parts of transactions, in the queue's thread
+
+    def _put(self, jobs: Sequence[NewJob], written: Written, batch: Batch) -> None:
+        files = self._ready().files
+        if rows.is_known(batch.db, jobs):
+            batch.later.append(partial(files.remove, written.name))
+            return
+        sizes = (written.head_bytes, written.size_bytes)
+        rows.insert(batch.db, map(SpooledJob, jobs), written.name, written.created_at, *sizes)
+        batch.later.append(partial(files.accept, written.name))
+
+    def _finish(self, batch: Batch, job_id: str, file: str) -> None:
+        if rows.finish(batch.db, job_id, file, self._clock.time()):
+            batch.later.append(partial(self._ready().files.remove, file))
+        else:
+            self._log(file, {"id": job_id, "done": True})
+
+    def _log(self, file: str, line: dict[str, Any]) -> None:
+        self._ready().files.log(file, line)
+
+    async def _change(
+        self, change: _Change, kind: str, ids: Sequence[str], line: dict[str, Any] | None
+    ) -> list[str]:
+        def run(batch: Batch) -> list[str]:
+            found = change(batch.db, kind, ids, self._clock.time())
+            for job_id, file in found if line is not None else ():
+                self._log(file, {"id": job_id, **(line or {})})
+            return [job_id for job_id, _ in found]
+
+        changed = await self._do_value(run)
+        self._tell({kind})
+        return changed
+
+    async def _look_after(self) -> None:
+        """Takes over from dead processes, and now and then sweeps."""
+        now = self._clock.monotonic()
+        if now - self._looked_at >= OWNERS_S:
+            self._looked_at = now
+            dead = await self._in(self._pool, self._owners.dead)
+            if dead:
+                await self._do_value(partial(self._take_over, dead))
+        if now - self._swept_at >= SWEEP_S:
+            self._swept_at = now
+            await self._do_value(lambda batch: self._ready().sweep(batch))
+
+    def _take_over(self, dead: Sequence[str], batch: Batch) -> None:
+        for owner in dead:
+            rows.free(batch.db, owner, self._clock.time())
+            batch.later.append(partial(self._owners.bury, owner))
+
+    # --- running
+
+    def _write(self, jobs: Sequence[NewJob], content: Content | None) -> Written:
+        try:
+            return self._ready().files.write(jobs, self._clock.time(), content)
+        except OSError as error:
+            raise Temporary("The message cannot be queued now", reason=str(error)) from error
+
+    def _ready(self) -> QueueDatabase:
+        with self._making:
+            if self._database is None:
+                self._database = QueueDatabase(self._folder, self._clock)
+            return self._database
+
+    def _tell(self, kinds: set[str]) -> None:
+        for kind in kinds:
+            self._events.publish(Change(topic(kind), "queue"))
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
+
+    async def _do_value(self, run: Callable[[Batch], T]) -> T:
+        return cast(T, await self._do(Operation(run)))
+
+    def _do(self, operation: Operation) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append((operation, future))
+        if not self._is_running:
+            self._is_running = True
+            loop.call_soon(self._next, loop)
+        return future
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        taken, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        self._is_running = bool(taken)
+        if not taken:
+            return
+
+        def finished(answers: Sequence[Answer]) -> None:
+            for (_, future), answer in zip(taken, answers, strict=True):
+                _resolve(future, answer)
+            self._next(loop)
+
+        def run() -> None:
+            try:
+                answers = self._ready().run([operation for operation, _ in taken])
+            except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+                answers = [Answer(error=error) for _ in taken]
+            loop.call_soon_threadsafe(finished, answers)
+
+        try:
+            self._thread.submit(run)
+        except RuntimeError:  # closed
+            failure = Temporary("The queue is closed")
+            finished([Answer(error=failure) for _ in taken])
+
+
+def _resolve(future: asyncio.Future[Any], answer: Answer) -> None:
+    if future.done():
+        return  # whoever asked has gone
+    if answer.error is not None:
+        future.set_exception(answer.error)
+    else:
+        future.set_result(answer.value)

@@ -1,0 +1,255 @@
+"""`queue.db`: opened or rebuilt under a lock, and written in batches that share one sync.
+
+The database is truth for what was changed after a job came in, the spool files for everything
+else: when it is lost or damaged it is set aside and rebuilt from them. All of it runs in the
+queue's own thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+import structlog
+
+from rmail_kernel.clock import Clock
+from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
+from rmail_kernel.failpoints import reach
+from rmail_kernel.storage.filesystem import queue_rows as rows
+from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner, make_directory, sync_directory
+from rmail_kernel.storage.filesystem.queue_files import SpoolFiles, Written
+
+BUSY_MS = 10_000
+ABANDONED_S = 3600.0
+_UNREADABLE = (apsw.CorruptError, apsw.NotADBError, apsw.SchemaChangeError)
+_log = structlog.get_logger("rmail.queue")
+
+
+@dataclass(slots=True)
+class Batch:
+    """One transaction: `later` is done once it is committed."""
+
+    db: apsw.Connection
+    later: list[Callable[[], None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What somebody wants done within a batch; `written` is a spool file that needs its name."""
+
+    run: Callable[[Batch], Any]
+    written: Written | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The value of an operation, or its error."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+class QueueDatabase:
+    """The database and the spool of one store, as one process has them.
+
+    Args:
+        folder: `{mail_root}/queue`, made when absent.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._path = folder / "queue.db"
+        self._clock = clock
+        self._owner = Owner.of(folder.parent)
+        if not folder.exists():
+            make_directory(folder, self._owner)
+            sync_directory(folder.parent)
+        self.files = SpoolFiles(folder / "spool", self._owner)
+        self._inode = 0
+        self._db: apsw.Connection | None = None
+
+    def close(self) -> None:
+        """Lets go of the file. Idempotent."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def run(self, operations: Sequence[Operation]) -> list[Answer]:
+        """Does all operations in one transaction. An operation that raises one of our errors has
+        changed nothing and harms no other; when the disk fails, all of them fail.
+        """
+        placed: list[Written] = []
+        try:
+            return self._run(operations, placed)
+        except (apsw.Error, OSError) as error:
+            _log.error("the queue does not work now", reason=repr(error))
+            self._give_up(placed, error)
+            failure = Temporary("The queue does not take it now", reason=repr(error))
+            return [Answer(error=failure) for _ in operations]
+
+    def read(self, query: Callable[[apsw.Connection], Any]) -> Any:
+        """Looks at the database. Temporary: it cannot be read now."""
+        (answer,) = self.run([Operation(lambda batch: query(batch.db))])
+        if answer.error is not None:
+            raise answer.error
+        return answer.value
+
+    def _run(self, operations: Sequence[Operation], placed: list[Written]) -> list[Answer]:
+        db = self._opened()
+        for operation in operations:
+            if operation.written is not None:
+                self.files.place(operation.written)
+                placed.append(operation.written)
+        if placed:
+            reach("queue.placed")
+            self.files.sync()
+        batch = Batch(db)
+        with _transaction(db):
+            answers = [_answer(operation, batch) for operation in operations]
+            reach("queue.before_commit")
+        reach("queue.committed")
+        for action in batch.later:
+            with suppress(OSError):  # the sweep does it again
+                action()
+        return answers
+
+    def _give_up(self, placed: Sequence[Written], error: Exception) -> None:
+        """What was not accepted must not be sent later."""
+        for written in placed:
+            with suppress(OSError):
+                self.files.remove(written.name)
+        if isinstance(error, _UNREADABLE):
+            self.close()
+            with suppress(apsw.Error, OSError), self._alone():
+                self._move_aside(error)
+
+    def _opened(self) -> apsw.Connection:
+        """The connection to the file that has the name now."""
+        if self._db is not None:
+            with suppress(FileNotFoundError):
+                if self._path.stat().st_ino == self._inode:
+                    return self._db
+            self.close()
+        with self._alone():
+            try:
+                self._db = self._open()
+            except _UNREADABLE as error:
+                self._move_aside(error)
+                self._db = self._open()
+        return self._db
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of several processes one makes or rebuilds the database."""
+        fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            self._owner.take(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _open(self) -> apsw.Connection:
+        if not self._path.exists():
+            for suffix in ("-wal", "-shm"):  # of a file that is gone
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            self._path.touch(FILE_MODE)
+            self._owner.take(self._path)
+        db = apsw.Connection(str(self._path))
+        try:
+            db.set_busy_timeout(BUSY_MS)
+            db.execute("PRAGMA journal_mode=WAL").fetchall()
+            db.execute("PRAGMA synchronous=FULL")
+            self._prepare(db)
+        except apsw.Error:
+            db.close()
+            raise
+        for suffix in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                self._owner.take(Path(f"{self._path}{suffix}"))
+        sync_directory(self._path.parent)
+        self._inode = self._path.stat().st_ino
+        return db
+
+    def _prepare(self, db: apsw.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchall()[0][0]
+        if version == 0:
+            with _transaction(db):
+                db.execute(rows.SCHEMA)
+                self._adopt(db, is_new=True)
+        elif version != rows.SCHEMA_VERSION:
+            raise apsw.SchemaChangeError(f"a queue of version {version}")
+        elif db.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+            raise apsw.CorruptError("quick_check failed")
+
+    def _move_aside(self, error: Exception) -> None:
+        aside = f"{self._path}.unreadable-{int(self._clock.time())}"
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
+        _log.error("the queue is rebuilt from its files", aside=aside, reason=repr(error))
+
+    def sweep(self, batch: Batch) -> None:
+        """Takes in files that were accepted and have no row, removes what a crash left over."""
+        rows.prune(batch.db, self._clock.time())
+        self._adopt(batch.db, is_new=False)
+        before = self._clock.time() - ABANDONED_S
+        for path in self.files.leftovers(before):
+            path.unlink(missing_ok=True)
+
+    def _adopt(self, db: apsw.Connection, *, is_new: bool) -> None:
+        """Makes rows for files without any.
+
+        Args:
+            is_new: the database was lost, so that a file that was not marked as accepted may
+                have been; otherwise it was not.
+        """
+        known = {row[0] for row in db.execute("SELECT DISTINCT file FROM job")}
+        before = self._clock.time() - ABANDONED_S
+        for name, is_accepted, written_at in list(self.files.names()):
+            if name in known:
+                continue
+            if is_accepted or is_new:
+                self._adopt_one(db, name)
+            elif written_at < before:
+                self.files.remove(name)
+
+    def _adopt_one(self, db: apsw.Connection, name: str) -> None:
+        try:
+            spooled = self.files.read(name)
+        except Corrupt as error:
+            self.files.put_aside(name)
+            _log.error("spool file put aside", file=name, reason=str(error), detail=error.fields)
+            return
+        except NotFound:  # finished meanwhile
+            return
+        if not spooled.jobs or rows.is_known(db, [one.job for one in spooled.jobs]):
+            self.files.remove(name)
+            return
+        sizes = (spooled.head_bytes, spooled.size_bytes)
+        rows.insert(db, spooled.jobs, name, spooled.created_at, *sizes)
+        self.files.accept(name)
+
+
+@contextmanager
+def _transaction(db: apsw.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _answer(operation: Operation, batch: Batch) -> Answer:
+    try:
+        return Answer(operation.run(batch))
+    except RmailError as error:
+        return Answer(error=error)
