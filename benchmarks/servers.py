@@ -11,9 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rmail_kernel.auth import create_user
 
@@ -57,21 +58,46 @@ def users(names: range) -> list[tuple[str, str]]:
     return [(f"u{number}@example.com", PASSWORD) for number in names]
 
 
+_LISTENER = {"host": "127.0.0.1", "port": 0}
+_SETTINGS: dict[str, Any] = {
+    "mail_root": "store",
+    "domains": ["example.com"],
+    "plugins": ["smtp", "imap"],
+    "imap": {**_LISTENER, "imaps_port": None},
+    "smtp": {**_LISTENER, "submission_port": None, "smtps_port": None},
+    "log": {"level": "error"},
+    "auth": {"bcrypt_cost": 4},
+}
+
+
 @contextmanager
 def rmail(folder: Path) -> Iterator[int]:
     """A running rmail with the users of `users`; gives its IMAP port."""
+    with _running(folder, _SETTINGS) as (_, ports):
+        yield ports["imap"]
+
+
+@contextmanager
+def large(folder: Path, limit_bytes: int) -> Iterator[tuple[int, dict[str, int]]]:
+    """A running rmail of one worker, all protocols, that takes messages of `limit_bytes`; gives its
+    process id and ports.
+    """
+    more = {
+        "plugins": ["smtp", "imap", "api"],
+        "workers": 1,
+        "http": _LISTENER | {"tls_port": None},
+        "api": {"max_message_bytes": limit_bytes},
+    }
+    for plugin in ("imap", "smtp"):
+        more[plugin] = _SETTINGS[plugin] | {"max_message_bytes": limit_bytes}
+    with _running(folder, _SETTINGS | more) as found:
+        yield found
+
+
+@contextmanager
+def _running(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, int]]]:
     folder.mkdir()
     config = folder / "config.json"
-    listener = {"host": "127.0.0.1", "port": 0}
-    settings = {
-        "mail_root": "store",
-        "domains": ["example.com"],
-        "plugins": ["smtp", "imap"],
-        "imap": {**listener, "imaps_port": None},
-        "smtp": {**listener, "submission_port": None, "smtps_port": None},
-        "log": {"level": "error"},
-        "auth": {"bcrypt_cost": 4},
-    }
     config.write_text(json.dumps(settings))
     command = [sys.executable, "-m", "rmail_kernel.cli"]
     end = ["--config", str(config)]
@@ -80,7 +106,7 @@ def rmail(folder: Path) -> Iterator[int]:
         asyncio.run(create_user(folder / "store", name, domain, password, bcrypt_cost=4))
     with subprocess.Popen([*command, "run", *end]) as process:
         try:
-            yield _ports(folder / "store/run/ports.json", process)["imap"]
+            yield process.pid, _ports(folder / "store/run/ports.json", process)
         finally:
             process.terminate()
 

@@ -5,7 +5,6 @@ A message is never wholly in memory when it was not before. RFC 9051 6.3.12.
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from rmail_kernel.errors import NotFound
 from rmail_kernel.mime import Summary, encode_structure, summarise
 from rmail_kernel.storage.filesystem import schema, unsettled
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, temporary_name, write_file
+from rmail_kernel.storage.filesystem.filemap import FileMap
 from rmail_kernel.storage.filesystem.flagging import count, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.mailboxes import create
@@ -101,7 +101,7 @@ def summary_of(path: Path) -> SummaryRow:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             return summary_row(summarise(b""))
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+        with FileMap(file.fileno()) as buffer:
             return summary_row(summarise(buffer))
 
 
