@@ -231,9 +231,10 @@ class OpenAccount:
 
     async def box(self, mailbox: str | int) -> MailboxRow:
         """A mailbox as it is now; not to be changed. NotFound."""
-        return await self.read(lambda db: self._box(db, mailbox))
+        return await self.read(lambda db: self.known_box(db, mailbox))
 
-    def _box(self, db: apsw.Connection, mailbox: str | int) -> MailboxRow:
+    def known_box(self, db: apsw.Connection, mailbox: str | int) -> MailboxRow:
+        """The same inside of a `read`, together with other queries."""
         found = self._boxes.get(mailbox)
         if found is None:
             found = tables.find_mailbox(db, mailbox)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import apsw
 import structlog
 
 from rmail_kernel.storage.filesystem import reading
@@ -45,15 +46,20 @@ async def _batch(
     uids: Sequence[int],
     fields: Field,
 ) -> list[Fetched]:
-    box = await account.box(mailbox)
-    found, named = await account.read(lambda db: reading.read_rows(db, mailbox, uids, fields))
-    directory = account.paths.mailbox(box.name)
+    def rows(db: apsw.Connection) -> tuple[str, list[Fetched], dict[int, int]]:
+        return account.known_box(db, mailbox).name, *reading.read_rows(db, mailbox, uids, fields)
+
+    name, found, named = await account.read(rows)
+    directory = account.paths.mailbox(name)
     missing = reading.without_summary(found, fields)
     if missing:
         await _summarise(account, mailbox, directory, missing, named, fields)
     if not fields & Field.CONTENT:
         return found
-    contents = await account.run(_open_all, directory, found, named, pool)
+    contents = reading.read_cached(directory, found)
+    if len(contents) < len(found):
+        rest = found[len(contents) :]
+        contents += await account.run(_open_all, directory, rest, named, pool)
     if None in contents:
         contents = await _try_again(account, pool, mailbox, found, named, contents)
     kept = []

@@ -249,9 +249,9 @@ class FilesystemMailStore:
     async def view(self, account: AccountId, mailbox: str | MailboxId) -> MailboxView:
         """A snapshot no older than any change answered before this call, in any process."""
         async with self._use(account) as one:
-            row = await self._box(one, mailbox)
-            await self._background.look(one, row.id)
-            return await one.view(row.id)
+            known = mailbox if isinstance(mailbox, int) else (await self._box(one, mailbox)).id
+            await self._background.look(one, known)
+            return await one.view(known)
 
     async def claim_recent(self, account: AccountId, mailbox: MailboxId) -> frozenset[Uid]:
         """Takes \\Recent for this caller."""

@@ -93,7 +93,7 @@ async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Kn
         else:
             error = await _write_batch(session, plan, flags, told, batch_numbers, batch)
             unreadable = error or unreadable
-        await session.wire.flush()
+        await session.flush_full()
     if unreadable is not None:
         raise unreadable  # after the messages that can be read
 
