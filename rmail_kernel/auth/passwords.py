@@ -61,6 +61,11 @@ def needs_upgrade(stored: str, cost: int) -> bool:
     return found is None or int(found[1]) < cost
 
 
+def is_known(stored: str) -> bool:
+    """Whether a hash is of a form that somebody can log in with."""
+    return _BCRYPT.match(stored) is not None or _PBKDF2.match(stored) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Passwords:
     """Hashing and checking at one cost (log2 of the bcrypt rounds)."""

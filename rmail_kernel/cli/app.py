@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugin": ("rmail_kernel.cli.plugin:app", "Start a plugin of your own: new."),
     "config": ("rmail_kernel.cli.config:app", "Settings: show, check, docs."),
     "fsck": ("rmail_kernel.cli.fsck:fsck", "Check the store, and repair it."),
+    "migrate": ("rmail_kernel.cli.migrate:migrate", "Take over a store of the original product."),
     "unban": ("rmail_kernel.cli.unban:unban", "End the lockout of an address or an account."),
 }
 _EPILOG = "--debug, given anywhere, shows the traceback of an unexpected error."

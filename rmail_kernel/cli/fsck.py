@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +11,13 @@ import typer
 from rmail_kernel.cli.addresses import account_of, accounts_of
 from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import plain, show_json
+from rmail_kernel.cli.progress import Progress, progress_bar
 from rmail_kernel.cli.session import Session, load_settings, open_session
 from rmail_kernel.errors import Unsupported
 from rmail_kernel.storage.accounts import Account
 from rmail_kernel.storage.filesystem import FilesystemMailStore
 from rmail_kernel.storage.filesystem.fsck import Report, check
 
-Progress = Callable[[str, int, int], None]  # account, steps done, steps in all
 Reports = list[tuple[str, Report]]  # by address
 
 
@@ -33,7 +30,7 @@ def fsck(
     as_json: AsJson = False,
 ) -> int:
     """Check the files and databases of accounts; exit code 1 when something stays wrong."""
-    with _progress() as progress:
+    with progress_bar() as progress:
         reports = asyncio.run(_check_all(config, account, progress, repair=repair))
     if as_json:
         show_json(_as_data(reports))
@@ -95,19 +92,3 @@ def _print(reports: Reports, *, is_repairing: bool) -> None:
     looked_at = f"{data['accounts']} accounts, {data['messages']} messages"
     hint = "" if is_repairing or not left else "; `rmail fsck --repair` repairs what can be"
     typer.echo(f"{looked_at}: {f'{left} findings{hint}' if left else 'clean'}")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on standard error while it is a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda *_: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda address, done, total: bar.update(
-            task, description=address, completed=done, total=total
-        )

@@ -148,6 +148,16 @@ class FilesystemDirectory:
         """Removes a rule. NotFound."""
         await self._run(self._remove_alias, _normal(domain), pattern)
 
+    async def renew_account(self, account: AccountId) -> None:
+        """Writes a record of the original layout in today's form. NotFound, Corrupt. Not part of
+        the contract.
+        """
+        await self._run(self._renew_account, account)
+
+    async def renew_domain(self, domain: str) -> None:
+        """As `renew_account`, the records of a domain."""
+        await self._run(self._renew_domain, domain)
+
     # --- reading
 
     def _refresh(self) -> None:
@@ -293,6 +303,30 @@ class FilesystemDirectory:
                 data = records.dump_account(new, data)
                 self._files.write(folder / "account.json", records.dump(data))
         return new
+
+    def _renew_account(self, account: AccountId) -> None:
+        with self._files.writing():
+            loaded, folder = self._load(account), self._folder(account)
+            if loaded is None or folder is None:
+                raise NotFound("There is no such account", account=account)
+            stored, data = loaded
+            if "version" not in data:
+                self._files.write(
+                    folder / "account.json", records.dump(records.dump_account(stored, data))
+                )
+
+    def _renew_domain(self, domain: str) -> None:
+        with self._files.writing():
+            folder = self._domain_folder(domain)
+            rules, data = self._read_aliases(domain)
+            aliases = folder / "aliases.json"
+            if aliases.exists() and "version" not in data:
+                self._files.write(aliases, records.dump(records.dump_aliases(rules, data)))
+            path = folder / "domain.json"
+            found = records.parse(_read(path) or b"{}", path)
+            if "version" not in found:
+                renewed = {"created": self._now(), **found, "version": records.VERSION}
+                self._files.write(path, records.dump(renewed | {"domain": domain}))
 
     def _withdraw_account(self, account: AccountId) -> Path:
         with self._files.writing():

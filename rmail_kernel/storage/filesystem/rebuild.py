@@ -220,6 +220,7 @@ def new_row(
     status = status or StatusFile()
     if status.uidvalidity is None:
         account.uidvalidity = max(account.uidvalidity + 1, now & 0xFFFFFFFF)
+    account.uidvalidity = max(account.uidvalidity, status.uidvalidity or 0)
     if status.id is None:
         account.next_id += 1
     return MailboxRow(

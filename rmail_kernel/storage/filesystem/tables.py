@@ -209,7 +209,9 @@ class StatusFile:
 
     @classmethod
     def of(cls, found: dict[str, object]) -> StatusFile:
-        """Reads the object; never raises."""
+        """Reads the object; never raises. The original kept no subscriptions in it: nothing that
+        a client showed there may be hidden here, so all of its mailboxes are subscribed.
+        """
         keywords = found.get("keywords")
         return cls(
             number(found, "uid_validity"),
@@ -218,7 +220,7 @@ class StatusFile:
             number(found, "id"),
             _text(found, "objectid"),
             _text(found, "special_use"),
-            found.get("subscribed") is True,
+            found.get("subscribed", "version" not in found and "uid_validity" in found) is True,
             tuple(map(str, keywords)) if isinstance(keywords, list) else (),
         )
 
