@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from rmail_imap import updates, write
@@ -90,7 +90,7 @@ async def store(session: Session, args: StoreArgs) -> Reply | None:
     if session.is_condstore:
         await _tell_modseqs(session, args, uids, result)
     elif not args.is_silent:
-        await tell_flags(session, selected, places, is_uid=args.messages.is_uid)
+        await _tell_flags(session, args, places, before, result)
     return _modified(selected, args, result) if result.failed else None
 
 
@@ -143,13 +143,22 @@ def _is_surprise(args: StoreArgs, before: MailboxView, result: StoreResult) -> b
     return False
 
 
-async def tell_flags(
-    session: Session, selected: Selected, places: list[range], *, is_uid: bool
+async def _tell_flags(
+    session: Session,
+    args: StoreArgs,
+    places: list[range],
+    before: MailboxView | None,
+    result: StoreResult,
 ) -> None:
     """The flags of these messages as they are now; a message that is gone is left out."""
-    view = await session.mail.view(session.account, selected.id)
-    flags = FlagWriter(view.keywords, selected.recent)
-    items = (Item.UID, Item.FLAGS) if is_uid else (Item.FLAGS,)  # RFC 3501 6.4.8
-    for known in selected.known_at(places, view, CHUNK):
-        session.write(view_lines(items, known, flags))
-        await session.wire.flush()
+    selected = session.mailbox
+    changed: dict[int, int] = {row.uid: row.flags for row in result.changed}
+    if before is None or before.keywords != result.keywords:
+        before = await session.mail.view(session.account, selected.id)
+        changed = {}
+    flags = FlagWriter(result.keywords, selected.recent)
+    items = (Item.UID, Item.FLAGS) if args.messages.is_uid else (Item.FLAGS,)  # RFC 3501 6.4.8
+    for known in selected.known_at(places, before, CHUNK):
+        words = [changed.get(uid, word) for uid, word in zip(known.uids, known.words, strict=True)]
+        session.write(view_lines(items, replace(known, words=words), flags))
+        await session.flush_full()
