@@ -40,13 +40,16 @@ class Bus:
         self.plugins.add_hookspecs(specs)
 
     def register(self, plugin: object, name: str) -> None:
-        """Adds a plugin instance.
+        """Adds a plugin instance, and the hooks of its module `hookspecs` if it has one.
 
         Raises:
             PluginError: the name is taken, or a hook implementation is a wrapper or asks for
                 unknown arguments.
         """
         try:
+            specs = getattr(plugin, "hookspecs", None)
+            if specs is not None:
+                self.plugins.add_hookspecs(specs)
             self.plugins.register(plugin, name)
         except ValueError as error:
             raise PluginError(str(error), plugin=name) from error
@@ -59,14 +62,15 @@ class Bus:
                     raise PluginError(f"hook {caller.name} cannot be a wrapper", plugin=name)
 
     def check(self) -> None:
-        """Refuses implementations of hooks that do not exist.
+        """Refuses implementations of hooks that do not exist, except those marked
+        `optionalhook`: the plugin that declares the hook may not be loaded.
 
         Raises:
             PluginError: a misspelt hook; the message names it and the plugin.
         """
         for name, plugin in self.plugins.list_name_plugin():
             for caller in self.plugins.get_hookcallers(plugin) or ():
-                if not caller.has_spec():
+                if not (caller.has_spec() or _is_optional(caller, plugin)):
                     raise PluginError(f"there is no hook {caller.name!r}", plugin=name)
 
     def has(self, hook: str) -> bool:
@@ -192,6 +196,12 @@ class Bus:
 
 class DeadlinePassed(Exception):
     """An implementation took too long."""
+
+
+def _is_optional(caller: pluggy.HookCaller, plugin: object) -> bool:
+    """Whether each of a plugin's implementations of a hook is marked so."""
+    own = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
+    return all(impl.optionalhook for impl in own)
 
 
 async def _contained(answer: Awaitable[Any]) -> Any:

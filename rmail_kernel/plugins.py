@@ -28,7 +28,8 @@ class Plugin(Protocol):
     """What a plugin class offers besides its hooks; only `name` is required. It is made without
     arguments, once a process.
 
-    `settings` is the model of its section, `section` the key in config.json (default: the name).
+    `settings` is the model of its section, `section` the key in config.json (default: the name),
+    `hookspecs` a module with hooks that it declares for other plugins.
     """
 
     name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from rmail_kernel import hookspecs
 from rmail_kernel.bus import Bus
 from rmail_kernel.content import Content
 from rmail_kernel.errors import PluginError, Temporary
-from rmail_kernel.hooks import hookimpl
+from rmail_kernel.hooks import Mode, hook, hookimpl
 from rmail_kernel.model import (
     Address,
     Defer,
@@ -281,3 +281,33 @@ async def test_a_hook_that_swallows_its_cancellation_is_left_behind(
     assert not ended.is_set()
     released.set()
     await ended.wait()
+
+
+def test_a_plugin_declares_hooks_for_others_loaded_before_or_after() -> None:
+    own = ModuleType("own")
+
+    def register_things(count: int) -> list[str] | None:
+        """Things."""
+
+    own.__dict__["register_things"] = hook(Mode.COLLECT)(register_things)
+    bus = Bus(hookspecs)
+
+    def things(count: int) -> list[str]:
+        return ["thing"] * count
+
+    bus.register(SimpleNamespace(register_things=hookimpl(things)), "before")
+    with pytest.raises(PluginError, match="plugin before: there is no hook 'register_things'"):
+        bus.check()
+    bus.register(SimpleNamespace(hookspecs=own), "host")
+    bus.register(SimpleNamespace(register_things=hookimpl(things), name="after"), "after")
+    bus.check()
+    assert bus.collect("register_things", str, count=2) == ["thing"] * 4
+
+
+def test_an_optional_hook_may_have_no_one_to_call_it() -> None:
+    def nothing() -> None:
+        """Never called."""
+
+    bus = Bus(hookspecs)
+    bus.register(SimpleNamespace(on_elsewhere=hookimpl(nothing, optionalhook=True)), "p")
+    bus.check()

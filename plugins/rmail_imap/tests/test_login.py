@@ -6,6 +6,7 @@ from base64 import b64encode
 
 import pytest
 from rmail_imap.capabilities import capabilities
+from rmail_imap.catalog import Catalog
 from rmail_imap.command.authenticate import AuthenticateArgs
 from rmail_imap.commands import FEATURES, TABLE
 from rmail_imap.config import ImapSettings
@@ -112,7 +113,7 @@ async def test_without_tls_there_is_no_starttls(rmail_server: RunningServer) -> 
 async def test_passwords_of_strangers_need_tls(rmail_server: RunningServer) -> None:
     def session(**info: str) -> Session:
         origin = SessionInfo("1", "imap", **info)  # type: ignore[arg-type] # text fields only
-        return Session(rmail_server.kernel, ImapSettings(), Wire(lambda _: None), origin)
+        return Session(rmail_server.kernel, ImapSettings(), Wire(lambda _: None), origin, Catalog())
 
     stranger = session(peer_host="192.0.2.1")
     assert "LOGINDISABLED" in capabilities(stranger)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from rmail_imap import command
-from rmail_imap.commands import FEATURES, TABLE, feature, find, no_arguments
+from rmail_imap.catalog import Catalog
+from rmail_imap.commands import FEATURES, TABLE, feature, no_arguments
 from rmail_imap.commands import command as register
 from rmail_imap.errors import CODES, BadSyntax, Goodbye, Refused, code_of
 from rmail_imap.session import Session
@@ -64,6 +65,7 @@ def test_a_name_is_registered_once() -> None:
 
 
 def test_commands_are_found_by_state_and_form() -> None:
+    find = Catalog().find
     assert find("NOOP", is_uid=False, now=State.NOT_AUTHENTICATED).name == "NOOP"
     assert find("LIST", is_uid=False, now=State.SELECTED).name == "LIST"
     for name, is_uid, now in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rmail_imap.commands import FEATURES, TABLE
 from rmail_imap.sasl import MECHANISMS
 from rmail_imap.session import Session
 from rmail_imap.state import State
@@ -10,8 +9,7 @@ from rmail_imap.state import State
 
 def capabilities(session: Session) -> list[str]:
     """What this session may use now."""
-    extensions = {command.capability for command in TABLE.values() if command.capability}
-    names = ["IMAP4rev1", *sorted((extensions - {"STARTTLS"}) | FEATURES.keys())]
+    names = ["IMAP4rev1", *sorted(session.catalog.capabilities - {"STARTTLS"})]
     if session.may_start_tls:
         names.append("STARTTLS")
     if session.state is State.NOT_AUTHENTICATED:
@@ -19,7 +17,7 @@ def capabilities(session: Session) -> list[str]:
             names += [f"AUTH={name}" for name in MECHANISMS]
         else:
             names.append("LOGINDISABLED")
-    return names
+    return [name for name in names if name not in session.off]
 
 
 def code(session: Session) -> bytes:

@@ -1,16 +1,17 @@
-"""The table of commands and features: what is loaded, from which dispatch and CAPABILITY follow.
+"""The tables of commands and features that are shipped, and the types they are made of: a plugin
+that extends IMAP returns the same.
 
 One entry per command, made by `@command` in the module of that command; a name taken twice raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from rmail_imap.errors import BadSyntax
 from rmail_imap.state import State
+from rmail_kernel.storage.mail import Fetched, Field
 
 if TYPE_CHECKING:
     from rmail_imap.parse.cursor import Cursor
@@ -35,10 +36,16 @@ Handler = Callable[["Session", A], Awaitable[Reply | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Extension:
+    """What can be added to IMAP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Extension):
     """One command.
 
     Attributes:
+        name: in upper case.
         parse: takes all arguments, from the byte after the name on.
         run: acts and writes untagged responses; None stands for a plain OK.
         uid: `UID name` exists too.
@@ -52,17 +59,43 @@ class Command:
     parse: Callable[[Cursor], Any]
     run: Handler[Any]
     state: State
-    uid: bool
-    capability: str
-    rfc: str
-    tells_expunge: bool
-    streams: bool
+    rfc: str = ""
+    uid: bool = False
+    capability: str = ""
+    tells_expunge: bool = True
+    streams: bool = False
 
     def is_allowed(self, now: State) -> bool:
         """Whether it may run in this state."""
         if self.state is State.AUTHENTICATED:
             return now in (State.AUTHENTICATED, State.SELECTED)
         return self.state is State.ANY or self.state is now
+
+
+@dataclass(frozen=True, slots=True)
+class Feature(Extension):
+    """A capability that is no command, for instance one that announces what a hook does."""
+
+    name: str
+    rfc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchItem(Extension):
+    """A data item of FETCH, which a client asks for by its name alone.
+
+    Attributes:
+        name: in upper case; it stands before each value in the response.
+        values: what to tell of messages, in their order and in wire form (`rmail_imap.write`).
+        fields: what the store must read for it.
+        capability: what advertises it, "" for nothing.
+    """
+
+    name: str
+    values: Callable[[Sequence[Fetched]], Sequence[bytes]]
+    fields: Field = Field.NONE
+    capability: str = ""
+    rfc: str = ""
 
 
 TABLE: Final[dict[str, Command]] = {}
@@ -86,7 +119,7 @@ def command(
     def register(run: Handler[A]) -> Handler[A]:
         if name in TABLE:
             raise ValueError(f"the command {name} is registered twice")
-        TABLE[name] = Command(name, parse, run, state, uid, capability, rfc, tells_expunge, streams)
+        TABLE[name] = Command(name, parse, run, state, rfc, uid, capability, tells_expunge, streams)
         return run
 
     return register
@@ -97,22 +130,6 @@ def feature(name: str, rfc: str) -> None:
     if name in FEATURES:
         raise ValueError(f"the feature {name} is registered twice")
     FEATURES[name] = rfc
-
-
-def find(name: str, *, is_uid: bool, now: State) -> Command:
-    """The command of that upper-case name.
-
-    Raises:
-        BadSyntax: unknown, without a UID form, or not allowed now.
-    """
-    found = TABLE.get(name)
-    if found is None:
-        raise BadSyntax("Unknown command")
-    if is_uid and not found.uid:
-        raise BadSyntax(f"UID {name} does not exist")
-    if not found.is_allowed(now):
-        raise BadSyntax(f"{name} is not allowed in the state {now.value!r}")
-    return found
 
 
 def no_arguments(cursor: Cursor) -> None:

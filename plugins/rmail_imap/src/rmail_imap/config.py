@@ -38,5 +38,9 @@ class ImapSettings(Section):
     """Longest silence before login."""
     idle_timeout_s: float = Field(1800.0, gt=0, json_schema_extra=unit("s"))
     """Longest silence after login; RFC 3501 5.4 wants at least 30 minutes."""
+    disabled_capabilities: list[str] = Field(default_factory=list)
+    """Capabilities that are neither advertised nor taken from clients, for instance IDLE."""
+    disabled_for_clients: dict[str, list[str]] = Field(default_factory=dict)
+    """The same for clients that give such a name with ID; `*` in a name stands for anything."""
     sweep_s: float = Field(30.0, gt=0, json_schema_extra=unit("s"))
     """How often IDLE looks for changes whose event was lost."""

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from rmail_imap import capabilities, commands, updates, write
+from rmail_imap import capabilities, updates, write
 from rmail_imap.commands import Command, Reply
 from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
 from rmail_imap.parse.cursor import Cursor
@@ -25,7 +25,7 @@ from rmail_kernel.errors import RmailError
 
 _log = structlog.get_logger("rmail.imap")
 _HEAD: Final = re.compile(
-    rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) (?i:(uid) )?([A-Za-z0-9]{1,32}+)"
+    rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) (?i:(uid) )?([A-Za-z0-9\-]{1,32}+)"
 )
 _TAG: Final = re.compile(rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) ")
 _LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
@@ -116,8 +116,11 @@ class Connection:
         else:
             request.is_uid, request.at = head[2] is not None, head.end()
             try:
-                request.command = commands.find(
-                    head[3].decode().upper(), is_uid=request.is_uid, now=self._session.state
+                request.command = self._session.catalog.find(
+                    head[3].decode().upper(),
+                    is_uid=request.is_uid,
+                    now=self._session.state,
+                    off=self._session.off,
                 )
             except BadSyntax as error:
                 request.problem = error
@@ -139,6 +142,8 @@ class Connection:
         """Reads what follows each `{n}` or `{n+}` at a line's end (RFC 3501 4.3, RFC 7888)."""
         while literal := _LITERAL_END.search(request.raw):
             size, is_waiting = int(literal[1]), not literal[2]
+            if not is_waiting and "LITERAL+" in self._session.off and request.problem is None:
+                request.problem = BadSyntax("A literal waits for a continuation request here")
             if self._is_for_command(request):
                 return
             if request.problem is None and len(request.raw) + size > limit:
@@ -239,7 +244,8 @@ class Connection:
     def _cursor(self, request: _Request) -> Cursor:
         raw = request.raw.removesuffix(b"\n").removesuffix(b"\r")
         limits = self._session.limits
-        return Cursor(raw, request.at, is_uid=request.is_uid, limits=limits)
+        dialect = self._session.dialect
+        return Cursor(raw, request.at, is_uid=request.is_uid, limits=limits, dialect=dialect)
 
     def _fault(self, tag: bytes, error: BadSyntax) -> None:
         self._faults += 1

@@ -13,8 +13,9 @@ from typing import Final
 
 from rmail_imap import write
 from rmail_imap.bodies import cached_headers, needs
+from rmail_imap.commands import FetchItem
 from rmail_imap.flag_words import FlagWriter
-from rmail_imap.parse.fetch import BodyItem, Item
+from rmail_imap.parse.fetch import AnyItem, BodyItem, Item
 from rmail_imap.selected import Known
 from rmail_kernel.storage.mail import Fetched, Field
 
@@ -66,6 +67,19 @@ _COLUMNS: Final[dict[Item, Column]] = {
 }
 
 
+def _column(item: Item | FetchItem) -> Column:
+    if isinstance(item, Item):
+        return _COLUMNS[item]
+    template = item.name.encode("ascii").replace(b"%", b"%%") + b" %b"
+    return Column(template, lambda rows, _: item.values(rows))
+
+
+def _fields(item: AnyItem) -> Field:
+    if isinstance(item, BodyItem):
+        return needs(item)
+    return item.fields if isinstance(item, FetchItem) else _FIELDS.get(item, Field.NONE)
+
+
 def _headers(item: BodyItem) -> Column:
     def values(rows: Sequence[Fetched], _: FlagWriter) -> _Values:
         return cached_headers(item, [row.raw_headers or b"" for row in rows])
@@ -82,9 +96,9 @@ class Plan:
         view_items: all items, when the view of the mailbox has what they tell.
     """
 
-    def __init__(self, items: Sequence[Item | BodyItem], *, is_read_only: bool) -> None:
+    def __init__(self, items: Sequence[AnyItem], *, is_read_only: bool) -> None:
         simple = [item for item in items if isinstance(item, Item)]
-        self._simple = [_COLUMNS[item] for item in simple]
+        self._simple = [_column(item) for item in items if not isinstance(item, BodyItem)]
         self.bodies = [item for item in items if isinstance(item, BodyItem)]
         self.has_flags = Item.FLAGS in items
         self.has_modseq = Item.MODSEQ in items
@@ -94,8 +108,7 @@ class Plan:
         self._columns = [*self._simple, *map(_headers, self.bodies)] if self._is_cached else []
         self.fields = Field.NONE
         for item in items:
-            found = _FIELDS.get(item) if isinstance(item, Item) else needs(item)
-            self.fields |= found or Field.NONE
+            self.fields |= _fields(item)
 
     def is_ready(self, rows: Sequence[Fetched]) -> bool:
         """Whether `lines` can be made of what the store gave: no body, or only cached headers, none

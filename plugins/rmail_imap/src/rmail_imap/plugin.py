@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rmail_imap import hookspecs
 from rmail_imap.config import ImapSettings
 from rmail_imap.service import ImapService
 from rmail_kernel.hooks import hookimpl
@@ -14,6 +15,7 @@ class ImapPlugin:
 
     name = "imap"
     settings = ImapSettings
+    hookspecs = hookspecs
 
     def __init__(self) -> None:
         self._service: ImapService | None = None

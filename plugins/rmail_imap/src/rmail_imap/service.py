@@ -6,6 +6,8 @@ import secrets
 
 from rmail_imap import command as _commands
 from rmail_imap.admission import admit
+from rmail_imap.catalog import Catalog
+from rmail_imap.commands import Extension
 from rmail_imap.config import ImapSettings
 from rmail_imap.connection import Connection
 from rmail_imap.errors import Goodbye
@@ -24,11 +26,17 @@ class ImapService:
 
     Args:
         kernel: its services.
+
+    Raises:
+        ConfigError: extensions clash, or a capability to switch off does not exist.
     """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._wires: set[Wire] = set()
+        found = kernel.bus.collect("register_imap_extensions", Extension, kernel=kernel)
+        self._catalog = Catalog(found)
+        self._catalog.check(kernel.section("imap", ImapSettings))
 
     def protocol(self, listener: str) -> Wire:
         """The protocol of one accepted connection."""
@@ -47,7 +55,7 @@ class ImapService:
         settings = self._kernel.section("imap", ImapSettings)
         wire.timeout_s = settings.login_timeout_s
         wire.expire_in(settings.login_timeout_s)
-        session = Session(self._kernel, settings, wire, describe(wire))
+        session = Session(self._kernel, settings, wire, describe(wire), self._catalog)
         self._wires.add(wire)
         try:
             with self._kernel.connection(listener):

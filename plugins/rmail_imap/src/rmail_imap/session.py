@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rmail_imap.catalog import Catalog, disabled
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax, Goodbye
-from rmail_imap.parse.cursor import Limits
+from rmail_imap.parse.cursor import Dialect, Limits
 from rmail_imap.selected import Selected
 from rmail_imap.state import State
 from rmail_imap.wire import Wire
@@ -36,16 +37,25 @@ class Session:
         selected: the selected mailbox, or None.
         is_over: LOGOUT was given.
         raw_tag: the tag of the command that runs.
+        catalog: the commands and features there are.
+        off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
     """
 
     def __init__(
-        self, kernel: Kernel, settings: ImapSettings, wire: Wire, info: SessionInfo
+        self,
+        kernel: Kernel,
+        settings: ImapSettings,
+        wire: Wire,
+        info: SessionInfo,
+        catalog: Catalog,
     ) -> None:
         self.kernel = kernel
         self.settings = settings
         self.wire = wire
         self.info = info
+        self.catalog = catalog
+        self.off = disabled(settings)
         self.selected: Selected | None = None
         self.failed_logins = 0
         self.is_over = False
@@ -104,6 +114,17 @@ class Session:
         self.failed_logins = 0
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
+
+    def name_client(self, name: str) -> None:
+        """Switches off what the settings say of a client of this name (RFC 2971 3.1). What was
+        off stays off.
+        """
+        self.off |= disabled(self.settings, name)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the grammar of this session is."""
+        return Dialect(self.off, self.catalog.items)
 
     def use_condstore(self) -> None:
         """Tells MODSEQ with flags from now on: the client gave a command that asks for it (RFC

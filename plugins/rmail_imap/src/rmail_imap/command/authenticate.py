@@ -38,8 +38,10 @@ def authenticate_args(cursor: Cursor) -> AuthenticateArgs:
 async def authenticate(session: Session, args: AuthenticateArgs) -> Reply:
     """Runs a SASL exchange."""
     mechanism = sasl.MECHANISMS.get(args.mechanism)
-    if mechanism is None:
+    if mechanism is None or f"AUTH={args.mechanism}" in session.off:
         raise Refused("Unknown mechanism", b"CANNOT")
+    if args.raw_initial is not None and "SASL-IR" in session.off:
+        raise BadSyntax("Initial responses are not offered")
     check_privacy(session)
 
     async def exchange(challenge: bytes) -> bytes:

@@ -34,6 +34,7 @@ def create_args(cursor: Cursor) -> CreateArgs:
         cursor.at += 2
         if cursor.word() != "USE":
             raise BadSyntax("Unknown parameter of CREATE")
+        cursor.check("CREATE", "USE")
         cursor.space()
         uses = _uses(cursor)
         cursor.expect(b")")

@@ -21,7 +21,7 @@ def enable_args(cursor: Cursor) -> tuple[str, ...]:
 async def enable(session: Session, names: tuple[str, ...]) -> None:
     """Unknown names are passed over (RFC 5161 3.1)."""
     told = b""
-    if "CONDSTORE" in names and not session.is_condstore:
+    if "CONDSTORE" in names and not session.is_condstore and "CONDSTORE" not in session.off:
         told = b" CONDSTORE"
     session.write(b"* ENABLED%b\r\n" % told)
     if told:

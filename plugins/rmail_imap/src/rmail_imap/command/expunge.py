@@ -17,6 +17,7 @@ def expunge_args(cursor: Cursor) -> NumberSet | None:
     """Nothing, or a set of UIDs in the UID form."""
     messages = None
     if cursor.is_uid:
+        cursor.check("EXPUNGE")
         cursor.space()
         messages = number_set(cursor)
     cursor.end()

@@ -1,4 +1,5 @@
-"""ID (RFC 2971): who client and server are. What the client says goes to the log only."""
+"""ID (RFC 2971): who client and server are. What the client says goes to the log,
+and its name switches off what the settings say of it."""
 
 from __future__ import annotations
 
@@ -45,6 +46,9 @@ def id_args(cursor: Cursor) -> dict[str, str]:
 async def identify(session: Session, args: dict[str, str]) -> None:
     """Tells name and version."""
     _log.debug("client", session=session.info.id, **{f"client_{k}": v for k, v in args.items()})
+    name = next((value for key, value in args.items() if key.lower() == "name"), None)
+    if name is not None:
+        session.name_client(name)
     pairs = (b"name", b"rmail", b"version", __version__.encode())
     session.write(b"* ID (%b)\r\n" % b" ".join(map(write.string, pairs)))
 

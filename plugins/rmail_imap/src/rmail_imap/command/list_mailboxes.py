@@ -31,8 +31,11 @@ _MEETS: Final[dict[str, Callable[[MailboxStatus], bool]]] = {
 class _Tree:
     """The mailboxes of an account, and what one LIST selects of them."""
 
-    def __init__(self, mailboxes: Sequence[MailboxStatus], args: ListArgs) -> None:
+    def __init__(
+        self, mailboxes: Sequence[MailboxStatus], args: ListArgs, off: frozenset[str]
+    ) -> None:
         self.args = args
+        self.off = off
         self.mailboxes = {mailbox.name: mailbox for mailbox in mailboxes}
         self.above = {parent for name in self.mailboxes for parent in parents(name)}
         self.names = sorted(self.mailboxes.keys() | self.above, key=_order)
@@ -52,14 +55,15 @@ class _Tree:
         """The attributes of a name, those of RFC 5258 where they were asked for."""
         mailbox, args = self.mailboxes.get(name), self.args
         found = []
-        if not args.is_extended or "CHILDREN" in args.returns:
+        tells_children = not args.is_extended or "CHILDREN" in args.returns
+        if tells_children and "CHILDREN" not in self.off:
             found.append("\\HasChildren" if name in self.above else "\\HasNoChildren")
         if mailbox is None:
             found.append("\\NonExistent" if args.is_extended else "\\Noselect")
             return found
         if "SUBSCRIBED" in args.returns and mailbox.is_subscribed:
             found.append("\\Subscribed")
-        if mailbox.special_use:
+        if mailbox.special_use and "SPECIAL-USE" not in self.off:
             found.append(mailbox.special_use)
         return found
 
@@ -74,7 +78,7 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
         session.use_condstore()
     # RFC 5258 3: beside others, an empty pattern matches nothing.
     patterns = [Pattern(args.raw_reference + raw) for raw in args.raw_patterns if raw]
-    tree = _Tree(await session.mail.mailboxes(session.account), args)
+    tree = _Tree(await session.mail.mailboxes(session.account), args, session.off)
     for name in tree.names:
         if name not in tree.selected and name not in tree.leading:
             continue

@@ -47,7 +47,8 @@ async def _write_quota(session: Session) -> None:
     """The QUOTA response; a resource without a limit is left out (RFC 9208 4.2.1)."""
     quota = await session.mail.quota(session.account)
     resources = b""
-    if quota.limit_bytes is not None:  # RFC 9208 5.1: in units of 1024 bytes
+    is_told = "QUOTA=RES-STORAGE" not in session.off
+    if quota.limit_bytes is not None and is_told:  # RFC 9208 5.1: in units of 1024 bytes
         used, limit = -(-quota.used_bytes // _UNIT_BYTES), quota.limit_bytes // _UNIT_BYTES
         resources = b"STORAGE %d %d" % (used, limit)
     session.write(b'* QUOTA "" (%b)\r\n' % resources)

@@ -39,6 +39,7 @@ def select_args(cursor: Cursor) -> SelectArgs:
     name = cursor.mailbox()
     is_condstore = cursor.skip(b" (")
     if is_condstore:
+        cursor.check("SELECT", "CONDSTORE")
         if cursor.word() != "CONDSTORE":
             raise BadSyntax("Unknown parameter of SELECT")
         cursor.expect(b")")

@@ -56,6 +56,8 @@ def status_items(cursor: Cursor) -> tuple[str, ...]:
     while cursor.skip(b" "):
         names.append(cursor.word())
     cursor.expect(b")")
+    for name in names:
+        cursor.check("STATUS", name)
     if not ITEMS.keys() | {APPENDLIMIT, DELETED_STORAGE} >= set(names):
         raise BadSyntax("Unknown status item")
     return tuple(dict.fromkeys(names))

@@ -56,6 +56,7 @@ def store_args(cursor: Cursor) -> StoreArgs:
 
 
 def _unchanged_since(cursor: Cursor) -> ModSeq:
+    cursor.check("STORE", "UNCHANGEDSINCE")
     if cursor.word() != "UNCHANGEDSINCE":
         raise BadSyntax("Unknown modifier of STORE")
     cursor.space()

@@ -6,13 +6,18 @@ RFC 3501 9. Every step is one regular expression without backtracking.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from rmail_imap.errors import BadSyntax
 from rmail_imap.mailbox_names import canonical, decode_name
+from rmail_imap.parse.gates import GATES, Place
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.ids import ModSeq
+
+if TYPE_CHECKING:
+    from rmail_imap.commands import FetchItem
 
 _ATOM: Final = re.compile(
     rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]++"
@@ -37,24 +42,53 @@ class Limits:
     search_keys: int = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the grammar of a session differs from that of others.
+
+    Attributes:
+        off: capabilities that are switched off.
+        items: FETCH items that plugins bring along.
+    """
+
+    off: frozenset[str] = frozenset()
+    items: Mapping[str, FetchItem] = field(default_factory=dict)
+
+
+_PLAIN: Final = Dialect()
+
+
 class Cursor:
     """A command under parsing.
 
     Attributes:
         raw: the whole command, without its final line end.
         at: the next byte.
+        dialect: what the session's grammar lacks and adds.
         is_uid: the command came as `UID name`, so its sets hold UIDs.
     """
 
-    __slots__ = ("at", "is_uid", "limits", "raw")
+    __slots__ = ("at", "dialect", "is_uid", "limits", "raw")
 
     def __init__(
-        self, raw: bytes, at: int = 0, *, is_uid: bool = False, limits: Limits | None = None
+        self,
+        raw: bytes,
+        at: int = 0,
+        *,
+        is_uid: bool = False,
+        limits: Limits | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         self.raw = raw
         self.at = at
         self.is_uid = is_uid
         self.limits = limits or Limits()
+        self.dialect = dialect or _PLAIN
+
+    def check(self, place: Place, word: str = "") -> None:
+        """Refuses a word whose capability is switched off."""
+        if self.dialect.off and GATES[place].get(word) in self.dialect.off:
+            raise BadSyntax(f"{word or place} is not offered")
 
     def peek(self) -> bytes:
         """The next byte, b"" at the end."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rmail_imap import write
+from rmail_imap.commands import FetchItem
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.returns import Partial, partial
@@ -52,12 +53,15 @@ class BodyItem:
     partial: tuple[int, int] | None = None
 
 
+AnyItem = Item | BodyItem | FetchItem
+
+
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
     """FETCH set items [(CHANGEDSINCE modseq PARTIAL range)]."""
 
     messages: NumberSet
-    items: tuple[Item | BodyItem, ...]
+    items: tuple[AnyItem, ...]
     changed_since: ModSeq | None = None
     partial: Partial | None = None
 
@@ -112,6 +116,7 @@ def _modifiers(cursor: Cursor) -> _Modifiers:
         return found
     while True:
         name = cursor.word()
+        cursor.check("FETCH modifier", name)
         if name == "CHANGEDSINCE" and found.changed_since is None:
             cursor.space()
             found.changed_since = cursor.modseq()
@@ -126,7 +131,7 @@ def _modifiers(cursor: Cursor) -> _Modifiers:
     return found
 
 
-def _items(cursor: Cursor) -> tuple[Item | BodyItem, ...]:
+def _items(cursor: Cursor) -> tuple[AnyItem, ...]:
     if not cursor.skip(b"("):
         start = cursor.at
         macro = _MACROS.get(cursor.word())
@@ -143,14 +148,26 @@ def _items(cursor: Cursor) -> tuple[Item | BodyItem, ...]:
     return tuple(dict.fromkeys(items))
 
 
-def _item(cursor: Cursor) -> Item | BodyItem:
+def _item(cursor: Cursor) -> AnyItem:
     name = cursor.word()
     if cursor.peek() == b"[" and name in ("BODY", "BODY.PEEK"):
         return _body_item(cursor, sets_seen=name == "BODY")
-    item = _ITEMS.get(name)
+    cursor.check("FETCH", name)
+    item = _ITEMS.get(name) or _added(cursor, name)
     if item is None:
         raise BadSyntax("Unknown data item")
     return item
+
+
+def _added(cursor: Cursor, name: str) -> FetchItem | None:
+    """An item that a plugin brings along."""
+    item = cursor.dialect.items.get(name)
+    return None if item is None or item.capability in cursor.dialect.off else item
+
+
+def is_item(name: str) -> bool:
+    """Whether there is a shipped item of that upper-case name."""
+    return name in _ITEMS or name in _MACROS or name == "BODY.PEEK"
 
 
 def _body_item(cursor: Cursor, *, sets_seen: bool) -> BodyItem:

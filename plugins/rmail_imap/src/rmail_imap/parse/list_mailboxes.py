@@ -55,6 +55,8 @@ def list_args(cursor: Cursor) -> ListArgs:
         status = _returns(cursor, returns)
     cursor.end()
     is_extended = has_selection or has_many or has_return
+    if is_extended:
+        cursor.check("LIST")
     return ListArgs(reference, patterns, is_extended, selection, frozenset(returns), status)
 
 
@@ -75,6 +77,7 @@ def _selection(cursor: Cursor) -> frozenset[str]:
         name = cursor.word()
         if name not in SELECTION:
             raise BadSyntax("Unknown selection option")
+        cursor.check("LIST", name)
         names.add(name)
 
     _in_parentheses(cursor, take)
@@ -92,6 +95,7 @@ def _returns(cursor: Cursor, names: set[str]) -> tuple[str, ...]:
         name = cursor.word()
         if name not in RETURN:
             raise BadSyntax("Unknown return option")
+        cursor.check("LIST", name)
         names.add(name)
         if name == "STATUS":
             cursor.space()

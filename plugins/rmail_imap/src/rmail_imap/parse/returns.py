@@ -50,6 +50,7 @@ def returns(cursor: Cursor) -> Returns | None:
     """RETURN and its options; an empty list stands for ALL (RFC 4731 3.1). None: no RETURN."""
     if cursor.raw[cursor.at : cursor.at + 8].upper() != b"RETURN (":
         return None
+    cursor.check("RETURN")
     cursor.at += 8
     names: list[str] = []
     place = None
@@ -59,6 +60,7 @@ def returns(cursor: Cursor) -> Returns | None:
         names.append(cursor.word())
         if names[-1] not in OPTIONS:
             raise BadSyntax("Unknown result option")
+        cursor.check("RETURN", names[-1])
         if names[-1] == "PARTIAL":
             cursor.space()
             place = partial(cursor)

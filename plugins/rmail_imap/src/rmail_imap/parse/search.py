@@ -145,7 +145,9 @@ class _Search:
             return inner
         if cursor.peek() in (b"*", b"$", b"") or cursor.peek().isdigit():
             return Numbers(number_set(cursor, is_uid=False))
-        parser = KEYS.get(cursor.word())
+        word = cursor.word()
+        cursor.check("SEARCH", word)
+        parser = KEYS.get(word)
         if parser is None:
             raise BadSyntax("Unknown search key")
         return parser(self)

@@ -32,6 +32,7 @@ def number_set(cursor: Cursor, *, is_uid: bool | None = None) -> NumberSet:
     """sequence-set; UIDs if the command is a UID command, or as `is_uid` says."""
     of_uids = cursor.is_uid if is_uid is None else is_uid
     if cursor.skip(b"$"):
+        cursor.check("set", "$")
         return NumberSet((), of_uids, is_saved=True)
     raw = cursor.take(_SET, "a set of message numbers")
     if raw.count(b",") >= cursor.limits.set_ranges:

@@ -1,0 +1,62 @@
+"""Which capability brings which word of the grammar, so that a capability can be switched off.
+
+Commands name their capability themselves; here is what others add to them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Place = Literal[
+    "CREATE",
+    "EXPUNGE",
+    "FETCH",
+    "FETCH modifier",
+    "LIST",
+    "RETURN",
+    "SEARCH",
+    "SELECT",
+    "STATUS",
+    "STORE",
+    "set",
+]
+"""Where a word stands: after the command of that name, or in its list of modifiers or options."""
+
+GATES: Final[dict[Place, dict[str, str]]] = {
+    "CREATE": {"USE": "CREATE-SPECIAL-USE"},
+    "EXPUNGE": {"": "UIDPLUS"},
+    "FETCH": {"MODSEQ": "CONDSTORE", "SAVEDATE": "SAVEDATE"},
+    "FETCH modifier": {"CHANGEDSINCE": "CONDSTORE", "PARTIAL": "PARTIAL"},
+    "LIST": {
+        "": "LIST-EXTENDED",
+        "CHILDREN": "CHILDREN",
+        "SPECIAL-USE": "SPECIAL-USE",
+        "STATUS": "LIST-STATUS",
+    },
+    "RETURN": {
+        "": "ESEARCH",
+        "PARTIAL": "PARTIAL",
+        "RELEVANCY": "SEARCH=FUZZY",
+        "SAVE": "SEARCHRES",
+    },
+    "SEARCH": {
+        "FUZZY": "SEARCH=FUZZY",
+        "MODSEQ": "CONDSTORE",
+        "OLDER": "WITHIN",
+        "SAVEDATESUPPORTED": "SAVEDATE",
+        "SAVEDBEFORE": "SAVEDATE",
+        "SAVEDON": "SAVEDATE",
+        "SAVEDSINCE": "SAVEDATE",
+        "YOUNGER": "WITHIN",
+    },
+    "SELECT": {"CONDSTORE": "CONDSTORE"},
+    "STATUS": {
+        "APPENDLIMIT": "APPENDLIMIT",
+        "DELETED-STORAGE": "QUOTA=RES-STORAGE",
+        "HIGHESTMODSEQ": "CONDSTORE",
+        "SIZE": "STATUS=SIZE",
+    },
+    "set": {"$": "SEARCHRES"},
+    "STORE": {"UNCHANGEDSINCE": "CONDSTORE"},
+}
+"""The capability by word; "" is the list itself, for EXPUNGE its set."""
