@@ -9,9 +9,11 @@ from .addresses import AddressItem, Group, Mailbox, addresses
 from .envelope import Envelope, parse_envelope
 from .headers import decode_words, field_block, fields, first, unfold
 from .imap import bodystructure_wire, envelope_wire
+from .keys import MessageKeys, decode_keys, encode_keys, message_keys
 from .scanner import MAX_BOUNDARY_BYTES, MAX_DEPTH, MAX_HEADER_BYTES, MAX_PARTS, scan
 from .section import Section, SectionKind, find_part, locate
 from .structure import Buffer, Part
+from .subject import base_subject
 from .summary import (
     CACHED_FIELDS,
     MAX_CACHED_HEADER_BYTES,
@@ -34,15 +36,19 @@ __all__ = [
     "Envelope",
     "Group",
     "Mailbox",
+    "MessageKeys",
     "Part",
     "Section",
     "SectionKind",
     "Summary",
     "addresses",
+    "base_subject",
     "bodystructure_wire",
     "decode_body",
+    "decode_keys",
     "decode_structure",
     "decode_words",
+    "encode_keys",
     "encode_structure",
     "envelope_wire",
     "field_block",
@@ -50,6 +56,7 @@ __all__ = [
     "find_part",
     "first",
     "locate",
+    "message_keys",
     "message_text",
     "parse_envelope",
     "preview",

@@ -9,11 +9,12 @@ from typing import Final
 
 import msgspec
 
-from .envelope import parse_envelope
-from .headers import field_block
+from .envelope import Envelope, envelope_of
+from .headers import field_block, fields
 from .imap import body_wires, envelope_wire
 from .scanner import MAX_HEADER_BYTES, scan
 from .structure import Buffer, Part
+from .text import preview
 
 CACHED_FIELDS: Final = frozenset(
     {b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to", b"subject", b"date", b"message-id"}
@@ -40,7 +41,8 @@ class Summary(msgspec.Struct, frozen=True):
     `raw_envelope`, `raw_body` and `raw_bodystructure` are wire forms of FETCH. `raw_headers` holds
     the raw lines of CACHED_FIELDS and a blank line, for `field_block`. `headers_complete` is False
     if those lines are more than MAX_CACHED_HEADER_BYTES or lie past MAX_HEADER_BYTES: then
-    `raw_headers` ends after a whole field, and the message itself must be read.
+    `raw_headers` ends after a whole field, and the message itself must be read. `envelope`
+    and the value of References are what `message_keys` is made of; `preview` is RFC 8970's.
     """
 
     structure: Part
@@ -49,6 +51,9 @@ class Summary(msgspec.Struct, frozen=True):
     raw_bodystructure: bytes
     raw_headers: bytes
     headers_complete: bool
+    envelope: Envelope
+    raw_references: bytes | None
+    preview: str
 
 
 def summarise(buffer: Buffer) -> Summary:
@@ -57,12 +62,17 @@ def summarise(buffer: Buffer) -> Summary:
     header_end = min(root.body_start, MAX_HEADER_BYTES)
     cached = field_block(bytes(buffer[:header_end]), CACHED_FIELDS)
     raw_headers = _whole_fields(cached)
+    header_fields = list(fields(cached))
+    envelope = envelope_of(header_fields)
     return Summary(
         root,
-        envelope_wire(parse_envelope(cached)),
+        envelope_wire(envelope),
         *body_wires(root, buffer),
         raw_headers,
         len(raw_headers) == len(cached) and header_end == root.body_start,
+        envelope,
+        next((value for name, value in header_fields if name.lower() == b"references"), None),
+        preview(buffer, root),
     )
 
 

@@ -16,6 +16,8 @@ from .structure import Buffer, Part
 
 HTML_BYTES: Final = 1024 * 1024
 """Bytes of an HTML body that are read beyond what its text alone would need."""
+PREVIEW_HTML_BYTES: Final = 128 * 1024
+"""The same for a preview, which every new message gets."""
 
 # A character is at most 4 bytes, each of them 3 characters of quoted-printable.
 _BYTES_PER_CHARACTER: Final = 12
@@ -40,14 +42,14 @@ def _decode(raw: bytes, encoding: str) -> bytes:
     return raw
 
 
-def text_of(buffer: Buffer, part: Part, limit_chars: int) -> str:
+def text_of(buffer: Buffer, part: Part, limit_chars: int, html_bytes: int = HTML_BYTES) -> str:
     """At most `limit_chars` characters of the text of `part`; of HTML what a reader sees.
 
     Bytes that do not fit the charset give U+FFFD; without a known charset the text is UTF-8 or
     else Latin-1.
     """
     is_html = part.type == "text" and part.subtype in ("html", "xhtml")
-    most = limit_chars * _BYTES_PER_CHARACTER + (HTML_BYTES if is_html else 0)
+    most = limit_chars * _BYTES_PER_CHARACTER + (html_bytes if is_html else 0)
     is_cut = most < part.size_bytes
     end = part.body_start + most if is_cut else part.body_end
     raw = _decode(bytes(buffer[part.body_start : end]), part.encoding)
@@ -105,7 +107,9 @@ def preview(buffer: Buffer, root: Part, limit: int = 200) -> str:
     texts = [part for part in walk(root) if part.type == "text" and not _is_attached(part)]
     texts.sort(key=lambda part: part.subtype != "plain")
     for part in texts[:10]:
-        text = " ".join(text_of(buffer, part, limit * 4).split())[:limit].strip()
+        text = " ".join(text_of(buffer, part, limit * 4, PREVIEW_HTML_BYTES).split())[
+            :limit
+        ].strip()
         if text:
             return text
     return ""

@@ -35,7 +35,9 @@ from rmail_kernel.storage.search import (
     Arrived,
     Body,
     Dated,
+    HasEmailId,
     HasFlag,
+    HasThreadId,
     Header,
     ModifiedSince,
     Not,
@@ -120,9 +122,20 @@ async def search(
     found, open_ = await _off_loop(size, partial(_divide, query, view, known))
     if open_:
         condition = _compile(query, view, known)
-        for wanted in (Field.HEADERS, Field.STRUCTURE | Field.CONTENT):
+        ids = Field.IDS if _asks_for_ids(query) else Field.NONE
+        for wanted in (Field.HEADERS | ids, Field.STRUCTURE | Field.CONTENT | ids):
             open_ = await _round(store, account, mailbox, condition, open_, wanted, found)
     return await _off_loop(size, partial(_in_order, view, found))
+
+
+def _asks_for_ids(query: SearchNode) -> bool:
+    match query:
+        case And(parts) | Or(parts):
+            return any(map(_asks_for_ids, parts))
+        case Not(part):
+            return _asks_for_ids(part)
+        case _:
+            return isinstance(query, HasEmailId | HasThreadId)
 
 
 def _divide(
@@ -233,7 +246,7 @@ def _compile_node(query: SearchNode, view: MailboxView, foreknown: Foreknown) ->
             return _body(fold(text))
         case Text(text):
             return _any([_any_header(fold(text)), _body(fold(text))])
-        case Dated() | Arrived() | Sized() | ModifiedSince():
+        case Dated() | Arrived() | Sized() | ModifiedSince() | HasEmailId() | HasThreadId():
             return _of_row(query)
 
 
@@ -275,7 +288,9 @@ def _negated(condition: _Condition) -> _Condition:
     return check
 
 
-def _of_row(query: Dated | Arrived | Sized | ModifiedSince) -> _Condition:
+def _of_row(
+    query: Dated | Arrived | Sized | ModifiedSince | HasEmailId | HasThreadId,
+) -> _Condition:
     def check(facts: _Facts) -> bool | None:
         row = facts.row
         if row is None:
@@ -289,6 +304,10 @@ def _of_row(query: Dated | Arrived | Sized | ModifiedSince) -> _Condition:
                 arrived_at = row.internal_date.replace(microsecond=0)
                 limit = at.replace(microsecond=0)
                 return arrived_at <= limit if op == "until" else arrived_at >= limit
+            case HasEmailId(email_id):
+                return row.email_id == email_id
+            case HasThreadId(thread_id):
+                return row.thread_id == thread_id
             case Dated():
                 return _dated(query, facts, row)
 

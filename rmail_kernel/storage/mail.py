@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from rmail_kernel.content import Content
+from rmail_kernel.mime import MessageKeys
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.search import SearchNode
 
@@ -55,6 +56,9 @@ class Field(enum.Flag):
     HEADERS = enum.auto()  # cached header lines
     STRUCTURE = enum.auto()  # encoded Part tree, see rmail_kernel.mime.decode_structure
     CONTENT = enum.auto()  # the message itself, as a MessageReader
+    IDS = enum.auto()  # EMAILID and THREADID (RFC 8474 5)
+    PREVIEW = enum.auto()  # the first of the text (RFC 8970)
+    KEYS = enum.auto()  # what SORT and THREAD compare (RFC 5256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +209,14 @@ class MessageReader(Protocol):
 
 @dataclass(slots=True)
 class Fetched:
-    """One message as `fetch` gives it; fields that were not asked for are None."""
+    """One message as `fetch` gives it; fields that were not asked for are None.
+
+    Attributes:
+        email_id: the same for messages with the same bytes and INTERNALDATE, so for copies and
+            after moves; A-Z a-z 0-9, as `thread_id` (RFC 8474 5.1).
+        thread_id: of the message's thread in the account, by its ids (RFC 8474 5.2); never changes.
+        preview: at most 200 characters, '' for a message without text (RFC 8970 3).
+    """
 
     uid: Uid
     modseq: ModSeq
@@ -220,6 +231,10 @@ class Fetched:
     has_all_headers: bool = False  # raw_headers was not cut short
     raw_structure: bytes | None = None
     content: MessageReader | None = None
+    email_id: str | None = None
+    thread_id: str | None = None
+    preview: str | None = None
+    keys: MessageKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)

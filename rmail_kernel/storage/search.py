@@ -114,6 +114,20 @@ class ModifiedSince:
     modseq: ModSeq
 
 
+@dataclass(frozen=True, slots=True)
+class HasEmailId:
+    """The EMAILID is this one, compared with case (RFC 8474 6)."""
+
+    email_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HasThreadId:
+    """The THREADID is this one, compared with case (RFC 8474 6)."""
+
+    thread_id: str
+
+
 SearchNode = (
     All
     | And
@@ -128,4 +142,6 @@ SearchNode = (
     | Arrived
     | Sized
     | ModifiedSince
+    | HasEmailId
+    | HasThreadId
 )

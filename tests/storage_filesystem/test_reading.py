@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rmail_kernel.storage.filesystem.reading import moment
+from rmail_kernel.storage.filesystem.moments import moment
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,15 @@ A message is never wholly in memory when it was not before. RFC 9051 6.3.12.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound
-from rmail_kernel.mime import Summary, encode_structure, summarise
-from rmail_kernel.storage.filesystem import schema, unsettled
+from rmail_kernel.storage.filesystem import unsettled
+from rmail_kernel.storage.filesystem.digest import Digest, digest, digest_of, insert
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, temporary_name, write_file
-from rmail_kernel.storage.filesystem.filemap import FileMap
 from rmail_kernel.storage.filesystem.flagging import count, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.mailboxes import create
@@ -30,11 +28,6 @@ _INSERT_MESSAGE = (
     "INSERT INTO message (mailbox, uid, flags, modseq, named, size_bytes, internal_date, save_date)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_SUMMARY = (
-    "REPLACE INTO summary (key, envelope, body, bodystructure, headers, has_all_headers, structure)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-SummaryRow = tuple[bytes, bytes, bytes, bytes, int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +38,7 @@ class Prepared:
     path: Path
     size_bytes: int
     internal_date: int  # seconds since the epoch
-    summary: SummaryRow
+    digest: Digest
     raw: bytes | None  # of a small message, whose file is not synced
 
 
@@ -73,19 +66,19 @@ def prepare(directory: Path, item: AppendItem, owner: Owner, now: float) -> Prep
         size = write()
     failpoints.reach("append.written")
     try:
-        summary = _summary(item, raw, path)
+        found = _digest(item, raw, path, at)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Prepared(item, path, size, at, summary, raw)
+    return Prepared(item, path, size, at, found, raw)
 
 
-def _summary(item: AppendItem, raw: bytes | None, path: Path) -> SummaryRow:
+def _digest(item: AppendItem, raw: bytes | None, path: Path, at: int) -> Digest:
     if raw is not None:
-        return summary_row(summarise(raw))
+        return digest(raw, at)
     if isinstance(item.content.body, bytes):
-        return summary_row(summarise(item.content.read()))
-    return summary_of(path)
+        return digest(item.content.read(), at)
+    return digest_of(path, at)
 
 
 def _remake(directory: Path, owner: Owner) -> None:
@@ -94,33 +87,6 @@ def _remake(directory: Path, owner: Owner) -> None:
         make_directory(directory, owner)
     except FileNotFoundError:
         raise NotFound("No such account") from None
-
-
-def summary_of(path: Path) -> SummaryRow:
-    """The summary of a stored message, read through a map of its file."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            return summary_row(summarise(b""))
-        with FileMap(file.fileno()) as buffer:
-            return summary_row(summarise(buffer))
-
-
-def summary_row(found: Summary) -> SummaryRow:
-    """The columns of the table `summary` after its key."""
-    return (
-        found.raw_envelope,
-        found.raw_body,
-        found.raw_bodystructure,
-        found.raw_headers,
-        int(found.headers_complete),
-        encode_structure(found.structure),
-    )
-
-
-def save_summary(tx: Transaction, mailbox: int, uid: int, summary: SummaryRow) -> None:
-    """Keeps a summary that was computed on demand, if the message is still there."""
-    if schema.first(tx.db, "SELECT 1 FROM message WHERE mailbox=? AND uid=?", mailbox, uid):
-        tx.db.execute(_INSERT_SUMMARY, (schema.summary_key(mailbox, uid), *summary))
 
 
 def append(
@@ -172,7 +138,7 @@ def place(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int
         _INSERT_MESSAGE,
         (row.id, uid, word, modseq, word, one.size_bytes, one.internal_date, tx.now),
     )
-    tx.db.execute(_INSERT_SUMMARY, (schema.summary_key(row.id, uid), *one.summary))
+    insert(tx, row.id, uid, one.digest)
     row.total += 1
     row.recent += 1
     row.size_bytes += one.size_bytes

@@ -13,7 +13,7 @@ import apsw
 import structlog
 
 from rmail_kernel.errors import NotFound, RmailError
-from rmail_kernel.storage.filesystem import outside, schema, settling
+from rmail_kernel.storage.filesystem import completing, outside, schema, settling
 from rmail_kernel.storage.filesystem.account import OpenAccount
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Background:
         self._clock = clock
         self._timers: dict[OpenAccount, asyncio.TimerHandle] = {}
         self._passes: dict[OpenAccount, asyncio.Task[None]] = {}
+        self._completing: dict[OpenAccount, asyncio.Task[None]] = {}
+        self._is_closing = False
 
     def settle_soon(self, account: OpenAccount) -> None:
         """Has the account settled within SETTLE_S, unless that is on its way."""
@@ -46,7 +48,11 @@ class Background:
             return
         task = asyncio.create_task(self.settle(account), name="storage settling")
         self._passes[account] = task
-        task.add_done_callback(lambda _: self._passes.pop(account, None))
+        task.add_done_callback(lambda _: self._settled(account))
+
+    def _settled(self, account: OpenAccount) -> None:
+        self._passes.pop(account, None)
+        self._complete_soon(account)
 
     async def settle(self, account: OpenAccount) -> None:
         """Runs the settling pass to its end; trouble is logged and met again by the next one."""
@@ -68,15 +74,52 @@ class Background:
         finally:
             account.users -= 1
 
+    def _complete_soon(self, account: OpenAccount) -> None:
+        if not (account in self._completing or account.is_closed or self._is_closing):
+            task = asyncio.create_task(self._complete(account), name="storage completing")
+            self._completing[account] = task
+            task.add_done_callback(lambda _: self._completing.pop(account, None))
+
+    async def _complete(self, account: OpenAccount) -> None:
+        """Half of the time at most, for it may be long at it."""
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        while await self.complete_some(account):
+            await asyncio.sleep(loop.time() - started_at)
+            started_at = loop.time()
+
+    async def complete_some(self, account: OpenAccount) -> bool:
+        """Makes digests that are missing; whether there may be more to make."""
+        if account.is_closed:
+            return False
+        account.users += 1
+        try:
+            return await completing.complete_some(account)
+        except RmailError as error:
+            _log.warning("digests were not made", path=str(account.paths.home), error=error.safe)
+            return False  # met again after the next change
+        finally:
+            account.users -= 1
+
+    async def _stop_completing(self, account: OpenAccount) -> None:
+        task = self._completing.get(account)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
     async def finish(self, account: OpenAccount) -> None:
         """Settles now what was due, before the account is closed."""
         if account in self._passes:
             await asyncio.wait([self._passes[account]])
         if account in self._timers:
             await self.settle(account)
+        await self._stop_completing(account)
 
     async def close(self) -> None:
         """Waits for the passes under way."""
+        self._is_closing = True
+        for account in list(self._completing):
+            await self._stop_completing(account)
         while self._passes:
             await asyncio.wait(list(self._passes.values()))
 

@@ -156,6 +156,8 @@ class Batches:
         if now is None:
             self._rebuild()
         self._identity = None  # it is taken for open when it is in order
+        if schema.migrate(self._paths.database):
+            _log.info("index migrated", path=str(self._paths.database))
         self._db = schema.connect(self._paths.database)
         self._is_fresh = True
         if rebuild.is_stale(self._db, self._paths):

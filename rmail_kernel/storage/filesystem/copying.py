@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rmail_kernel import failpoints
 from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem.digest import COPY_DIGEST, COPY_SUMMARY, COPY_UNDIGESTED
 from rmail_kernel.storage.filesystem.disk import sync_file, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, word_of
@@ -158,15 +159,12 @@ def _copy_summaries(
     found: Sequence[_Found],
     uids: Sequence[int],
 ) -> None:
-    tx.db.executemany(
-        "INSERT INTO summary (key, envelope, body, bodystructure, headers, has_all_headers,"
-        " structure) SELECT ?, envelope, body, bodystructure, headers, has_all_headers, structure"
-        " FROM summary WHERE key=?",
-        [
-            (schema.summary_key(target.id, uid), schema.summary_key(source.id, message[0]))
-            for uid, (message, _) in zip(uids, found, strict=True)
-        ],
-    )
+    pairs = [
+        (schema.summary_key(target.id, uid), schema.summary_key(source.id, message[0]))
+        for uid, (message, _) in zip(uids, found, strict=True)
+    ]
+    for copy_rows in (COPY_SUMMARY, COPY_DIGEST, COPY_UNDIGESTED):
+        tx.db.executemany(copy_rows, pairs)
 
 
 def _done(

@@ -15,6 +15,8 @@ from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Flag
 
+KEYED = ("summary", "digest", "undigested", "incoming")
+"""Tables with rows of messages by `schema.summary_key`."""
 COLUMNS = "uid, flags, named, size_bytes, internal_date"
 
 
@@ -39,12 +41,11 @@ def remove(tx: Transaction, row: MailboxRow, found: Sequence[schema.Row], modseq
     """Takes messages (rows of COLUMNS) out of a mailbox; their files go after the commit."""
     keys = [(row.id, message[0]) for message in found]
     tx.db.executemany("DELETE FROM message WHERE mailbox=? AND uid=?", keys)
-    tx.db.executemany(
-        "DELETE FROM summary WHERE key=?", [(schema.summary_key(*key),) for key in keys]
-    )
-    tx.db.executemany(
-        "DELETE FROM incoming WHERE key=?", [(schema.summary_key(*key),) for key in keys]
-    )
+    for table in KEYED:
+        tx.db.executemany(
+            f"DELETE FROM {table} WHERE key=?",  # noqa: S608 - constants
+            [(schema.summary_key(*key),) for key in keys],
+        )
     tx.db.executemany(
         "INSERT INTO expunged (mailbox, modseq, uid, at) VALUES (?, ?, ?, ?)",
         [(row.id, modseq, message[0], tx.now) for message in found],
@@ -80,7 +81,7 @@ def forget_mailbox(tx: Transaction, row: MailboxRow) -> None:
     """Drops all rows of a mailbox."""
     tx.book(-row.size_bytes, -row.total, None)
     low, high = schema.summary_key(row.id, 0), schema.summary_key(row.id + 1, 0)
-    for table in ("summary", "incoming"):
+    for table in KEYED:
         tx.db.execute(f"DELETE FROM {table} WHERE key >= ? AND key < ?", (low, high))  # noqa: S608 - constants
     for table in ("message", "expunged", "shard", "pending_unlink"):
         tx.db.execute(f"DELETE FROM {table} WHERE mailbox=?", (row.id,))  # noqa: S608 - constants

@@ -1,4 +1,4 @@
-"""Streaming messages in batches: rows, cached summaries (computed once where missing), contents."""
+"""Streaming messages in batches: rows, digests (made once where they are missing), contents."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import structlog
 
 from rmail_kernel.storage.filesystem import reading
 from rmail_kernel.storage.filesystem.account import OpenAccount
-from rmail_kernel.storage.filesystem.appending import SummaryRow, save_summary, summary_of
+from rmail_kernel.storage.filesystem.digest import Digest, complete, digest_of
 from rmail_kernel.storage.filesystem.locate import find_file
+from rmail_kernel.storage.filesystem.moments import seconds_of
 from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 
@@ -51,9 +52,11 @@ async def _batch(
 
     name, found, named = await account.read(rows)
     directory = account.paths.mailbox(name)
-    missing = reading.without_summary(found, fields)
+    missing = reading.incomplete(found, fields)
     if missing:
-        await _summarise(account, mailbox, directory, missing, named, fields)
+        await _complete(account, mailbox, directory, missing, named)
+        asked = [one.uid for one in found]
+        found, named = await account.read(lambda db: reading.read_rows(db, mailbox, asked, fields))
     if not fields & Field.CONTENT:
         return found
     contents = reading.read_cached(directory, found)
@@ -110,34 +113,30 @@ async def _try_again(
     return again
 
 
-async def _summarise(
+async def _complete(
     account: OpenAccount,
     mailbox: int,
     directory: Path,
     missing: Sequence[Fetched],
     named: dict[int, int],
-    fields: Field,
 ) -> None:
-    """Computes summaries of messages that came from outside or lived through a rebuild."""
-    computed = await account.run(_compute, directory, missing, named)
+    """Makes digests of messages that came from outside or lived through a rebuild."""
+    made = await account.run(_digests, directory, missing, named)
 
     def save(tx: Transaction) -> None:
-        for uid, summary in computed.items():
-            save_summary(tx, mailbox, uid, summary)
+        for uid, found in made.items():
+            complete(tx, mailbox, uid, found)
 
-    for one in missing:
-        if one.uid in computed:
-            reading.put_summary(one, computed[one.uid], fields)
-    if computed:
+    if made:
         await account.write(save, durable=False)
 
 
-def _compute(
+def _digests(
     directory: Path, missing: Sequence[Fetched], named: dict[int, int]
-) -> dict[int, SummaryRow]:
-    found: dict[int, SummaryRow] = {}
+) -> dict[int, Digest]:
+    found: dict[int, Digest] = {}
     for one in missing:
         path = find_file(directory, one.uid, one.flags, named[one.uid])
         if path is not None:
-            found[one.uid] = summary_of(path)
+            found[one.uid] = digest_of(path, seconds_of(one.internal_date))
     return found

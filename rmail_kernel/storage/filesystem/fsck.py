@@ -140,7 +140,10 @@ def _resize(tx: Transaction, row: MailboxRow, uid: int, by: int) -> None:
     tx.db.execute(
         "UPDATE message SET size_bytes=size_bytes+? WHERE mailbox=? AND uid=?", (by, row.id, uid)
     )
-    tx.db.execute("DELETE FROM summary WHERE key=?", (schema.summary_key(row.id, uid),))
+    key = schema.summary_key(row.id, uid)
+    for table in ("summary", "digest"):
+        tx.db.execute(f"DELETE FROM {table} WHERE key=?", (key,))  # noqa: S608 - constants
+    tx.db.execute("INSERT OR IGNORE INTO undigested (key) VALUES (?)", (key,))
     row.size_bytes += by
     tx.book(by, 0, None)
 

@@ -180,6 +180,8 @@ def _insert(tx: Transaction, row: MailboxRow, taken: list[FoundFile], modseq: in
             " save_date) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (row.id, file.uid, word, modseq, word, file.size_bytes, file.mtime, tx.now),
         )
+        key = schema.summary_key(row.id, file.uid)
+        tx.db.execute("INSERT INTO undigested (key) VALUES (?)", (key,))
         count(row, word, 1)
         row.size_bytes += file.size_bytes
         tx.owner.take(file.path)

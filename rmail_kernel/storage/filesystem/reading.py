@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 
 import apsw
 
 from rmail_kernel.errors import Temporary
+from rmail_kernel.mime import decode_keys
 from rmail_kernel.storage.filesystem import schema
-from rmail_kernel.storage.filesystem.appending import SummaryRow
 from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled
+from rmail_kernel.storage.filesystem.moments import moment, moment_or_none
+from rmail_kernel.storage.filesystem.threads import email_text, thread_text
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 
@@ -24,10 +25,15 @@ SMALL_BYTES = 1 << 18
 """Messages up to this size are read when opened and need no descriptor afterwards."""
 _AT_ONCE_BYTES = 1 << 17
 _SLOW_S = 0.001
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
-LAST_S = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
-_SUMMARY = Field.ENVELOPE | Field.BODY | Field.BODYSTRUCTURE | Field.HEADERS | Field.STRUCTURE
+_SUMMARY = (
+    Field.ENVELOPE
+    | Field.BODY
+    | Field.BODYSTRUCTURE
+    | Field.HEADERS
+    | Field.STRUCTURE
+    | Field.PREVIEW
+)
+_DIGEST = Field.IDS | Field.KEYS
 _SUMMARY_COLUMNS = (
     (Field.ENVELOPE, "envelope"),
     (Field.BODY, "body"),
@@ -35,14 +41,20 @@ _SUMMARY_COLUMNS = (
     (Field.HEADERS, "headers"),
     (Field.HEADERS, "has_all_headers"),
     (Field.STRUCTURE, "structure"),
+    (Field.PREVIEW, "preview"),
 )
-_SUMMARY_VALUES = (
+_VALUES = (
     (Field.ENVELOPE, attrgetter("raw_envelope")),
     (Field.BODY, attrgetter("raw_body")),
     (Field.BODYSTRUCTURE, attrgetter("raw_bodystructure")),
     (Field.HEADERS, attrgetter("raw_headers")),
     (Field.STRUCTURE, attrgetter("raw_structure")),
+    (Field.PREVIEW, attrgetter("preview")),
+    (Field.IDS, attrgetter("thread_id")),
+    (Field.KEYS, attrgetter("keys")),
 )
+_BETWEEN = "WHERE key BETWEEN ? AND ?"
+_AMONG = "WHERE key IN (SELECT value FROM json_each(?))"
 _COLUMNS = "uid, modseq, flags, named, size_bytes, internal_date, save_date"
 
 
@@ -162,40 +174,51 @@ def read_rows(
     """Messages without their content, and the flags that their files' names last had."""
     rows = schema.messages(db, mailbox, uids, _COLUMNS)
     found = [
-        Fetched(Uid(uid), ModSeq(modseq), flags, size, moment(date), _moment_or_none(saved))
+        Fetched(Uid(uid), ModSeq(modseq), flags, size, moment(date), moment_or_none(saved))
         for uid, modseq, flags, _, size, date, saved in rows
     ]
     if fields & _SUMMARY and found:
-        keys = [schema.summary_key(mailbox, one.uid) for one in found]
         columns = ", ".join(name if fields & bit else "NULL" for bit, name in _SUMMARY_COLUMNS)
-        sql = f"SELECT key, {columns} FROM summary"  # noqa: S608 - names of our own
-        where = "WHERE key IN (SELECT value FROM json_each(?))"
-        known = {row[0]: row[1:] for row in schema.rows(db, f"{sql} {where}", str(keys))}
-        for key, one in zip(keys, found, strict=True):
-            if key in known:
-                _put(one, known[key])
+        for one, row in _keyed(db, "summary", mailbox, found, columns):
+            _put(one, row)
+    if fields & _DIGEST and found:
+        for one, row in _keyed(db, "digest", mailbox, found, "email, thread, keys"):
+            _put_digest(one, fields, *row)
     return found, {row[0]: settled(row[3]) for row in rows}
 
 
-def without_summary(found: Sequence[Fetched], fields: Field) -> list[Fetched]:
-    """The messages whose summary was asked for and is not there: it is there whole or not at all,
-    so one of its fields tells.
-    """
-    for bit, value in _SUMMARY_VALUES:
-        if fields & bit:
-            return [one for one in found if value(one) is None]
-    return []
+def _keyed(
+    db: apsw.Connection, table: str, mailbox: int, found: Sequence[Fetched], columns: str
+) -> Iterator[tuple[Fetched, schema.Row]]:
+    """Each message that has a row, with it; table and columns are names of our own."""
+    keys = [schema.summary_key(mailbox, one.uid) for one in found]
+    sql = f"SELECT key, {columns} FROM {table}"  # noqa: S608 - see above
+    if keys[-1] - keys[0] + 1 == len(keys):
+        rows = schema.rows(db, f"{sql} {_BETWEEN}", keys[0], keys[-1])
+    else:
+        rows = schema.rows(db, f"{sql} {_AMONG}", str(keys))
+    known = {row[0]: row[1:] for row in rows}
+    for key, one in zip(keys, found, strict=True):
+        if key in known:
+            yield one, known[key]
 
 
-def put_summary(one: Fetched, summary: SummaryRow, fields: Field) -> None:
-    """Fills in the fields that were asked for."""
-    asked = [bit for bit, _ in _SUMMARY_COLUMNS]
-    _put(one, tuple(v if fields & bit else None for bit, v in zip(asked, summary, strict=True)))
+def _put_digest(one: Fetched, fields: Field, email: bytes, thread: int, raw_keys: bytes) -> None:
+    if fields & Field.IDS:
+        one.email_id, one.thread_id = email_text(email), thread_text(thread)
+    if fields & Field.KEYS:
+        one.keys = decode_keys(raw_keys)
+
+
+def incomplete(found: Sequence[Fetched], fields: Field) -> list[Fetched]:
+    """The messages of which something that was asked for is yet to be made from their files."""
+    values = [value for bit, value in _VALUES if fields & bit]
+    return [one for one in found if any(value(one) is None for value in values)]
 
 
 def _put(one: Fetched, row: schema.Row) -> None:
     one.raw_envelope, one.raw_body, one.raw_bodystructure, one.raw_headers = row[:4]
-    one.has_all_headers, one.raw_structure = bool(row[4]), row[5]
+    one.has_all_headers, one.raw_structure, one.preview = bool(row[4]), row[5], row[6]
 
 
 def open_file(
@@ -215,14 +238,3 @@ def open_file(
         except FileNotFoundError:
             continue
     return None
-
-
-def moment(seconds: int) -> datetime:
-    """A time of the database, aware, UTC; the nearest there is for one outside of the calendar,
-    so that a file with a strange mtime cannot make its mailbox unreadable.
-    """
-    return _EPOCH + timedelta(seconds=min(max(seconds, FIRST_S), LAST_S))
-
-
-def _moment_or_none(seconds: int | None) -> datetime | None:
-    return None if seconds is None else moment(seconds)

@@ -104,6 +104,7 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
         _note_shard(db, 0, 0, paths.mailboxes)
         write_json(paths.counters, account.as_json(), owner, durable=True)
         tables.save_account(db, account)
+        db.execute("INSERT INTO undigested SELECT mailbox << 32 | uid FROM message")
         schema.finish(db)
     except BaseException:
         db.close()

@@ -1,6 +1,7 @@
 """The database of one account: its tables, and how a connection to it is opened.
 
-It is rebuildable: any other format version, or damage, has it set aside and made anew from files.
+It is rebuildable: damage, or a version that `migrate` does not know, has it set aside and made anew
+from files.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Any
 import apsw
 
 Row = tuple[Any, ...]
-VERSION = 2
+VERSION = 3
 _BUSY_MS = 10_000
 _MAX_LOG_BYTES = 32 << 20
 _CHECKPOINT_PAGES = 4000
 
 # message and summary are two tables so that loading a view reads no envelope.
 # summary.key is mailbox << 32 | uid: rows with large values belong in a rowid table.
+# digest: what is compared over many messages, apart from the long values, by the same key.
+# undigested: messages (same key) whose digest and preview are still to be made from their files.
+# reference: the thread that a message id belongs to, both as hashes; see threads.py.
 # incoming: messages whose files are not synced yet, by the same key.
 # message.named: the flags in the file's name when that name is known to be durable; negative (the
 # complement of the last such value) from a flag change until the rename is on disk.
@@ -45,7 +49,11 @@ CREATE INDEX message_unnamed ON message (mailbox, uid) WHERE named < 0;
 CREATE TABLE summary (
   key INTEGER PRIMARY KEY, envelope BLOB NOT NULL, body BLOB NOT NULL,
   bodystructure BLOB NOT NULL, headers BLOB NOT NULL, has_all_headers INTEGER NOT NULL,
-  structure BLOB NOT NULL);
+  structure BLOB NOT NULL, preview TEXT);
+CREATE TABLE digest (
+  key INTEGER PRIMARY KEY, email BLOB NOT NULL, thread INTEGER NOT NULL, keys BLOB NOT NULL);
+CREATE TABLE undigested (key INTEGER PRIMARY KEY);
+CREATE TABLE reference (id INTEGER PRIMARY KEY, thread INTEGER NOT NULL);
 CREATE TABLE incoming (key INTEGER PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE expunged (
   mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -62,6 +70,19 @@ CREATE TABLE pending_unlink (
 CREATE TABLE pending_directory (
   id INTEGER PRIMARY KEY, source TEXT NOT NULL, target TEXT);
 """
+
+# By the version that they start from.
+_CHANGES = {
+    1: "CREATE TABLE incoming (key INTEGER PRIMARY KEY, content BLOB NOT NULL);",
+    2: """
+ALTER TABLE summary ADD COLUMN preview TEXT;
+CREATE TABLE digest (
+  key INTEGER PRIMARY KEY, email BLOB NOT NULL, thread INTEGER NOT NULL, keys BLOB NOT NULL);
+CREATE TABLE undigested (key INTEGER PRIMARY KEY);
+CREATE TABLE reference (id INTEGER PRIMARY KEY, thread INTEGER NOT NULL);
+INSERT INTO undigested SELECT mailbox << 32 | uid FROM message ORDER BY mailbox, uid;
+""",
+}
 
 
 def connect(path: Path, busy_ms: int = _BUSY_MS) -> apsw.Connection:
@@ -85,6 +106,31 @@ def connect(path: Path, busy_ms: int = _BUSY_MS) -> apsw.Connection:
         db.close()
         raise
     return db
+
+
+def migrate(path: Path) -> bool:
+    """Brings a database of an earlier version to this one, in one transaction that keeps every
+    row; whether there was anything to do. What is new of a message is made later, from its file.
+
+    The caller holds the account's lock.
+    """
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        db.set_busy_timeout(_BUSY_MS)
+        version = value(db, "PRAGMA user_version")
+        if version not in _CHANGES:
+            return False
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("BEGIN IMMEDIATE")
+        for step in range(version, VERSION):
+            db.execute(_CHANGES[step])
+        db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
+        return True
+    except apsw.SQLError as error:
+        raise apsw.CorruptError("not the tables of that version") from error
+    finally:
+        db.close()
 
 
 def create(path: Path) -> apsw.Connection:

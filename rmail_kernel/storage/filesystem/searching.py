@@ -18,7 +18,8 @@ from rmail_kernel.storage.evaluate import compares, fold, sent_day, value_text
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.fulltext import GRAM
-from rmail_kernel.storage.filesystem.reading import FIRST_S, LAST_S
+from rmail_kernel.storage.filesystem.moments import FIRST_S, LAST_S
+from rmail_kernel.storage.filesystem.threads import email_of, thread_number
 from rmail_kernel.storage.mail import MailboxView
 from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
 from rmail_kernel.storage.search import (
@@ -26,6 +27,8 @@ from rmail_kernel.storage.search import (
     Arrived,
     Body,
     Dated,
+    HasEmailId,
+    HasThreadId,
     Header,
     ModifiedSince,
     Not,
@@ -48,6 +51,7 @@ async def foreknow(account: OpenAccount, view: MailboxView, query: SearchNode) -
     conditions = list(dict.fromkeys(_conditions(query)))[:MAX_CONDITIONS]
     on_text = [one for one in conditions if isinstance(one, (Body, Header, Text))]
     others = [one for one in conditions if isinstance(one, (Arrived, Dated, ModifiedSince, Sized))]
+    ids = [one for one in conditions if isinstance(one, HasEmailId | HasThreadId)]
     found: dict[SearchNode, Split] = {}
     listed = [one for one in conditions if isinstance(one, (Header, Dated)) and _is_listed(one)]
     # Summaries are quicker than the index for what is shorter than its trigrams.
@@ -56,8 +60,32 @@ async def foreknow(account: OpenAccount, view: MailboxView, query: SearchNode) -
         found.update(await account.run(account.index.foreknow, view, to_look_up))
     if others:
         found.update(await account.read_large(partial(_columns, view.mailbox, others)))
+    if ids:
+        found.update(await account.read_large(partial(_by_id, view.mailbox, ids)))
     if listed and view.total:
         found.update(await account.read_large(partial(_listed, view, listed, dict(found))))
+    return found
+
+
+def _by_id(
+    mailbox: int, conditions: list[HasEmailId | HasThreadId], db: apsw.Connection
+) -> dict[SearchNode, Split]:
+    """Messages without a digest may have any id."""
+    low = schema.summary_key(mailbox, 0)
+
+    def uids(sql: str, *values: object) -> frozenset[int]:
+        found = schema.rows(db, sql, low, low + 0xFFFFFFFF, *values)
+        return frozenset(key - low for (key,) in found)
+
+    maybe = uids("SELECT key FROM undigested WHERE key BETWEEN ? AND ?")
+    sql = "SELECT key FROM digest WHERE key BETWEEN ? AND ?"
+    found: dict[SearchNode, Split] = {}
+    for one in conditions:
+        if isinstance(one, HasEmailId):
+            yes = uids(f"{sql} AND email=?", email_of(one.email_id))
+        else:
+            yes = uids(f"{sql} AND thread=?", thread_number(one.thread_id))
+        found[one] = Split(yes, maybe - yes)
     return found
 
 

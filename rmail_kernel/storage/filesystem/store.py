@@ -20,6 +20,7 @@ from rmail_kernel.storage import evaluate
 from rmail_kernel.storage.accounts import Directory
 from rmail_kernel.storage.events import Change, EventBus
 from rmail_kernel.storage.filesystem import (
+    completing,
     copying,
     expunging,
     flagging,
@@ -340,6 +341,12 @@ class FilesystemMailStore:
         """Has the full-text index catch up now; `anew`: from nothing. Not part of the contract."""
         async with self._use(account) as one:
             await self._follower.index(one.paths, anew=anew)
+
+    async def complete(self, account: AccountId) -> None:
+        """Has all that is missing computed now. Not part of the contract."""
+        async with self._use(account) as one:
+            while await completing.complete_some(one):
+                pass
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses now."""

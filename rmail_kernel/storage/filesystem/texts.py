@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rmail_kernel.mime import decode_structure, fields, summarise, walk
+from rmail_kernel.mime import decode_structure, fields, walk
 from rmail_kernel.mime.structure import Part
 from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, fold, part_text, value_text
-from rmail_kernel.storage.filesystem.appending import summary_of, summary_row
+from rmail_kernel.storage.filesystem.digest import digest, digest_of
 from rmail_kernel.storage.filesystem.fulltext import joined
 
 MAX_PART_BYTES: Final = 1 << 20
@@ -61,7 +61,7 @@ class _Budget:
 
 def read_text(path: Path, raw_structure: bytes | None) -> MessageText:
     """The text of a message; without its structure the file is scanned. OSError, ValueError."""
-    root = decode_structure(raw_structure or summary_of(path)[5])
+    root = decode_structure(raw_structure or digest_of(path, 0).summary[5])
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _text(root, lambda start, end: os.pread(fd, end - start, start))
@@ -71,7 +71,7 @@ def read_text(path: Path, raw_structure: bytes | None) -> MessageText:
 
 def text_of_bytes(raw: bytes, raw_structure: bytes | None) -> MessageText:
     """The text of a message that is at hand. ValueError."""
-    root = decode_structure(raw_structure or summary_row(summarise(raw))[5])
+    root = decode_structure(raw_structure or digest(raw, 0).summary[5])
     return _text(root, lambda start, end: raw[start:end])
 
 

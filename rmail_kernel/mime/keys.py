@@ -1,0 +1,167 @@
+"""What sorting and threading need of a message, taken from its header once, at delivery.
+
+RFC 5256 2 (base subject, sent date, message ids) and 3 (sort addresses), RFC 5957 (display names).
+"""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_tz
+from typing import Final
+
+import msgspec
+
+from .addresses import AddressItem, Group, Mailbox
+from .charsets import decode_raw
+from .envelope import Envelope
+from .headers import decode_words
+from .subject import base_subject
+
+MAX_REFERENCES: Final = 200
+"""Message ids of one message that are kept: the first, and the last of the others."""
+MAX_ID_CHARS: Final = 500
+MAX_NAME_CHARS: Final = 200
+# No part of it goes past the next bracket, so that no input takes more than linear time.
+_ID: Final = re.compile(
+    rb"""<\s*+( (?: "(?:[^"\\<>]++|\\[^<>])*+" | [^\s<>"@] )++ )\s*+@\s*+([^\s<>@]++)\s*+>""",
+    re.VERBOSE,
+)
+_QUOTED: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+_ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
+_MAX_DATE_BYTES: Final = 200
+_MAX_SUBJECT_BYTES: Final = 16_384
+_VERSION: Final = b"\x01"
+
+
+class MessageKeys(msgspec.Struct, frozen=True, array_like=True):
+    """Keys of one message; texts are decoded and not folded, ids are without angle brackets.
+
+    Attributes:
+        message_id: the valid Message-ID, None without one (RFC 5256 3, REFERENCES step 1).
+        references: ids of References in order, or else the first of In-Reply-To; without itself
+            and none twice.
+        base_subject: RFC 5256 2.1.
+        is_reply: the subject tells of a reply or forward.
+        sent_at: the Date: field, or else the INTERNALDATE; UTC (RFC 5256 2.2).
+        from_mailbox, to_mailbox, cc_mailbox: addr-mailbox of the first address, or "".
+        from_name, to_name: display name of the first address, its address without one (RFC 5957).
+    """
+
+    message_id: str | None
+    references: tuple[str, ...]
+    base_subject: str
+    is_reply: bool
+    sent_at: datetime
+    from_mailbox: str
+    to_mailbox: str
+    cc_mailbox: str
+    from_name: str
+    to_name: str
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(MessageKeys)
+
+
+def message_keys(
+    envelope: Envelope, raw_references: bytes | None, received_at: datetime
+) -> MessageKeys:
+    """The keys of a message.
+
+    Args:
+        raw_references: the value of the References field, if there is one.
+        received_at: its INTERNALDATE.
+    """
+    subject, is_reply = base_subject(decode_words((envelope.subject or b"")[:_MAX_SUBJECT_BYTES]))
+    own = message_ids(envelope.message_id or b"", 1)
+    message_id = own[0] if own else None
+    references = message_ids(raw_references or b"", MAX_REFERENCES)
+    if not references:
+        references = message_ids(envelope.in_reply_to or b"", 1)
+    return MessageKeys(
+        message_id,
+        tuple(one for one in references if one != message_id),
+        subject,
+        is_reply,
+        sent_date(envelope.date or b"") or received_at,
+        _mailbox(envelope.from_),
+        _mailbox(envelope.to),
+        _mailbox(envelope.cc),
+        _name(envelope.from_),
+        _name(envelope.to),
+    )
+
+
+def message_ids(raw_value: bytes, limit: int) -> tuple[str, ...]:
+    """The valid message ids in a field, each once; of more than `limit` the first and the last.
+
+    Quoting that is not needed does not count (RFC 5256 2: ids are compared normalised).
+    """
+    found: dict[str, None] = {}
+    for match in _ID.finditer(raw_value):
+        local = _QUOTED.sub(_unquoted, match[1]) if b'"' in match[1] else match[1]
+        text = decode_raw(local + b"@" + match[2])
+        if len(text) <= MAX_ID_CHARS:
+            found[text] = None
+        if limit == 1 and found:
+            break
+    ids = tuple(found)
+    return ids if len(ids) <= limit else (ids[0], *ids[-limit + 1 :])
+
+
+def _unquoted(match: re.Match[bytes]) -> bytes:
+    return _ESCAPE.sub(rb"\1", match[1])
+
+
+def sent_date(raw_value: bytes) -> datetime | None:
+    """The moment of a Date: field in UTC, None if it tells of no day (RFC 5256 2.2: a bad zone is
+    UTC, a bad time midnight).
+    """
+    try:
+        found = parsedate_tz(raw_value[:_MAX_DATE_BYTES].decode("latin-1"))
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = found[:6]
+    if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second <= 60):
+        hour = minute = second = 0
+    try:
+        zone = timezone(timedelta(seconds=found[9] or 0))
+    except ValueError:
+        zone = UTC
+    try:
+        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=zone)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _mailbox(items: tuple[AddressItem, ...]) -> str:
+    """The addr-mailbox as ENVELOPE has it: of a group its name (RFC 9051 7.5.2)."""
+    if not items:
+        return ""
+    first = items[0]
+    text = first.name if isinstance(first, Group) else first.local
+    return text[:MAX_NAME_CHARS]
+
+
+def _name(items: tuple[AddressItem, ...]) -> str:
+    if not items:
+        return ""
+    first = items[0]
+    return (first.name or (first.address if isinstance(first, Mailbox) else ""))[:MAX_NAME_CHARS]
+
+
+def encode_keys(keys: MessageKeys) -> bytes:
+    """`keys` for storing: a version byte and MessagePack."""
+    return _VERSION + _ENCODER.encode(keys)
+
+
+def decode_keys(raw: bytes) -> MessageKeys:
+    """What `encode_keys` gave. ValueError for another version or damaged bytes."""
+    if raw[:1] != _VERSION:
+        raise ValueError(f"keys of unknown version {raw[:1].hex() or 'none'}")
+    try:
+        return _DECODER.decode(memoryview(raw)[1:])
+    except msgspec.DecodeError as error:
+        raise ValueError("damaged keys") from error
