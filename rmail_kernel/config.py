@@ -156,8 +156,13 @@ class AuthSettings(Section):
 
     bcrypt_cost: int = Field(12, ge=4, le=31)
     """log2 of the bcrypt rounds for new passwords."""
-    scram: Literal[False] = False
-    """Reserved for SCRAM-SHA-256 keys; this version keeps none, so only false is accepted."""
+    scram: bool = False
+    """Offer SCRAM-SHA-256 and keep the keys it needs, which are easier to attack than the hashes of
+    bcrypt. An account gets them at its next login with the password; they are forgotten when this
+    is off. Not offered while a plugin checks passwords.
+    """
+    scram_iterations: int = Field(100_000, ge=4096, le=10_000_000)
+    """Rounds of PBKDF2 for new SCRAM keys; clients compute them at each login."""
     cache_s: float = Field(300.0, ge=0, json_schema_extra=unit("s"))
     """How long a verified credential is remembered in memory; 0: not at all."""
 

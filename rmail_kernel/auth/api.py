@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from rmail_kernel.auth.sasl.api import Exchange
 from rmail_kernel.model import Principal, SessionInfo
+
+if TYPE_CHECKING:
+    from rmail_kernel.tasks import SingletonTask
 
 
 class Auth(Protocol):
@@ -23,6 +27,26 @@ class Auth(Protocol):
                 failures. Temporary.
         """
 
+    def mechanisms(self, binding: bytes | None = None) -> list[str]:
+        """The SASL mechanisms that a protocol may offer now, where it lets clients log in at all.
+
+        Args:
+            binding: `TlsContexts.end_point` of the connection; None: it cannot be bound, and no
+                -PLUS mechanism is offered.
+        """
+
+    def exchange(
+        self, mechanism: str, session: SessionInfo, binding: bytes | None = None
+    ) -> Exchange:
+        """Begins a SASL exchange.
+
+        Args:
+            mechanism: in any case. binding: as for `mechanisms`.
+
+        Raises:
+            Unsupported: it is not offered.
+        """
+
     async def is_current(self, principal: Principal) -> bool:
         """Whether the account still exists, is enabled and has the same credential version.
         Microseconds: ask per command.
@@ -33,3 +57,6 @@ class Auth(Protocol):
 
     async def check_token(self, token: str) -> Principal:
         """The principal of a token. AuthFailed: bad, expired, or the account changed since."""
+
+    def tasks(self) -> list[SingletonTask]:
+        """Work of the service that one process does for all."""

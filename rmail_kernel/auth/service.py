@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from rmail_kernel.auth.attempts import Attempts, described, is_login, key_of
+from rmail_kernel.auth.keeper import Keeper
 from rmail_kernel.auth.lockout import Lockout
-from rmail_kernel.auth.passwords import Passwords, is_acceptable, is_printable, needs_upgrade
+from rmail_kernel.auth.passwords import Passwords, is_acceptable
+from rmail_kernel.auth.proofs import Proofs
+from rmail_kernel.auth.sasl import Exchange, mechanisms
 from rmail_kernel.auth.tokens import Tokens
 from rmail_kernel.auth.verified import Verified, VerifiedCache
-from rmail_kernel.errors import AuthFailed, Invalid, LockedOut, RmailError, Temporary
+from rmail_kernel.errors import AuthFailed, LockedOut, RmailError, Temporary
 from rmail_kernel.model import Address, Principal, Reject, SessionInfo
-from rmail_kernel.observe.metrics import LOGINS
-from rmail_kernel.storage.accounts import Account
+from rmail_kernel.storage.accounts import Account, ScramKeys
+from rmail_kernel.tasks import SingletonTask
 
 if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel
 
-MAX_LOGIN_BYTES = 320  # RFC 5321 4.5.3.1: 64 + "@" + 255
 MAX_WAITING = 256  # logins that may wait for a hash in one process
 _log = structlog.get_logger("rmail.auth")
 
@@ -58,28 +61,47 @@ class AuthService:
         self._sleep = sleep
         self._lockout = Lockout(kernel)
         self._tokens = Tokens(kernel)
+        self._attempts = Attempts(kernel)
+        self._proofs = Proofs(kernel, self._attempts, self._lockout, sleep, self.check_token)
+        self._keeper = Keeper(kernel)
         self._slots = asyncio.Semaphore(len(os.sched_getaffinity(0)))
         self._waiting = 0
         self._flights: dict[bytes, asyncio.Task[Account | RmailError]] = {}
 
     async def authenticate(self, login: str, secret: str, session: SessionInfo) -> Principal:
         """See `Auth.authenticate`. Each success, from the cache too, is an `on_login`."""
-        try:
-            principal, result = await self._authenticate(login, secret, session)
-        except LockedOut:
-            self._count(session, "locked")
-            raise
-        except AuthFailed:
-            self._count(session, "failed")
-            _log.info("login failed", **_fields(login, session))
-            await self._kernel.bus.notify("on_login_failed", login=login, session=session)
-            raise
-        except Temporary:
-            self._count(session, "temporary")
-            raise
-        self._count(session, result)
-        await self._kernel.bus.notify("on_login", principal=principal, session=session)
-        return principal
+        work = self._authenticate(login, secret, session)
+        return await self._attempts.told(login, session, work)
+
+    def tasks(self) -> list[SingletonTask]:
+        """See `Auth.tasks`."""
+        return self._keeper.tasks()
+
+    def mechanisms(self, binding: bytes | None = None) -> list[str]:
+        """See `Auth.mechanisms`."""
+        return mechanisms.names(has_scram=self._has_scram, binding=binding)
+
+    def exchange(
+        self, mechanism: str, session: SessionInfo, binding: bytes | None = None
+    ) -> Exchange:
+        """See `Auth.exchange`."""
+        return mechanisms.begin(
+            mechanism, self, session, has_scram=self._has_scram, binding=binding
+        )
+
+    async def by_token(self, login: str, token: str, session: SessionInfo) -> Principal:
+        """See `Proofs.by_token`."""
+        return await self._proofs.by_token(login, token, session)
+
+    async def keys(self, login: str, session: SessionInfo) -> tuple[Account | None, ScramKeys]:
+        """See `Proofs.keys`."""
+        return await self._proofs.keys(login, session)
+
+    async def settle(
+        self, login: str, account: Account | None, session: SessionInfo, *, is_proved: bool
+    ) -> Principal:
+        """See `Proofs.settle`."""
+        return await self._proofs.settle(login, account, session, is_proved=is_proved)
 
     async def is_current(self, principal: Principal) -> bool:
         """Whether the account exists, is enabled and has the same credential version."""
@@ -100,22 +122,22 @@ class AuthService:
         account = await self._kernel.directory.by_id(claims.account)
         if account is None or not account.is_enabled or not claims.fits(account):
             raise AuthFailed("Invalid token")
-        return _principal(account)
+        return account.principal()
 
     async def _authenticate(
         self, login: str, secret: str, session: SessionInfo
     ) -> tuple[Principal, str]:
-        address = await self._address(login)
-        name = address.key if address else login.lower()[:MAX_LOGIN_BYTES]
+        address = await self._attempts.address(login)
+        name = key_of(login, address)
         peer = self._lockout.peer(session.peer_host)
-        if not _is_login(login) or not is_acceptable(secret):
+        if not is_login(login) or not is_acceptable(secret):
             await self._lockout.check(peer, "")
             await self._lockout.failed(peer, "")
             raise _refused()
         await self._lockout.check(peer, name)
         digest = self._cache.digest(name, secret, self._scope(session))
         if (account := await self._remembered(digest)) is not None:
-            return _principal(account), "cached"
+            return account.principal(), "cached"
         if (wait_s := await self._lockout.delay_s(peer, name)) > 0:
             await self._sleep(wait_s)
         try:
@@ -130,20 +152,10 @@ class AuthService:
         try:
             await self._lockout.succeeded(peer, name)
         except Temporary as error:  # a full disk must not keep out who is right
-            _log.warning("login not recorded", reason=str(error.fields), **_fields(login, session))
-        return _principal(account), "ok"
-
-    async def _address(self, login: str) -> Address | None:
-        """The address that a login means: itself, or a user of the first configured domain."""
-        if not _is_login(login):
-            return None
-        if "@" not in login:
-            domains = self._kernel.settings.domains or await self._kernel.directory.domains()
-            login = f"{login}@{domains[0]}" if domains else login
-        try:
-            return Address.parse(login)
-        except Invalid:
-            return None
+            _log.warning(
+                "login not recorded", reason=str(error.fields), **described(login, session)
+            )
+        return account.principal(), "ok"
 
     # --- the cache
 
@@ -224,8 +236,7 @@ class AuthService:
         is_right = await self._kernel.run(self._passwords.check, secret, stored)
         if account is None or not is_right or not account.is_enabled:
             raise _refused()
-        if needs_upgrade(stored, self._passwords.cost):
-            await self._upgrade(account, secret)
+        await self._keeper.renew(account, secret, self._passwords)
         current = await directory.by_id(account.id)
         if current is None or not current.is_enabled:
             raise _refused()
@@ -233,40 +244,15 @@ class AuthService:
             raise _refused()  # the password was changed while its hash was looked at
         return current
 
-    async def _upgrade(self, account: Account, secret: str) -> None:
-        """Hashes anew what was hashed in an older way. The password stays, so nothing ends."""
-        try:
-            hashed = await self._kernel.run(self._passwords.hash, secret)
-            await self._kernel.directory.update(
-                account, password_hash=hashed, credential_version=account.credential_version
-            )
-        except RmailError as error:
-            _log.warning("password hash not upgraded", account=account.id, reason=str(error))
-
     @property
     def _passwords(self) -> Passwords:
         return self._injected or Passwords(self._kernel.settings.auth.bcrypt_cost)
 
-    def _count(self, session: SessionInfo, result: str) -> None:
-        LOGINS.labels(session.protocol, result).inc()
-
-
-def _is_login(login: str) -> bool:
-    return is_printable(login) and 1 <= len(login.encode()) <= MAX_LOGIN_BYTES
+    @property
+    def _has_scram(self) -> bool:
+        # A plugin that checks passwords must see them, or it would be passed by.
+        return self._kernel.settings.auth.scram and not self._kernel.bus.has("on_auth")
 
 
 def _refused() -> AuthFailed:
     return AuthFailed("Wrong login or password")
-
-
-def _principal(account: Account) -> Principal:
-    return Principal(account.id, account.address, account.is_admin, account.credential_version)
-
-
-def _fields(login: str, session: SessionInfo) -> dict[str, str]:
-    return {
-        "login": login[:MAX_LOGIN_BYTES],
-        "session": session.id,
-        "protocol": session.protocol,
-        "peer": session.peer_host,
-    }

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rmail_kernel.auth import passwords as hashing
+from rmail_kernel.auth.credentials import credentials
 from rmail_kernel.cli import passwords
 from rmail_kernel.cli.addresses import account_of, accounts_of, local_address, parse_domain
 from rmail_kernel.cli.options import (
@@ -47,8 +47,10 @@ async def create(session: Session, text: str, password: str, **fields: Any) -> A
     if await session.directory.get(address) is not None:
         raise Conflict(f"there is an account {address} already; `rmail user passwd` changes it")
     address = Address(address.local.lower(), address.domain)
-    hashed = hashing.hash_password(password, session.settings.auth.bcrypt_cost)
-    account = Account(AccountId(address.key), address, hashed, **fields)
+    kept = credentials(password, session.settings.auth)
+    account = Account(
+        AccountId(address.key), address, kept.password_hash, scram=kept.scram, **fields
+    )
     return await session.directory.create(account)
 
 
@@ -137,8 +139,10 @@ def passwd(
     async def work(session: Session) -> Account:
         account = await account_of(session.directory, user)
         secret = passwords.read(password, from_stdin=password_stdin)
-        hashed = hashing.hash_password(secret, session.settings.auth.bcrypt_cost)
-        return await session.directory.update(account, password_hash=hashed)
+        kept = credentials(secret, session.settings.auth)
+        return await session.directory.update(
+            account, password_hash=kept.password_hash, scram=kept.scram
+        )
 
     typer.echo(f"password of {with_store(config, work).address} changed")
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -70,6 +71,21 @@ def make(names: list[str], now: datetime) -> tuple[bytes, bytes]:
         serialization.NoEncryption(),
     )
     return raw_key, certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def end_point(raw: bytes) -> bytes | None:
+    """The hash of the first certificate in PEM text by RFC 5929 4.1: that of its signature, or
+    SHA-256 in place of MD5 and SHA-1. None: there is no such hash.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(raw)
+        algorithm = certificate.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    if algorithm is None:
+        return None
+    is_weak = isinstance(algorithm, hashes.MD5 | hashes.SHA1)
+    return certificate.fingerprint(hashes.SHA256() if is_weak else algorithm)
 
 
 def _is_good(path: Path, names: list[str]) -> bool:

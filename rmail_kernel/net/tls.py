@@ -29,6 +29,8 @@ class _Pair:
 
     server: ssl.SSLContext
     http: ssl.SSLContext
+    raw_certificate: bytes  # PEM
+    binding: bytes | None = None  # of its certificate, computed when somebody asks
 
 
 class TlsContexts:
@@ -72,6 +74,23 @@ class TlsContexts:
             return False
         return True
 
+    def end_point(self, connection: ssl.SSLObject) -> bytes | None:
+        """What the connection's certificate is known by: its hash, the channel binding of the type
+        tls-server-end-point (RFC 5929 4). None: its signature has no hash of its own (Ed25519), or
+        the certificate was replaced since the handshake.
+
+        The other types that exist cannot be had: Python has no key exporter (RFC 9266), and
+        tls-unique is not defined for TLS 1.3.
+        """
+        if connection.context not in (self._current.server, self._current.http):
+            return None
+        if self._current.binding is None:
+            from rmail_kernel.net import certificate
+
+            # An empty one has been looked for in vain.
+            self._current.binding = certificate.end_point(self._current.raw_certificate) or b""
+        return self._current.binding or None
+
     # The callback also runs for clients that send no server name (name is None then).
     def _choose_server(
         self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
@@ -98,7 +117,8 @@ def _files(settings: Settings) -> tuple[Path, Path | None]:
 
 
 def _load(cert_file: Path, key_file: Path | None) -> _Pair:
-    pair = _Pair(_context(cert_file, key_file), _context(cert_file, key_file))
+    contexts = _context(cert_file, key_file), _context(cert_file, key_file)
+    pair = _Pair(*contexts, cert_file.read_bytes())
     pair.http.set_alpn_protocols(["http/1.1"])
     return pair
 

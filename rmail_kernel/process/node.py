@@ -108,7 +108,7 @@ class Node:
         listeners = kernel.bus.collect("register_listeners", Listener, kernel=kernel)
         listeners += await self._start_host()
         tasks = kernel.bus.collect("register_tasks", SingletonTask, kernel=kernel)
-        tasks += kernel.delivery.tasks()
+        tasks += [*kernel.delivery.tasks(), *kernel.auth.tasks()]
         self._singletons = Singletons(kernel.settings.mail_root, tasks)
         self._serving = await serve(kernel.tls, _distinct(listeners), sockets)
         self.serves = frozenset(listener.name for listener in listeners)

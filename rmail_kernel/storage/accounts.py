@@ -14,9 +14,25 @@ from rmail_kernel.storage.ids import AccountId
 
 
 @dataclass(frozen=True, slots=True)
+class ScramKeys:
+    """What is kept for SCRAM-SHA-256 in place of the password (RFC 5802 3, RFC 7677).
+
+    Args:
+        iterations: of PBKDF2. salt: of this account's password.
+        stored_key, server_key: 32 bytes each.
+    """
+
+    iterations: int
+    salt: bytes
+    stored_key: bytes = field(repr=False)
+    server_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """One account record (`account.json`). `credential_version` rises with each change that must
-    end sessions and tokens.
+    end sessions and tokens. `scram` is there when `auth.scram` was on at the last login or change
+    of password.
     """
 
     id: AccountId
@@ -28,6 +44,7 @@ class Account:
     created_at: datetime | None = None
     credential_version: int = 1
     preferences: dict[str, object] = field(default_factory=dict)
+    scram: ScramKeys | None = field(default=None, repr=False)
 
     def principal(self) -> Principal:
         """This account as the one who is acting."""
@@ -78,7 +95,9 @@ class Directory(Protocol):
     async def update(self, account: Account, **changes: object) -> Account:
         """Changes fields of a record atomically (read, change, write under a lock); returns what
         is stored now. `credential_version` rises when the hash or `is_enabled` changes; given
-        explicitly it is kept and must be the stored one (Conflict). NotFound, Invalid.
+        explicitly it is kept and must be the stored one (Conflict). A new hash that comes without
+        `scram` and raises the version forgets the keys: they were the old password's. NotFound,
+        Invalid.
         """
 
     async def delete(self, account: AccountId) -> None:

@@ -11,9 +11,14 @@ from typing import Any
 from rmail_kernel import hookspecs
 from rmail_kernel.hooks import hookimpl
 
+# Whoever implements it decides about passwords, which turns SCRAM off; on_login and on_login_failed
+# tell what became of a login.
+_LEFT_ALONE = frozenset({"on_auth"})
+
 
 class HookRecorder:
-    """Records the arguments of each event hook, in order; register it like any plugin.
+    """Records the arguments of each event hook but `on_auth`, in order; register it like any
+    plugin.
 
     Attributes:
         calls: hook name -> list of argument dictionaries.
@@ -25,7 +30,8 @@ class HookRecorder:
         self.calls: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._changed = asyncio.Condition()
         for hook, spec in vars(hookspecs).items():
-            if hook.startswith("on_") and hasattr(spec, "rmail_mode"):
+            is_event = hook.startswith("on_") and hasattr(spec, "rmail_mode")
+            if is_event and hook not in _LEFT_ALONE:
                 setattr(self, hook, hookimpl(self._recorder(hook, spec)))
 
     async def wait_for(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rmail_kernel.model import Address
-from rmail_kernel.storage.accounts import Account
+from rmail_kernel.storage.accounts import Account, ScramKeys
 from rmail_kernel.storage.filesystem import fulltext, records, schema, state
 from rmail_kernel.storage.filesystem.rebuild import new_row
 from rmail_kernel.storage.filesystem.tables import AccountRow
@@ -59,7 +59,8 @@ def test_every_table_of_the_shared_state_is_described() -> None:
 
 
 def _account_fields() -> set[str]:
-    account = Account(AccountId("a@example.com"), Address("a", "example.com"), "")
+    keys = ScramKeys(4096, b"", b"", b"")
+    account = Account(AccountId("a@example.com"), Address("a", "example.com"), "", scram=keys)
     return set(records.dump_account(account, {}))
 
 

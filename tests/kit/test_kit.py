@@ -90,13 +90,16 @@ def test_clock_moves_only_when_moved(rmail_clock: FakeClock) -> None:
     assert rmail_clock.time() == start.timestamp() + 90
 
 
-def test_recorder_implements_every_event_hook(rmail_hooks: HookRecorder) -> None:
+def test_recorder_implements_every_event_hook_but_the_one_that_decides_about_passwords(
+    rmail_hooks: HookRecorder,
+) -> None:
     events = [
         name
         for name, value in vars(hookspecs).items()
         if name.startswith("on_") and hasattr(value, "rmail_mode")
     ]
-    assert all(hasattr(rmail_hooks, name) for name in events)
+    missing = [name for name in events if not hasattr(rmail_hooks, name)]
+    assert missing == ["on_auth"]
 
 
 async def test_server_takes_a_message_and_gives_it_back(

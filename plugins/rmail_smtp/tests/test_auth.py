@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from rmail_kernel.model import Address
+from rmail_kernel.model import Address, SessionInfo
 from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.testing import RunningServer, Transcript
+from tests.auth.scram_client import ScramClient
 
 Greeter = Callable[[Transcript], Awaitable[list[str]]]
 
@@ -41,7 +44,7 @@ async def test_auth_is_hidden_and_refused_before_tls(
 
 async def test_auth_is_offered_after_starttls(rmail_server: RunningServer, log_in: Greeter) -> None:
     async with rmail_server.connect("submission") as client:
-        assert "AUTH PLAIN LOGIN" in await log_in(client)
+        assert "AUTH PLAIN LOGIN OAUTHBEARER XOAUTH2" in await log_in(client)
 
 
 async def test_port_25_takes_no_logins(rmail_server: RunningServer, say_hello: Greeter) -> None:
@@ -66,7 +69,7 @@ async def test_port_25_takes_no_logins(rmail_server: RunningServer, say_hello: G
         "C: AUTH PLAIN !!!\nS: 501 5.5.2 Not base64",
         "C: AUTH PLAIN\nS: 334*\nC: *\nS: 501 5.7.0 *",
         "C: AUTH PLAIN a b\nS: 501 5.5.4 *",
-        f"C: AUTH PLAIN {_RAW}\nS: 501 5.5.2 Not a login and a password",
+        f"C: AUTH PLAIN {_RAW}\nS: 501 5.5.2 Not UTF-8",
         f"C: AUTH LOGIN {_b64('alice' + chr(0))}\nS: 501 5.5.2 *",
         f"C: HELO old.test\nS: 250*\nC: AUTH PLAIN {GOOD}\nS: 503 5.5.1 *",
         "C: AUTH CRAM-MD5\nS: 504 5.5.4 *",
@@ -190,4 +193,49 @@ class TestWithoutTls:
         self, rmail_server: RunningServer, log_in: Greeter
     ) -> None:
         async with rmail_server.connect("submission") as client:
-            assert "AUTH PLAIN LOGIN" in await log_in(client)
+            assert "AUTH PLAIN LOGIN OAUTHBEARER XOAUTH2" in await log_in(client)
+
+
+class TestScram:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"auth": {"scram": True, "scram_iterations": 4096}}
+
+    async def test_scram_bound_to_the_channel(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        info = SessionInfo("t", "submission", "127.0.0.1")
+        await rmail_server.kernel.auth.authenticate("alice", "secret", info)
+        async with rmail_server.connect("smtps") as client:
+            keywords = await say_hello(client)
+            assert "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN OAUTHBEARER XOAUTH2" in (
+                keywords
+            )
+            certificate = (rmail_server.mail_root / "tls/cert.pem").read_text()
+            binding = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest()
+            scram = ScramClient("alice", "secret", flag="p=tls-server-end-point", binding=binding)
+            first = base64.b64encode(scram.first()).decode()
+            await client.send(f"AUTH SCRAM-SHA-256-PLUS {first}\r\n".encode())
+            challenge = base64.b64decode((await client.expect("334 *")).partition(" ")[2])
+            await client.send(base64.b64encode(scram.final(challenge)) + b"\r\n")
+            signature = base64.b64decode((await client.expect("334 *")).partition(" ")[2])
+            assert signature == scram.signature
+            await client.run("C:\nS: 235 2.7.0 *\nC: MAIL FROM:<alice@example.com>\nS: 250 *")
+
+
+async def test_a_token_of_ours_logs_in(rmail_server: RunningServer, say_hello: Greeter) -> None:
+    auth = rmail_server.kernel.auth
+    info = SessionInfo("t", "submission", "127.0.0.1")
+    token, _ = auth.issue_token(await auth.authenticate("alice", "secret", info))
+    good = _b64(f"user=alice@example.com\1auth=Bearer {token}\1\1")
+    bad = _b64("n,a=alice@example.com,\1auth=Bearer x\1\1")
+    async with rmail_server.connect("smtps") as client:
+        await say_hello(client)
+        await client.run(f"""
+            C: AUTH OAUTHBEARER {bad}
+            S: 334 *
+            C: {_b64(chr(1))}
+            S: 535 5.7.8 *
+            C: AUTH XOAUTH2 {good}
+            S: 235 2.7.0 *
+        """)

@@ -59,7 +59,7 @@ def test_every_parameter_belongs_to_an_advertised_extension() -> None:
     [
         ("smtp", ["STARTTLS", "HELP"]),
         ("submission", ["STARTTLS", "HELP"]),
-        ("smtps", ["AUTH PLAIN LOGIN", "HELP"]),
+        ("smtps", ["AUTH PLAIN LOGIN OAUTHBEARER XOAUTH2", "HELP"]),
     ],
 )
 async def test_each_listener_advertises_what_it_does_now(

@@ -16,7 +16,8 @@ import orjson
 
 from rmail_kernel.errors import Corrupt, Invalid
 from rmail_kernel.model import Address, normalise_domain
-from rmail_kernel.storage.accounts import Account, Alias
+from rmail_kernel.storage.accounts import Account, Alias, ScramKeys
+from rmail_kernel.storage.filesystem import scram_record
 from rmail_kernel.storage.ids import AccountId
 
 VERSION = 1
@@ -30,7 +31,9 @@ _CHANGEABLE: dict[str, type[Any]] = {
     "is_admin": bool,
     "quota_mb": int,
     "preferences": dict,
+    "scram": ScramKeys,
 }
+_MAY_BE_NONE = frozenset({"scram"})
 _ENDS_SESSIONS = ("password_hash", "is_enabled")
 T = TypeVar("T")
 
@@ -81,7 +84,8 @@ def changed(account: Account, changes: Mapping[str, object], generation: int) ->
     for name, value in values.items():
         if name not in _CHANGEABLE:
             raise Invalid(f"The field {name!r} of an account cannot be changed")
-        if type(value) is not _CHANGEABLE[name]:
+        is_absent = value is None and name in _MAY_BE_NONE
+        if type(value) is not _CHANGEABLE[name] and not is_absent:
             raise Invalid(f"Not a value for {name!r}")
     found = replace(account, **values)  # type: ignore[arg-type]  # checked against _CHANGEABLE
     check_quota(found.quota_mb)
@@ -90,6 +94,8 @@ def changed(account: Account, changes: Mapping[str, object], generation: int) ->
         getattr(found, name) != getattr(account, name) for name in _ENDS_SESSIONS
     ):
         return found
+    if found.password_hash != account.password_hash and "scram" not in values:
+        found = replace(found, scram=None)
     return replace(found, credential_version=max(account.credential_version, generation) + 1)
 
 
@@ -137,12 +143,15 @@ def load_account(data: Mapping[str, Any], name: str, domain: str, path: object) 
         created_at=_created(data, path),
         credential_version=_field(data, "credential_version", int, 1, path),
         preferences=_field(data, "preferences", dict, {}, path),
+        scram=scram_record.load(data.get("scram"), hashed),
     )
 
 
 def dump_account(account: Account, before: Mapping[str, Any]) -> dict[str, Any]:
     """The account.json of an account; fields of `before` that are unknown here are kept."""
-    kept = {key: value for key, value in before.items() if key != "password"}
+    kept = {key: value for key, value in before.items() if key not in ("password", "scram")}
+    if account.scram is not None:
+        kept["scram"] = scram_record.dump(account.scram, account.password_hash)
     return {
         **kept,
         "version": VERSION,

@@ -6,7 +6,7 @@ from datetime import UTC
 
 from aiohttp import web
 
-from rmail_kernel.auth.passwords import hash_password
+from rmail_kernel.auth.credentials import Credentials, credentials
 from rmail_kernel.errors import Invalid, NotFound
 from rmail_kernel.http import PRINCIPAL
 from rmail_kernel.kernel import Kernel
@@ -66,14 +66,14 @@ async def find_account(kernel: Kernel, request: web.Request) -> Account:
     return found
 
 
-async def hashed(kernel: Kernel, password: str) -> str:
-    """The hash of a new password.
+async def credentials_of(kernel: Kernel, password: str) -> Credentials:
+    """What an account keeps of a new password.
 
     Raises:
         Invalid: a password that cannot be one.
     """
     try:
-        return await kernel.run(hash_password, password, kernel.settings.auth.bcrypt_cost)
+        return await kernel.run(credentials, password, kernel.settings.auth)
     except Invalid as error:
         raise Invalid(f"password: {error.safe}") from error
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
-from rmail_api.account_form import PATH, find_account, form_of, hashed
+from rmail_api.account_form import PATH, credentials_of, find_account, form_of
 from rmail_kernel.http import Access, Route, json_response, read_json
 from rmail_kernel.http.payload import Body
 from rmail_kernel.kernel import Kernel
@@ -39,6 +39,8 @@ async def change_password(kernel: Kernel, request: web.Request) -> web.Response:
     """
     body = await read_json(request, NewPassword)
     account = await find_account(kernel, request)
-    password_hash = await hashed(kernel, body.password)
-    changed = await kernel.directory.update(account, password_hash=password_hash)
+    kept = await credentials_of(kernel, body.password)
+    changed = await kernel.directory.update(
+        account, password_hash=kept.password_hash, scram=kept.scram
+    )
     return json_response(form_of(changed))

@@ -7,7 +7,14 @@ from functools import partial
 
 from aiohttp import web
 
-from rmail_api.account_form import PATH, checked_domain, checked_quota, domain_of, form_of, hashed
+from rmail_api.account_form import (
+    PATH,
+    checked_domain,
+    checked_quota,
+    credentials_of,
+    domain_of,
+    form_of,
+)
 from rmail_kernel.errors import Invalid
 from rmail_kernel.http import Access, Route, json_response, read_json
 from rmail_kernel.http.payload import Body
@@ -67,10 +74,12 @@ async def create_user(kernel: Kernel, request: web.Request) -> web.Response:
     address = Address(body.username, checked_domain(body.domain))
     if not await kernel.directory.has_domain(address.domain):
         raise Invalid(f"domain: {address.domain} is not served here")
+    kept = await credentials_of(kernel, body.password)
     account = Account(
         AccountId(address.key),
         address,
-        await hashed(kernel, body.password),
+        kept.password_hash,
+        scram=kept.scram,
         is_admin=body.admin,
         quota_mb=checked_quota(body.quota_mb),
     )

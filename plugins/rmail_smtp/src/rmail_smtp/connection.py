@@ -88,10 +88,17 @@ class SmtpConnection(SMTP):
         super().connection_made(transport)
         info = _described(self._id, self._role.protocol, transport)
         if self._original_transport is not None:
-            self._state.begin_anew(info)
+            self._state.begin_anew(info, self._binding(transport))
             return
         wire = Wire(self._reader, self._writer, self._options.idle_s)
-        self._state = Session(self._kernel, self._role, self._options, wire, info)
+        binding = self._binding(transport)
+        self._state = Session(self._kernel, self._role, self._options, wire, info, binding)
+
+    def _binding(self, transport: asyncio.BaseTransport) -> bytes | None:
+        channel = transport.get_extra_info("ssl_object")
+        if channel is None or self._kernel.tls is None:
+            return None
+        return self._kernel.tls.end_point(channel)
 
     def eof_received(self) -> bool:
         """The client sends no more; it still hears the answers to what it sent."""

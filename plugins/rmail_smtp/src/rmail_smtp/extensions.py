@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .auth import MECHANISMS
 from .session import Session
 
 
@@ -52,7 +51,7 @@ EXTENSIONS = (
         "AUTH",
         "4954",
         lambda session: session.can_log_in,
-        lambda _: " ".join(name.decode("ascii") for name in MECHANISMS),
+        lambda session: " ".join(session.kernel.auth.mechanisms(session.binding)),
         verb=b"AUTH",
         parameters=("AUTH",),
     ),

@@ -39,6 +39,7 @@ class Session:
     Attributes:
         wire: the bytes of the connection.
         info: who is at the other end, as hooks and logs see it.
+        binding: what the TLS channel is known by (RFC 5929 4), if it can be bound.
         budget: how much of our patience is used up.
         transaction: what MAIL began, or None.
         has_said_hello: since the connection or its TLS began.
@@ -50,6 +51,7 @@ class Session:
     options: SmtpSettings
     wire: Wire
     info: SessionInfo
+    binding: bytes | None = None
     budget: Budget = field(default_factory=Budget)
     transaction: Transaction | None = None
     has_said_hello: bool = False
@@ -96,8 +98,9 @@ class Session:
         """AUTH succeeded."""
         self.info = replace(self.info, principal=principal)
 
-    def begin_anew(self, info: SessionInfo) -> None:
+    def begin_anew(self, info: SessionInfo, binding: bytes | None) -> None:
         """TLS has begun: what the client said before counts no more (RFC 3207 4.2)."""
         self.info = info
+        self.binding = binding
         self.has_said_hello = False
         self.transaction = None
