@@ -37,6 +37,7 @@ from rmail_kernel.storage.filesystem.layout import (
     shard_name,
     shard_of,
 )
+from rmail_kernel.storage.filesystem.salvage import salvage
 from rmail_kernel.storage.filesystem.tables import AccountRow, MailboxRow, StatusFile, number
 from rmail_kernel.storage.filesystem.transaction import RESERVE_MODSEQS, RESERVE_UIDS
 from rmail_kernel.storage.mail import MAX_KEYWORDS, Flag
@@ -80,9 +81,11 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
 
     The caller holds the account's lock.
     """
-    _set_aside(paths)
     counters = _read(paths.counters)
     is_new = not paths.mailboxes.is_dir()
+    if paths.database.exists() and not is_new:
+        salvage(paths, owner, number(counters, "modseq") or 0)
+    _set_aside(paths)
     if is_new:
         _make_defaults(paths, owner)
     account = _account(counters, now, is_new=is_new)
