@@ -14,27 +14,38 @@ if TYPE_CHECKING:
     from rmail_kernel.testing.dns import FakeDns
     from rmail_kernel.testing.hooks import HookRecorder
     from rmail_kernel.testing.mx import FakeMx, Received
+    from rmail_kernel.testing.mx_steps import Drop, Endless, Hang, Raw, Take
     from rmail_kernel.testing.server import RunningServer, make_settings
     from rmail_kernel.testing.transcript import Transcript, trusting_context
 
 _LAZY = {
+    "Drop": "mx_steps",
+    "Endless": "mx_steps",
     "FakeClock": "clock",
     "FakeDns": "dns",
     "FakeMx": "mx",
+    "Hang": "mx_steps",
     "HookRecorder": "hooks",
+    "Raw": "mx_steps",
     "Received": "mx",
     "RunningServer": "server",
+    "Take": "mx_steps",
     "Transcript": "transcript",
     "make_settings": "server",
     "trusting_context": "transcript",
 }
 __all__ = [
+    "Drop",
+    "Endless",
     "FakeClock",
     "FakeDns",
     "FakeMx",
+    "Hang",
     "HookRecorder",
+    "Raw",
     "Received",
     "RunningServer",
+    "Take",
     "Transcript",
     "make_settings",
     "trusting_context",

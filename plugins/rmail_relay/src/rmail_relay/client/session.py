@@ -1,0 +1,181 @@
+"""One session with a server: connection, greeting, EHLO, STARTTLS, login; ready for transactions.
+
+RFC 5321 3.1, 3.2, 4.5.3.2; RFC 3207; it must never log in over a connection that others can read,
+unless the settings say so for this peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from dataclasses import dataclass
+
+from ..config import Timeouts
+from . import tls
+from .extensions import Extensions
+from .login import log_in
+from .peer import Peer, Tls
+from .reply import Reply
+from .verdict import LoopsBack, PeerFailure, TlsFailed
+from .wire import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Our side: the name in EHLO, and the patience."""
+
+    hostname: str
+    timeouts: Timeouts
+
+
+class Session:
+    """A connection that takes mail.
+
+    Attributes:
+        address: of the peer, as connected.
+        extensions: what it offers now.
+        is_private: TLS as good as the peer's terms ask for.
+        transactions: how many were begun.
+    """
+
+    def __init__(self, wire: Wire, peer: Peer, address: str, local: Local) -> None:
+        self.wire = wire
+        self.peer = peer
+        self.address = address
+        self.local = local
+        self.extensions = Extensions()
+        self.is_verified = False
+        self.transactions = 0
+        self.tls = ""
+        self.idle_timer: asyncio.TimerHandle | None = None
+
+    async def command(self, line: str, timeout_s: float) -> Reply:
+        """One command and its reply.
+
+        Raises:
+            PeerFailure: there is none, or it is 421: the peer ends the session (RFC 5321 3.8).
+        """
+        await self.wire.write(line.encode("utf-8") + b"\r\n", timeout_s)
+        return await self.reply(timeout_s)
+
+    async def reply(self, timeout_s: float) -> Reply:
+        """The next reply. Raises as `command`."""
+        reply = await self.wire.read_reply(timeout_s)
+        if reply.code == 421:
+            raise PeerFailure.of(reply)
+        return reply
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another transaction may begin (RFC 9422 4.1: MAILMAX)."""
+        most = self.extensions.limit("MAILMAX")
+        return self.wire.is_fresh and (most is None or self.transactions < most)
+
+    async def say_hello(self) -> None:
+        """EHLO, or HELO where that is unknown (RFC 5321 3.2, 4.1.4)."""
+        name, timeout_s = self.local.hostname, self.local.timeouts.command_s
+        reply = await self.command(f"EHLO {name}", timeout_s)
+        if reply.is_positive:
+            self.extensions = Extensions.of(reply)
+        elif reply.code >= 500:
+            reply = await self.command(f"HELO {name}", timeout_s)
+            self.extensions = Extensions.none(reply)
+        if not reply.is_positive:
+            raise PeerFailure.of(reply)
+        if self.peer.is_exchange and "." in name and self.extensions.host == name:
+            raise LoopsBack(f"Mail for this domain would come back: {self.peer} is this server")
+
+    async def start_tls(self) -> None:
+        """STARTTLS and a new EHLO, as the terms ask for it (RFC 3207 4, 4.2).
+
+        Raises:
+            TlsFailed: required, and not to be had; or tried, and the connection is spoilt.
+        """
+        if "STARTTLS" not in self.extensions:
+            self._do_without("STARTTLS is not offered")
+            return
+        reply = await self.command("STARTTLS", self.local.timeouts.command_s)
+        if reply.code != 220:
+            self._do_without(f"STARTTLS was refused: {reply.code} {reply.text}")
+            return
+        await self.shake_hands()
+        await self.say_hello()  # RFC 3207 4.2: what was heard before counts no more
+
+    def _do_without(self, reason: str) -> None:
+        if self.peer.tls.is_required:
+            raise TlsFailed(reason, status="4.7.4")
+
+    async def shake_hands(self) -> None:
+        """The handshake. TlsFailed: it failed."""
+        must_verify = self.peer.tls.is_required and self.peer.is_verified
+        try:
+            context = tls.verifying(self.peer.ca_file) if must_verify else tls.tolerant()
+        except OSError as error:  # ssl.SSLError is one, too
+            self.wire.abort()
+            raise TlsFailed("The certificates of relay's ca_file cannot be read") from error
+        name = _server_name(self.peer.host, context)
+        await self.wire.start_tls(context, name, self.local.timeouts.connect_s)
+        self.tls = self.wire.tls
+        self.is_verified = must_verify
+
+
+async def connect(peer: Peer, address: str, local: Local) -> Session:
+    """A session that is ready for mail.
+
+    Raises:
+        PeerFailure: there is none; nothing is left open.
+    """
+    try:
+        return await _open(peer, address, local)
+    except TlsFailed:
+        if peer.tls is not Tls.OPPORTUNISTIC:
+            raise
+    # RFC 7435 3: what cannot be private is sent in the clear, as it would be without STARTTLS
+    return await _open(peer, address, local, is_clear=True)
+
+
+async def _open(peer: Peer, address: str, local: Local, *, is_clear: bool = False) -> Session:
+    session = Session(await _dial(address, peer.port, local), peer, address, local)
+    try:
+        if peer.tls is Tls.IMPLICIT:
+            await session.shake_hands()
+        greeting = await session.reply(local.timeouts.greeting_s)
+        if greeting.code != 220:  # RFC 5321 3.1: 554 and QUIT; RFC 7504: 521
+            raise PeerFailure.of(greeting)
+        await session.say_hello()
+        if peer.tls in (Tls.OPPORTUNISTIC, Tls.STARTTLS) and not is_clear:
+            await session.start_tls()
+        if peer.username is not None:
+            if not session.tls and peer.tls is not Tls.NONE:
+                raise TlsFailed("No login without TLS", status="4.7.11")
+            await log_in(session, peer.username, peer.password)
+    except PeerFailure:
+        session.wire.quit()
+        raise
+    except BaseException:
+        session.wire.abort()
+        raise
+    return session
+
+
+async def _dial(address: str, port: int, local: Local) -> Wire:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(local.timeouts.connect_s):
+            _, wire = await loop.create_connection(Wire, address, port)
+    except TimeoutError as error:
+        raise PeerFailure("No connection in time", status="4.4.1") from error
+    except OSError as error:
+        reason = error.strerror or "unreachable"
+        raise PeerFailure(f"No connection: {reason}", status="4.4.1") from error
+    return wire
+
+
+def _server_name(host: str, context: ssl.SSLContext) -> str | None:
+    """The name for SNI and the certificate; an address is checked, but no SNI (RFC 6066 3)."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return host if context.check_hostname else None

@@ -1,0 +1,1 @@
+"""Where mail goes: rules of the settings, or the mail exchangers that DNS names."""

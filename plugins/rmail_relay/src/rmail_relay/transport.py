@@ -1,0 +1,295 @@
+"""One attempt: the route of a domain, its hosts in turn, an outcome for each recipient.
+
+It must end in bounded time and never raise but when cancelled. Another host is tried only for
+recipients whose message cannot have been taken by the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import structlog
+
+from rmail_kernel.errors import RmailError, Temporary
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.model import Address
+from rmail_kernel.net.resolver import Resolver
+
+from .client import seven_bit
+from .client.parcel import Parcel, encoded, must_be_encoded, parcel_of, refusal
+from .client.peer import Peer, Tls
+from .client.session import Local, Session, connect
+from .client.transaction import batch_of, transact
+from .client.verdict import LoopsBack, PeerFailure, Verdict
+from .config import RelaySettings
+from .metrics import ATTEMPT_SECONDS, CONNECTIONS, RECIPIENTS
+from .outcome import Attempt, Kind, RecipientOutcome, Route
+from .pool import Pool
+from .routing.failures import RecentFailures
+from .routing.router import Hop, Router, Unroutable
+
+_log = structlog.get_logger("rmail.relay")
+_BIG_BYTES = 1 << 20  # from here on, a message is looked through in a thread
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt under way: fates as they become known, and who told them."""
+
+    attempt: Attempt
+    parcel: Parcel
+    verdicts: dict[Address, Verdict] = field(default_factory=dict)
+    told_by: dict[Address, Session] = field(default_factory=dict)
+    failure: PeerFailure | None = None
+    failed_host: str = ""
+
+    @property
+    def pending(self) -> list[Address]:
+        """Recipients without a fate."""
+        recipients = self.attempt.envelope.recipients
+        return [recipient for recipient in recipients if recipient not in self.verdicts]
+
+    def settle(self, verdict: Verdict, session: Session | None = None) -> None:
+        """The fate of all who are left."""
+        for recipient in self.pending:
+            self.verdicts[recipient] = verdict
+            if session is not None:
+                self.told_by[recipient] = session
+
+    def fail(self, host: str, failure: PeerFailure) -> None:
+        """A host was of no use; another may be."""
+        self.failure, self.failed_host = failure, host
+
+
+class SmtpTransport:
+    """Sends mail by SMTP.
+
+    Args:
+        kernel: settings, resolver, clock, threads.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        settings = kernel.section("relay", RelaySettings)
+        self._settings = settings
+        self._local = Local(kernel.settings.hostname, settings.timeouts)
+        servers = settings.dns_servers
+        resolver = kernel.resolver
+        if servers is not None:
+            resolver = Resolver(
+                servers, timeout_s=kernel.settings.dns.timeout_s, clock=kernel.clock
+            )
+        is_system = servers is None and kernel.settings.dns.servers is None
+        self._router = Router(settings, kernel.settings.hostname, resolver, is_system_dns=is_system)
+        self._pool = Pool(
+            settings.idle_s,
+            settings.max_messages_per_connection,
+            settings.max_connections_per_host,
+        )
+        self._failures = RecentFailures(kernel.clock)
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        self._pool.close()
+
+    def destination(self, domain: str) -> str:
+        """See `Transport.destination`."""
+        return self._router.destination(domain)
+
+    async def route(self, domain: str) -> Route:
+        """See `Transport.route`."""
+        kind = self._router.kind(domain)
+        try:
+            hops = await self._router.hops(domain)
+        except Unroutable as error:
+            return Route(kind, refusal=error.verdict.text)
+        return Route(kind, tuple(str(hop.peer) for hop in hops))
+
+    async def deliver(self, attempt: Attempt) -> list[RecipientOutcome]:
+        """See `Transport.deliver`."""
+        with ATTEMPT_SECONDS.time():
+            state = await self._tried(attempt)
+        self._close_open(state)
+        outcomes = [self._outcome(state, each) for each in attempt.envelope.recipients]
+        for outcome in outcomes:
+            RECIPIENTS.labels(outcome.kind.value).inc()
+            _tell(attempt, outcome)
+        return outcomes
+
+    async def _tried(self, attempt: Attempt) -> _Attempt:
+        state = _Attempt(attempt, Parcel(attempt.envelope, attempt.content))
+        try:
+            async with asyncio.timeout(self._settings.timeouts.attempt_s):
+                await self._try(state)
+        except TimeoutError:
+            state.failure = PeerFailure("The attempt took too long", status="4.4.7")
+        except Unroutable as error:
+            state.settle(error.verdict)
+        except RmailError as error:
+            _log.warning("attempt failed", message=attempt.id, reason=error.safe, **error.fields)
+            state.failure = PeerFailure("The message could not be read", status="4.3.0")
+        except Exception:  # noqa: BLE001 - whatever it is, the message waits and others go on
+            _log.exception("attempt failed", message=attempt.id)
+            state.failure = PeerFailure("An error of this server", status="4.3.0")
+        return state
+
+    def _close_open(self, state: _Attempt) -> None:
+        failure = state.failure or PeerFailure("No host could be reached", status="4.4.1")
+        state.settle(failure.verdict)
+
+    async def _try(self, state: _Attempt) -> None:
+        content, envelope = state.attempt.content, state.attempt.envelope
+        look = partial(parcel_of, envelope, content)
+        state.parcel = await self._kernel.run(look) if content.size > _BIG_BYTES else look()
+        hops = await self._router.hops(state.attempt.domain)
+        worst: int | None = None  # RFC 5321 5.1: of no use are we, and those behind us
+        left = self._settings.max_addresses
+        for hop in hops:
+            if worst is not None and hop.preference >= worst:
+                break
+            try:
+                left -= await self._try_hop(state, _terms(hop, state.parcel), left)
+            except LoopsBack:
+                worst = hop.preference
+            if not state.pending or left <= 0:
+                return
+        if state.failure is not None:
+            return
+        if worst is not None:
+            state.settle(Verdict(Kind.FAILED, 554, "5.4.6", "Mail loops back to this server"))
+        else:  # RFC 5321 5.1: none of them is usable
+            text = f"No mail exchanger of {state.attempt.domain} has an address"
+            state.settle(Verdict(Kind.FAILED, 550, "5.1.2", text))
+
+    async def _try_hop(self, state: _Attempt, peer: Peer, left: int) -> int:
+        """Tries one server at all its addresses; how many were tried.
+
+        Raises:
+            LoopsBack: it is this server.
+        """
+        async with self._pool.turn(peer):
+            while (session := self._pool.take(peer)) is not None:
+                CONNECTIONS.labels("reused").inc()
+                if await self._hand_over(state, session):
+                    return 0
+            addresses = await self._addresses(state, peer)
+            tried = 0
+            for address in addresses[:left]:
+                tried += 1
+                try:
+                    session = await connect(peer, address, self._local)
+                except LoopsBack:
+                    raise
+                except PeerFailure as failure:
+                    CONNECTIONS.labels("failed").inc()
+                    self._note(state, peer, address, failure)
+                    continue
+                CONNECTIONS.labels("tls" if session.tls else "clear").inc()
+                self._failures.forget(address, peer.port)
+                if await self._hand_over(state, session):
+                    break
+            return tried
+
+    async def _addresses(self, state: _Attempt, peer: Peer) -> list[str]:
+        try:
+            found = await self._router.addresses(peer)
+        except Temporary as error:
+            state.fail(peer.host, PeerFailure(error.safe, status="4.4.3"))
+            return []
+        if not found and not peer.is_exchange:  # a name in the settings, which can be mended
+            state.fail(peer.host, PeerFailure("The name has no address", status="4.4.4"))
+        return self._failures.last(found, peer.port, self._settings.host_failure_s)
+
+    def _note(self, state: _Attempt, peer: Peer, address: str, failure: PeerFailure) -> None:
+        self._failures.note(address, peer.port)
+        state.fail(peer.host, failure)
+        _log.info(
+            "host failed",
+            session=state.attempt.envelope.session.id,
+            message=state.attempt.id,
+            remote=peer.host,
+            address=address,
+            code=failure.code,
+            status=failure.status,
+            text=failure.safe,
+        )
+
+    async def _hand_over(self, state: _Attempt, session: Session) -> bool:
+        """Sends the message over a session; whether all have a fate now."""
+        try:
+            await self._send(state, session)
+        except PeerFailure as failure:
+            session.wire.abort()
+            if not failure.is_stale:
+                self._note(state, session.peer, session.address, failure)
+        except BaseException:
+            session.wire.abort()
+            raise
+        else:
+            self._pool.give(session)
+        return not state.pending
+
+    async def _send(self, state: _Attempt, session: Session) -> None:
+        verdict = refusal(state.parcel, session.extensions, is_private=session.is_verified)
+        if verdict is not None:
+            state.settle(verdict, session)
+            return
+        if must_be_encoded(state.parcel, session.extensions):
+            state.parcel = await encoded(state.parcel, partial(seven_bit.encode, self._kernel))
+        while (pending := state.pending) and session.is_usable:
+            batch = batch_of(session, pending)
+            verdicts: dict[Address, Verdict] = {}
+            try:
+                await transact(session, state.parcel, batch, verdicts)
+            finally:
+                state.verdicts |= verdicts
+                state.told_by |= dict.fromkeys(verdicts, session)
+            if not verdicts:  # the peer takes none of them and refuses none
+                raise PeerFailure("The peer takes no more recipients", code=452, status="4.5.3")
+
+    def _outcome(self, state: _Attempt, recipient: Address) -> RecipientOutcome:
+        verdict = state.verdicts[recipient]
+        session = state.told_by.get(recipient)
+        base = RecipientOutcome(
+            recipient,
+            verdict.kind,
+            verdict.code,
+            verdict.status,
+            verdict.text,
+            self._kernel.clock.now(),
+        )
+        if session is None:
+            is_down = verdict.kind is Kind.DEFERRED
+            return replace(base, remote=state.failed_host, is_destination_down=is_down)
+        return replace(
+            base,
+            remote=session.peer.host,
+            tls=session.tls,
+            is_dsn_relayed=verdict.kind is Kind.DELIVERED and "DSN" in session.extensions,
+        )
+
+
+def _terms(hop: Hop, parcel: Parcel) -> Peer:
+    """REQUIRETLS makes TLS with a verified certificate required (RFC 8689 4.2.1)."""
+    if parcel.envelope.require_tls and not hop.peer.tls.is_required:
+        return replace(hop.peer, tls=Tls.STARTTLS, is_verified=True)
+    if parcel.envelope.require_tls:
+        return replace(hop.peer, is_verified=True)
+    return hop.peer
+
+
+def _tell(attempt: Attempt, outcome: RecipientOutcome) -> None:
+    _log.info(
+        "relayed" if outcome.kind is Kind.DELIVERED else "not relayed",
+        session=attempt.envelope.session.id,
+        message=attempt.id,
+        recipient=str(outcome.recipient),
+        outcome=outcome.kind.value,
+        remote=outcome.remote,
+        code=outcome.code,
+        status=outcome.status,
+        text=outcome.text,
+        tls=outcome.tls,
+    )
