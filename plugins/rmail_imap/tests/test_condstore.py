@@ -31,7 +31,7 @@ async def test_a_change_moves_the_modseq_of_the_message_and_of_the_mailbox(
     first = await _highest(client, "SELECT INBOX (CONDSTORE)")
     await client.run(f"""
         C: a STORE 2 +FLAGS (\\Seen)
-        S: * 2 FETCH (FLAGS (\\Seen \\Recent) MODSEQ ({first + 1}))
+        S: * 2 FETCH (UID 2 FLAGS (\\Seen \\Recent) MODSEQ ({first + 1}))
         S: a OK *
         C: b UID STORE 3 +FLAGS.SILENT (\\Seen)
         S: * 3 FETCH (UID 3 MODSEQ ({first + 2}))
@@ -52,7 +52,7 @@ async def test_a_change_moves_the_modseq_of_the_message_and_of_the_mailbox(
         S: * 3 FETCH (MODSEQ ({first + 2}))
         S: g OK *
         C: i FETCH 1 BODY[TEXT]
-        S: * 1 FETCH (FLAGS (\\Seen \\Recent) MODSEQ ({first + 3}) BODY[TEXT] *
+        S: * 1 FETCH (FLAGS (\\Seen \\Recent) UID 1 MODSEQ ({first + 3}) BODY[TEXT] *
         S: Hello 1
         S: )
         S: i OK *
@@ -70,8 +70,8 @@ async def test_a_store_leaves_what_others_changed_alone(connect: Connect, fill: 
     await client.run(f"""
         C: a STORE 1:4 (UNCHANGEDSINCE {first}) +FLAGS.SILENT (\\Deleted)
         S: * OK [HIGHESTMODSEQ {first}] *
-        S: * 1 FETCH (MODSEQ ({first + 2}))
-        S: * 3 FETCH (MODSEQ ({first + 2}))
+        S: * 1 FETCH (UID 1 MODSEQ ({first + 2}))
+        S: * 3 FETCH (UID 3 MODSEQ ({first + 2}))
         S: * 2 FETCH (UID 2 FLAGS (\\Flagged) MODSEQ ({first + 1}))
         S: * 4 FETCH (UID 4 FLAGS (\\Flagged) MODSEQ ({first + 1}))
         S: a OK [MODIFIED 2,4] *
@@ -82,7 +82,7 @@ async def test_a_store_leaves_what_others_changed_alone(connect: Connect, fill: 
         C: c STORE 3 (UNCHANGEDSINCE 0) FLAGS.SILENT ()
         S: c OK [MODIFIED 3] *
         C: d STORE 3 (UNCHANGEDSINCE {first + 9}) FLAGS (\\Seen)
-        S: * 3 FETCH (FLAGS (\\Seen) MODSEQ ({first + 4}))
+        S: * 3 FETCH (UID 3 FLAGS (\\Seen) MODSEQ ({first + 4}))
         S: d OK STORE completed
     """)
 

@@ -43,6 +43,7 @@ async def test_the_save_date_is_not_the_internal_date(connect: Connect) -> None:
         C: f COPY 1 Archive
         S: f OK *
         C: g SELECT Archive
+        S: * OK [CLOSED] *
         S: * FLAGS *
         S: * OK [PERMANENTFLAGS *] *
         S: * 1 EXISTS

@@ -108,6 +108,7 @@ async def test_a_refused_search_empties_what_was_saved_and_a_faulty_one_keeps_it
         C: g SEARCH RETURN (SAVE) ALL
         S: g OK *
         C: h EXAMINE INBOX
+        S: * OK [CLOSED] *
         S: * FLAGS *
         S: * OK [PERMANENTFLAGS ()] *
         S: * 2 EXISTS

@@ -27,6 +27,7 @@ async def test_select_tells_everything(client: Transcript, fill: Fill) -> None:
         S: * OK [HIGHESTMODSEQ *] *
         S: a OK [READ-WRITE] SELECT completed
         C: b SELECT INBOX
+        S: * OK [CLOSED] *
         S: * FLAGS *
         S: * OK [PERMANENTFLAGS *] *
         S: * 3 EXISTS
@@ -79,6 +80,7 @@ async def test_a_select_that_fails_leaves_the_mailbox(client: Transcript) -> Non
     await client.until("a OK *")
     await client.run("""
         C: b SELECT nowhere
+        S: * OK [CLOSED] *
         S: b NO [NONEXISTENT] *
         C: c CHECK
         S: c BAD *

@@ -25,11 +25,16 @@ class Reply:
     """The tagged OK of a command.
 
     `code` is a response code without brackets, `after` runs once the OK is sent.
+    `tells_modseq`: messages were expunged, and a client that knows VANISHED is told up to which
+    MODSEQ it knows everything (RFC 7162 3.2.7). `holds_expunges`: EXPUNGE may not be sent before
+    this OK, whatever the command.
     """
 
     text: str = ""
     code: bytes = b""
     after: Callable[[], Awaitable[None]] | None = None
+    tells_modseq: bool = False
+    holds_expunges: bool = False
 
 
 Handler = Callable[["Session", A], Awaitable[Reply | None]]

@@ -220,9 +220,12 @@ class Connection:
         session = self._session
         session.raw_tag = request.tag
         args = command.parse(self._cursor(request))
-        found = await command.run(session, args)
-        await self._tell_news(tells_expunge=command.tells_expunge or request.is_uid)
-        reply = found or Reply()
+        reply = await command.run(session, args) or Reply()
+        may_expunge = command.tells_expunge or request.is_uid
+        await self._tell_news(tells_expunge=may_expunge and not reply.holds_expunges)
+        if reply.tells_modseq and session.is_qresync and session.selected is not None:
+            modseq = session.selected.told_modseq
+            reply = replace(reply, code=b"HIGHESTMODSEQ %d" % modseq)
         name = f"UID {command.name}" if request.is_uid else command.name
         return replace(reply, text=reply.text or f"{name} completed")
 

@@ -93,6 +93,7 @@ class Plan:
     Attributes:
         fields: what the store must read.
         bodies: the items among them that are bytes of the message.
+        lacks: what of UID and MODSEQ is not asked for.
         view_items: all items, when the view of the mailbox has what they tell.
     """
 
@@ -102,6 +103,7 @@ class Plan:
         self.bodies = [item for item in items if isinstance(item, BodyItem)]
         self.has_flags = Item.FLAGS in items
         self.has_modseq = Item.MODSEQ in items
+        self.lacks = [item for item in (Item.UID, Item.MODSEQ) if item not in items]
         self.sets_seen = not is_read_only and any(item.sets_seen for item in self.bodies)
         self.view_items = simple if _ON_VIEW.issuperset(items) else []
         self._is_cached = all(needs(item) is Field.HEADERS for item in self.bodies)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.sets import STAR, NumberSet
+from rmail_imap.ranges import merged
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Changed, Changes, MailboxView, StoreResult
 
@@ -47,6 +48,9 @@ class Selected:
         recent: UIDs that are \\Recent here (RFC 3501 2.3.2).
         keywords: the keyword table that the client was told.
         saved: the UIDs, ascending, that `$` stands for (RFC 5182 2.1).
+        last_uid: the largest UID that was given to a message here, as far as this session knows.
+        modseq: where the numbers stand.
+        told_modseq: up to where the client was told what vanished.
     """
 
     def __init__(
@@ -63,7 +67,8 @@ class Selected:
         self.recent = set(recent)
         self.saved: Sequence[Uid] = ()
         self.news = News()
-        self._last_uid = view.uidnext - 1
+        self.told_modseq: ModSeq = view.modseq
+        self.last_uid = view.uidnext - 1
         self._own: set[int] = set()
         self._is_shared = True
 
@@ -105,6 +110,13 @@ class Selected:
                 merged.append(range(start, stop))
         return merged
 
+    def named_uids(self, numbers: NumberSet) -> list[tuple[int, int]]:
+        """What a set of UIDs names, whether there are such messages or not, as ranges."""
+        if numbers.is_saved:
+            return [(uid, uid) for uid in self.saved]
+        last = self.uids[self.told - 1] if self.told else 0
+        return merged((low or last, high or last) for low, high in numbers.ranges)
+
     def uids_at(self, places: Sequence[range]) -> list[Uid]:
         """The UIDs at these places."""
         found: list[Uid] = []
@@ -141,19 +153,21 @@ class Selected:
     def take(self, changes: Changes, view: MailboxView | None = None) -> None:
         """Takes what happened since `modseq`. `view` is needed where the changes are truncated."""
         news = self.news
-        fresh = [row for row in changes.changed if row.uid > self._last_uid]
+        fresh = [row for row in changes.changed if row.uid > self.last_uid]
         for row in changes.changed:
             # What the client did itself is news only on top of what it does not know yet.
             is_news = row.modseq not in self._own or row.uid in news.flags
-            if row.uid <= self._last_uid and is_news:
+            if row.uid <= self.last_uid and is_news:
                 news.flags[row.uid] = row.flags, row.modseq
         self._append(fresh)
         gone: Iterable[int] = changes.vanished
         if changes.is_truncated and view is not None:
             gone = set(self.uids[: self.total]).difference(view.uids[: view.total])
         news.vanished.update(uid for uid in gone if self.number_of(uid) is not None)
-        self._last_uid = max(self._last_uid, changes.uidnext - 1)
+        self.last_uid = max(self.last_uid, changes.uidnext - 1)
         self.modseq = changes.upto
+        if not news.vanished:
+            self.told_modseq = changes.upto
         self._own = {modseq for modseq in self._own if modseq > changes.upto}
 
     def mark_own(self, result: StoreResult) -> None:
@@ -161,22 +175,28 @@ class Selected:
         if result.changed:
             self._own.add(result.modseq)
 
-    def take_expunges(self) -> list[int]:
-        """Forgets what vanished. The numbers to announce count down, so that none shifts another
-        (RFC 3501 7.4.1).
+    @property
+    def holds_expunges(self) -> bool:
+        """Whether messages are gone that the client still counts."""
+        return bool(self.news.vanished)
+
+    def take_expunges(self) -> list[tuple[int, int]]:
+        """Forgets what vanished. Number and UID of what is to be announced; the numbers count
+        down, so that none shifts another (RFC 3501 7.4.1).
         """
+        self.told_modseq = self.modseq
         gone = self.news.vanished
         if not gone:
             return []
-        numbers = sorted((n for uid in gone if (n := self.number_of(uid))), reverse=True)
+        pairs = sorted(((n, uid) for uid in gone if (n := self.number_of(uid))), reverse=True)
         self._own_copy()
-        if len(numbers) < _FEW:
-            for number in numbers:
+        if len(pairs) < _FEW:
+            for number, _ in pairs:
                 del self.uids[number - 1]
         else:
             self.uids = array("I", (uid for uid in self.uids if uid not in gone))
         self.total = len(self.uids)
-        known = [number for number in numbers if number <= self.told]
+        known = [pair for pair in pairs if pair[0] <= self.told]
         self.told -= len(known)
         self.recent -= gone
         for uid in gone:

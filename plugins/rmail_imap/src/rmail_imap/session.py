@@ -40,6 +40,7 @@ class Session:
         catalog: the commands and features there are.
         off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
+        is_qresync: the client understands VANISHED (RFC 7162 3.2.3).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Session:
         self.is_over = False
         self.raw_tag = b""
         self.is_condstore = False
+        self.is_qresync = False
         self.limits = Limits(
             settings.max_set_ranges, settings.max_search_depth, settings.max_search_keys
         )

@@ -1,14 +1,17 @@
-"""The one place that tells a client what changed in its mailbox: EXPUNGE, EXISTS, RECENT, FETCH.
+"""The one place that tells a client what changed in its mailbox: EXPUNGE or VANISHED, EXISTS,
+RECENT, FETCH.
 
-RFC 3501 5.2, 7.3, 7.4. Runs before the tagged line of each command and during IDLE.
+RFC 3501 5.2, 7.3, 7.4; RFC 7162 3.2.10. Runs before the tagged line of each command and during
+IDLE.
 """
 
 from __future__ import annotations
 
+from rmail_imap import write
 from rmail_imap.errors import Goodbye
 from rmail_imap.flag_words import FlagWriter, announce
 from rmail_imap.selected import Selected
-from rmail_imap.session import Session
+from rmail_imap.session import Session, highest_modseq
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.mail import MailboxView
 
@@ -27,13 +30,14 @@ async def drain(session: Session, *, tells_expunge: bool) -> None:
         return
     await take_changes(session, selected)
     if tells_expunge:
-        for number in selected.take_expunges():
-            session.write(b"* %d EXPUNGE\r\n" % number)
-            await session.flush_full()
+        await _tell_expunges(session, selected)
     if selected.told < selected.total:
         await _tell_new(session, selected)
     if selected.news.flags:
         await _tell_flags(session, selected)
+    if session.is_qresync and selected.holds_expunges:
+        # RFC 7162 3.2: a MODSEQ that was told must not hide an expunge that was not.
+        session.write(highest_modseq(selected.told_modseq))
 
 
 async def take_changes(session: Session, selected: Selected) -> int:
@@ -70,6 +74,16 @@ async def believed(session: Session, selected: Selected) -> MailboxView | None:
     view = await session.mail.view(session.account, selected.id)
     newest = await take_changes(session, selected)
     return view if newest <= view.modseq else None
+
+
+async def _tell_expunges(session: Session, selected: Selected) -> None:
+    gone = selected.take_expunges()
+    if gone and session.is_qresync:  # RFC 7162 3.2.10
+        session.write(b"* VANISHED %b\r\n" % write.number_set(uid for _, uid in reversed(gone)))
+        return
+    for number, _ in gone:
+        session.write(b"* %d EXPUNGE\r\n" % number)
+        await session.flush_full()
 
 
 async def _tell_new(session: Session, selected: Selected) -> None:

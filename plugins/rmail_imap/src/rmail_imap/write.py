@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -46,20 +46,28 @@ def date_time(moment: datetime) -> bytes:
     )  # fmt: skip
 
 
-def number_set(numbers: Sequence[int]) -> bytes:
+def number_set(numbers: Iterable[int]) -> bytes:
     """sequence-set of numbers in the order given, runs that count up as ranges."""
-    pieces: list[bytes] = []
-    start = previous = -1
+    return ranges(runs(numbers))
+
+
+def ranges(pairs: Iterable[tuple[int, int]]) -> bytes:
+    """sequence-set of ranges."""
+    return b",".join([_range(first, last) for first, last in pairs])
+
+
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Numbers in the order given as ranges, where they count up."""
+    first = last = -1
     for number in numbers:
-        if number == previous + 1 and start >= 0:
-            previous = number
+        if number == last + 1 and first >= 0:
+            last = number
             continue
-        if start >= 0:
-            pieces.append(_range(start, previous))
-        start = previous = number
-    if start >= 0:
-        pieces.append(_range(start, previous))
-    return b",".join(pieces)
+        if first >= 0:
+            yield first, last
+        first = last = number
+    if first >= 0:
+        yield first, last
 
 
 def text(message: str) -> bytes:

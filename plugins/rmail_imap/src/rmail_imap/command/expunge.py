@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmail_imap.commands import command, feature
+from rmail_imap.commands import Reply, command, feature
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_imap.selected import Selected
@@ -32,9 +32,11 @@ def writable(session: Session) -> Selected:
 
 
 @command("EXPUNGE", expunge_args, state=State.SELECTED, uid=True, rfc="3501 6.4.3, 4315 2.1")
-async def expunge(session: Session, messages: NumberSet | None) -> None:
+async def expunge(session: Session, messages: NumberSet | None) -> Reply | None:
     """Removes what is marked \\Deleted; the numbers are told before the tagged OK."""
     selected = writable(session)
     uids = None if messages is None else selected.uids_at(selected.resolve(messages))
-    if uids is None or uids:
-        await session.mail.expunge(session.account, selected.id, uids)
+    if uids is not None and not uids:
+        return None
+    gone, _ = await session.mail.expunge(session.account, selected.id, uids)
+    return Reply(tells_modseq=bool(gone))  # RFC 7162 3.2.7, 3.2.9

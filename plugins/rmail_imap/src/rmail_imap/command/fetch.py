@@ -9,10 +9,12 @@ from typing import cast
 from rmail_imap import updates
 from rmail_imap.bodies import PIECE_BYTES, Body
 from rmail_imap.commands import command, feature
+from rmail_imap.errors import BadSyntax
 from rmail_imap.fetch_lines import CHUNK, Plan, view_lines
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import FetchArgs, Item, fetch_args
 from rmail_imap.parse.returns import Partial
+from rmail_imap.resync import tell_vanished
 from rmail_imap.selected import Known
 from rmail_imap.session import Session
 from rmail_imap.state import State
@@ -28,15 +30,17 @@ feature("PARTIAL", "9394 3")
 async def fetch(session: Session, args: FetchArgs) -> None:
     """Sends what was asked for, message by message."""
     selected = session.mailbox
+    if args.tells_vanished and not session.is_qresync:
+        raise BadSyntax("Enable QRESYNC first")  # RFC 7162 3.2.6
     places = selected.resolve(args.messages)
-    if not places:
-        return
     if Item.MODSEQ in args.items:
         session.use_condstore()
     if args.partial is not None:
         places = _cut(places, args.partial)
     if args.changed_since is not None:
-        places = await _changed(session, places, args.changed_since)
+        places = await _changed(session, args, places, args.changed_since)
+    if not places:
+        return
     plan = Plan(args.items, is_read_only=selected.is_read_only)
     view = await session.mail.view(session.account, selected.id)
     updates.tell_keywords(session, selected, view.keywords)
@@ -62,10 +66,16 @@ def _cut(places: list[range], partial: Partial) -> list[range]:
     return found
 
 
-async def _changed(session: Session, places: list[range], since: ModSeq) -> list[range]:
-    """Those of the places whose messages changed after `since` (RFC 7162 3.1.4.1)."""
+async def _changed(
+    session: Session, args: FetchArgs, places: list[range], since: ModSeq
+) -> list[range]:
+    """Those of the places whose messages changed after `since` (RFC 7162 3.1.4.1). What vanished
+    is told before them (RFC 7162 3.2.6).
+    """
     selected = session.mailbox
     changes = await session.mail.changes(session.account, selected.id, since)
+    if args.tells_vanished:
+        tell_vanished(session, changes, selected.named_uids(args.messages))
     wanted = {row.uid for row in changes.changed}
     return [
         range(place, place + 1)
@@ -128,8 +138,7 @@ async def _write_batch(
 def _told_with_body(session: Session, plan: Plan) -> tuple[Item, ...]:
     """RFC 3501 6.4.5: a \\Seen that was set now is told with the body."""
     flags = () if plan.has_flags else (Item.FLAGS,)
-    needs_modseq = session.is_condstore and not plan.has_modseq
-    return (*flags, Item.MODSEQ) if needs_modseq else flags
+    return (*flags, *plan.lacks) if session.is_condstore else flags  # RFC 7162 3.2.4
 
 
 async def _set_seen(session: Session, batch: list[Fetched]) -> frozenset[int]:

@@ -12,7 +12,7 @@ from rmail_imap.state import State
 
 
 @command("MOVE", copy_args, state=State.SELECTED, uid=True, capability="MOVE", rfc="6851 3.1")
-async def move(session: Session, args: CopyArgs) -> Reply | None:
+async def move(session: Session, args: CopyArgs) -> Reply:
     """Moves messages, all or none. COPYUID comes untagged, before EXPUNGE (RFC 6851 4.3)."""
     selected = writable(session)
     uids = selected.uids_at(selected.resolve(args.messages))
@@ -25,4 +25,4 @@ async def move(session: Session, args: CopyArgs) -> Reply | None:
     code = copy_code(result)
     if code:
         session.write(write.status(b"* OK", "Moved", code) + b"\r\n")
-    return None
+    return Reply(tells_modseq=bool(result.source))  # RFC 7162 3.2: MOVE expunges too

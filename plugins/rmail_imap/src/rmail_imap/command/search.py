@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rmail_imap.commands import command, feature
+from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.returns import Returns
 from rmail_imap.parse.search import SearchArgs, search_args
@@ -26,17 +26,20 @@ feature("WITHIN", "5032 2")
 @command(
     "SEARCH", search_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.4"
 )
-async def search(session: Session, args: SearchArgs) -> None:
+async def search(session: Session, args: SearchArgs) -> Reply:
     """Numbers or UIDs of the messages that match, among those the client knows."""
+    # RFC 7162 3.2.10.2, RFC 9051 7.5.1: the UID form may tell expunges only if it has no numbers.
+    reply = Reply(holds_expunges=args.has_numbers)
     with emptied_by_no(session.mailbox, args):
         rows = await find(session, args)
         if args.returns is not None:
             await write_results(session, args, args.returns, rows)
-            return
+            return reply
         modseq = await _modseq(session, args, [Uid(uid) for _, uid in rows])
     more = b" (MODSEQ %d)" % modseq if modseq else b""
     words = b"".join(b" %d" % row[args.is_uid] for row in rows)
     session.write(b"* SEARCH%b%b\r\n" % (words, more))
+    return reply
 
 
 @contextmanager

@@ -1,14 +1,16 @@
-"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with MODSEQ (RFC 7162 3.1.2)."""
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with MODSEQ (RFC 7162 3.1.2)
+and quick resynchronisation (RFC 7162 3.2.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax
 from rmail_imap.flag_words import announce
 from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.select import SelectArgs, select_args
+from rmail_imap.resync import tell_missed
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session, highest_modseq
 from rmail_imap.state import State
@@ -23,28 +25,6 @@ def mailbox_args(cursor: Cursor) -> str:
     name = cursor.mailbox()
     cursor.end()
     return name
-
-
-@dataclass(frozen=True, slots=True)
-class SelectArgs:
-    """SELECT mailbox [(CONDSTORE)]."""
-
-    mailbox: str
-    is_condstore: bool
-
-
-def select_args(cursor: Cursor) -> SelectArgs:
-    """The arguments of SELECT and EXAMINE (RFC 7162 3.1.8 for the parameter)."""
-    cursor.space()
-    name = cursor.mailbox()
-    is_condstore = cursor.skip(b" (")
-    if is_condstore:
-        cursor.check("SELECT", "CONDSTORE")
-        if cursor.word() != "CONDSTORE":
-            raise BadSyntax("Unknown parameter of SELECT")
-        cursor.expect(b")")
-    cursor.end()
-    return SelectArgs(name, is_condstore)
 
 
 @command("SELECT", select_args, state=State.AUTHENTICATED, rfc="3501 6.3.1")
@@ -62,7 +42,11 @@ async def examine(session: Session, args: SelectArgs) -> Reply:
 
 
 async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> None:
-    session.selected = None  # RFC 3501 6.3.1: also when this fails
+    if args.known is not None and not session.is_qresync:
+        raise BadSyntax("Enable QRESYNC first")  # RFC 7162 3.2.5
+    if session.selected is not None:
+        session.selected = None  # RFC 3501 6.3.1: also when this fails
+        session.write(b"* OK [CLOSED] The mailbox before is closed\r\n")  # RFC 7162 3.2.11
     status = await session.mail.status(session.account, args.mailbox)
     view = await session.mail.view(session.account, status.id)
     recent: Collection[int] = ()
@@ -83,6 +67,8 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
     if args.is_condstore:
         session.use_condstore()
     session.selected = selected
+    if args.known is not None:
+        await tell_missed(session, selected, args.known)
 
 
 def _first_unseen(view: MailboxView) -> int | None:

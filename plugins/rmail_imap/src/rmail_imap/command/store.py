@@ -116,7 +116,7 @@ async def _tell_modseqs(
     fetched = session.mail.fetch(session.account, selected.id, uids, Field.NONE)
     async for batch in fetched:
         for row in batch:
-            values = [b"UID %d" % row.uid] if args.messages.is_uid else []
+            values = [b"UID %d" % row.uid]  # RFC 7162 3.2.4
             if not args.is_silent:
                 values.append(b"FLAGS " + flags.render(row.uid, row.flags))
             elif row.uid in left_alone:

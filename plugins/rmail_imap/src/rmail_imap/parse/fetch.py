@@ -58,12 +58,13 @@ AnyItem = Item | BodyItem | FetchItem
 
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
-    """FETCH set items [(CHANGEDSINCE modseq PARTIAL range)]."""
+    """FETCH set items [(CHANGEDSINCE modseq VANISHED PARTIAL range)]."""
 
     messages: NumberSet
     items: tuple[AnyItem, ...]
     changed_since: ModSeq | None = None
     partial: Partial | None = None
+    tells_vanished: bool = False
 
 
 _FAST: Final = (Item.FLAGS, Item.INTERNALDATE, Item.SIZE)
@@ -99,7 +100,9 @@ def fetch_args(cursor: Cursor) -> FetchArgs:
         items = (Item.UID, *items)
     if modifiers.changed_since is not None and Item.MODSEQ not in items:  # RFC 7162 3.1.4.1
         items = (*items, Item.MODSEQ)
-    return FetchArgs(messages, items, modifiers.changed_since, modifiers.partial)
+    return FetchArgs(
+        messages, items, modifiers.changed_since, modifiers.partial, modifiers.tells_vanished
+    )
 
 
 @dataclass(slots=True)
@@ -108,6 +111,7 @@ class _Modifiers:
 
     changed_since: ModSeq | None = None
     partial: Partial | None = None
+    tells_vanished: bool = False
 
 
 def _modifiers(cursor: Cursor) -> _Modifiers:
@@ -120,6 +124,8 @@ def _modifiers(cursor: Cursor) -> _Modifiers:
         if name == "CHANGEDSINCE" and found.changed_since is None:
             cursor.space()
             found.changed_since = cursor.modseq()
+        elif name == "VANISHED" and cursor.is_uid and not found.tells_vanished:
+            found.tells_vanished = True  # RFC 7162 3.2.6
         elif name == "PARTIAL" and cursor.is_uid and found.partial is None:  # RFC 9394 3.3
             cursor.space()
             found.partial = partial(cursor)
@@ -128,6 +134,8 @@ def _modifiers(cursor: Cursor) -> _Modifiers:
         if not cursor.skip(b" "):
             break
     cursor.expect(b")")
+    if found.tells_vanished and found.changed_since is None:
+        raise BadSyntax("VANISHED needs CHANGEDSINCE")  # RFC 7162 3.2.6
     return found
 
 

@@ -26,7 +26,7 @@ GATES: Final[dict[Place, dict[str, str]]] = {
     "CREATE": {"USE": "CREATE-SPECIAL-USE"},
     "EXPUNGE": {"": "UIDPLUS"},
     "FETCH": {"MODSEQ": "CONDSTORE", "SAVEDATE": "SAVEDATE"},
-    "FETCH modifier": {"CHANGEDSINCE": "CONDSTORE", "PARTIAL": "PARTIAL"},
+    "FETCH modifier": {"CHANGEDSINCE": "CONDSTORE", "PARTIAL": "PARTIAL", "VANISHED": "QRESYNC"},
     "LIST": {
         "": "LIST-EXTENDED",
         "CHILDREN": "CHILDREN",
@@ -49,7 +49,7 @@ GATES: Final[dict[Place, dict[str, str]]] = {
         "SAVEDSINCE": "SAVEDATE",
         "YOUNGER": "WITHIN",
     },
-    "SELECT": {"CONDSTORE": "CONDSTORE"},
+    "SELECT": {"CONDSTORE": "CONDSTORE", "QRESYNC": "QRESYNC"},
     "STATUS": {
         "APPENDLIMIT": "APPENDLIMIT",
         "DELETED-STORAGE": "QUOTA=RES-STORAGE",

@@ -85,6 +85,7 @@ class SearchArgs:
         has_modseq: MODSEQ is among the keys.
         is_charset_known: otherwise `key` means nothing.
         is_fuzzy: FUZZY is among the keys.
+        has_numbers: so are sequence numbers.
     """
 
     key: Key
@@ -93,6 +94,7 @@ class SearchArgs:
     has_modseq: bool = False
     is_charset_known: bool = True
     is_fuzzy: bool = False
+    has_numbers: bool = False
 
 
 _CHARSETS: Final = frozenset({b"US-ASCII", b"UTF-8", b"ASCII"})
@@ -107,6 +109,7 @@ class _Search:
         self.keys = 0
         self.has_modseq = False
         self.is_fuzzy = False
+        self.has_numbers = False
 
     def text(self) -> str:
         """A string to look for; US-ASCII and UTF-8 are what charset may be (RFC 3501 6.4.4)."""
@@ -144,6 +147,7 @@ class _Search:
             cursor.expect(b")")
             return inner
         if cursor.peek() in (b"*", b"$", b"") or cursor.peek().isdigit():
+            self.has_numbers = self.has_numbers or cursor.peek() != b"$"
             return Numbers(number_set(cursor, is_uid=False))
         word = cursor.word()
         cursor.check("SEARCH", word)
@@ -176,7 +180,14 @@ def search_keys(cursor: Cursor, options: Returns | None, raw_charset: bytes) -> 
     cursor.end()
     if options is not None and "RELEVANCY" in options.options and not search.is_fuzzy:
         raise BadSyntax("RELEVANCY needs FUZZY")  # RFC 6203 4
-    return SearchArgs(key, cursor.is_uid, options, search.has_modseq, is_fuzzy=search.is_fuzzy)
+    return SearchArgs(
+        key,
+        cursor.is_uid,
+        options,
+        search.has_modseq,
+        is_fuzzy=search.is_fuzzy,
+        has_numbers=search.has_numbers,
+    )
 
 
 def _constant(key: Key) -> Callable[[_Search], Key]:

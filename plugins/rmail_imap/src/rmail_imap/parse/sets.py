@@ -41,6 +41,14 @@ def number_set(cursor: Cursor, *, is_uid: bool | None = None) -> NumberSet:
     return NumberSet(ranges, of_uids)
 
 
+def known_set(cursor: Cursor) -> tuple[tuple[int, int], ...]:
+    """sequence-set without `*` (RFC 7162 7: known-uids, known-sequence-set)."""
+    found = number_set(cursor)
+    if found.is_saved or any(STAR in pair for pair in found.ranges):
+        raise BadSyntax("Only numbers may stand here")
+    return found.ranges
+
+
 def _range(raw: bytes) -> tuple[int, int]:
     match = _RANGE.match(raw)
     if match is None:
