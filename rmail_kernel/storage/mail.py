@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -44,6 +44,10 @@ SYSTEM_FLAGS: dict[str, Flag] = {
 }
 FIRST_KEYWORD_BIT = 6
 MAX_KEYWORDS = 26
+MAX_ANNOTATIONS = 100
+"""Entries of one mailbox, or of the account (RFC 5464)."""
+MAX_ANNOTATION_BYTES = 16_384
+"""Bytes of the value of one entry."""
 
 
 class Field(enum.Flag):
@@ -360,6 +364,26 @@ class MailStore(Protocol):
     ) -> tuple[list[Uid], ModSeq]:
         """Removes messages: those of `uids` (None: all) that have \\Deleted, or all of `uids`. The
         UIDs removed, ascending.
+        """
+
+    async def annotations(
+        self, account: AccountId, mailbox: str | MailboxId | None
+    ) -> dict[str, bytes]:
+        """All entries of a mailbox, or of the account itself ("server" entries, mailbox None), by
+        their names in lower case: `/private/...` and `/shared/...` (RFC 5464 3).
+        """
+
+    async def annotate(
+        self,
+        account: AccountId,
+        mailbox: str | MailboxId | None,
+        changes: Mapping[str, bytes | None],
+    ) -> None:
+        """Sets entries, None removes one; all or none, durable on return. No MODSEQ changes.
+
+        Raises:
+            Invalid: a bad name. TooLarge: a value of more than MAX_ANNOTATION_BYTES.
+            QuotaExceeded: more than MAX_ANNOTATIONS.
         """
 
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:

@@ -50,6 +50,7 @@ STEPS: list[Step] = [
     lambda s: s.mail.store_flags(
         ALICE, INBOX, [Uid(1), Uid(3)], "add", frozenset({"$K", "\\Seen"})
     ),
+    lambda s: s.mail.annotate(ALICE, "Work", {"/private/comment": b"mine", "/shared/x": b"\xff"}),
     lambda s: s.mail.copy(ALICE, INBOX, [Uid(1), Uid(2)], "Work/Now", op_id="copy"),
     lambda s: s.mail.move(ALICE, INBOX, [Uid(3), Uid(4)], "Work", op_id="move"),
     lambda s: s.mail.expunge(ALICE, INBOX, [Uid(2)], only_deleted=False),
@@ -60,6 +61,7 @@ STEPS: list[Step] = [
     lambda s: s.put(_message(6, "Junk")),
     lambda s: s.mail.delete(ALICE, "Junk"),
     lambda s: s.mail.create(ALICE, "Junk", special_use="\\Junk"),
+    lambda s: s.mail.annotate(ALICE, None, {"/shared/admin": b"me"}),
     lambda s: s.put(_message(7, "Junk")),
     _settle,
 ]
@@ -67,10 +69,13 @@ STEPS: list[Step] = [
 
 async def state(mail: MailStore) -> State:
     """Everything that users see: mailboxes, and UID, flags, date and bytes of each message."""
-    found: State = {}
+    found: State = {"": [sorted((await mail.annotations(ALICE, None)).items())]}
     for status in await mail.mailboxes(ALICE):
         view = await mail.view(ALICE, status.id)
-        rows: list[list[Any]] = [[status.is_subscribed, status.special_use, len(view.keywords)]]
+        notes = sorted((await mail.annotations(ALICE, status.id)).items())
+        rows: list[list[Any]] = [
+            [status.is_subscribed, status.special_use, len(view.keywords), notes]
+        ]
         async for some in mail.fetch(ALICE, status.id, list(map(Uid, view.uids)), Field.CONTENT):
             for one in some:
                 assert one.content is not None

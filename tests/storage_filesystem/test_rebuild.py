@@ -200,3 +200,21 @@ async def test_a_process_that_was_killed_leaves_a_log_that_counts(tmp_path: Path
         found = await store.mail.changes(ALICE, INBOX, ModSeq(0))
         assert [one.uid for one in found.changed] == [1]
         assert not found.is_truncated
+
+
+async def test_annotations_live_without_the_database_and_through_a_torn_file(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await mail.annotate(ALICE, "INBOX", {"/private/a": b"x", "/shared/b": b"\xff"})
+    await mail.annotate(ALICE, None, {"/private/c": b"y"})
+    harm(store.root, "deleted")
+    assert await mail.annotations(ALICE, "INBOX") == {"/private/a": b"x", "/shared/b": b"\xff"}
+    assert await mail.annotations(ALICE, None) == {"/private/c": b"y"}
+    (paths.home / "annotations.json").write_text("{torn")
+    assert await mail.annotations(ALICE, None) == {}
+    found = json.loads((paths.mailboxes / "INBOX/status.json").read_text())
+    found["annotations"] |= {"/private/d": 1, "/private/e": {"base64": "*"}, "/private/f": None}
+    (paths.mailboxes / "INBOX/status.json").write_text(json.dumps(found))
+    assert sorted(await mail.annotations(ALICE, "INBOX")) == ["/private/a", "/shared/b"]
+    await mail.annotate(ALICE, None, {"/private/c": b"z"})
+    assert await mail.annotations(ALICE, None) == {"/private/c": b"z"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -20,6 +20,7 @@ from rmail_kernel.storage import evaluate
 from rmail_kernel.storage.accounts import Directory
 from rmail_kernel.storage.events import Change, EventBus
 from rmail_kernel.storage.filesystem import (
+    annotating,
     completing,
     copying,
     expunging,
@@ -230,6 +231,28 @@ class FilesystemMailStore:
         """Sets or clears the subscription. NotFound."""
         async with self._use(account) as one:
             await one.write(lambda tx: mailboxes.subscribe(tx, name, subscribed))
+
+    async def annotations(
+        self, account: AccountId, mailbox: str | MailboxId | None
+    ) -> dict[str, bytes]:
+        """All entries of a mailbox, or of the account itself (RFC 5464)."""
+        async with self._use(account) as one:
+            if mailbox is None:
+                path = annotating.account_file(one.paths)
+            else:
+                row = await self._box(one, mailbox)
+                path = one.paths.mailbox(row.name) / "status.json"
+            return await one.run(annotating.entries, path)
+
+    async def annotate(
+        self,
+        account: AccountId,
+        mailbox: str | MailboxId | None,
+        changes: Mapping[str, bytes | None],
+    ) -> None:
+        """Sets entries, None removes one; all or none. Invalid, TooLarge, QuotaExceeded."""
+        async with self._use(account) as one:
+            await one.write(lambda tx: annotating.annotate(tx, mailbox, changes))
 
     # -- messages --------------------------------------------------------------------------
 

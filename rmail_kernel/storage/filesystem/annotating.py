@@ -1,0 +1,109 @@
+"""Annotations: named values of a mailbox, in its status.json, and of the account, beside mail.json.
+
+They are in no database, so they outlive it; a mailbox's go with it when it is renamed or deleted.
+RFC 5464.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from rmail_kernel import failpoints
+from rmail_kernel.errors import Corrupt, Invalid, QuotaExceeded, TooLarge
+from rmail_kernel.storage.filesystem.disk import read_json, write_json
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
+
+VERSION: Final = 1
+FIELD: Final = "annotations"
+_MAX_NAME_CHARS: Final = 255
+# RFC 5464 3.1: at least one part after the scope, none empty, no wildcard, ASCII.
+_NAME: Final = re.compile(r"/(?:private|shared)(?:/[^\x00-\x1f\x7f-\U0010ffff*%/]+)+\Z")
+
+
+def entry_name(name: str) -> str:
+    """The stored form of an entry's name: lower case, for names compare without it (RFC 5464 3.1).
+
+    Raises:
+        Invalid: no name of an entry.
+    """
+    if len(name) > _MAX_NAME_CHARS or not _NAME.match(name.lower()):
+        raise Invalid("Not the name of an annotation", name=name)
+    return name.lower()
+
+
+def entries(path: Path) -> dict[str, bytes]:
+    """The entries in a status.json or annotations.json, without those that cannot be read."""
+    found = _read(path).get(FIELD)
+    if not isinstance(found, dict):
+        return {}
+    values = {name: _value(given) for name, given in found.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def account_file(paths: AccountPaths) -> Path:
+    """Where the entries of the account itself are."""
+    return paths.home / "annotations.json"
+
+
+def annotate(
+    tx: Transaction, mailbox: str | int | None, changes: Mapping[str, bytes | None]
+) -> None:
+    """Sets entries, None removes one; all or none. See MailStore.annotate."""
+    asked = {entry_name(name): value for name, value in changes.items()}
+    for name, value in asked.items():
+        if value is not None and len(value) > MAX_ANNOTATION_BYTES:
+            raise TooLarge(
+                f"An annotation has at most {MAX_ANNOTATION_BYTES} bytes",
+                name=name,
+                limit_bytes=MAX_ANNOTATION_BYTES,
+            )
+    row = None if mailbox is None else tx.mailbox(mailbox)
+    path = account_file(tx.paths)
+    if row is not None:
+        path = tx.paths.mailbox(row.name) / "status.json"
+    before = entries(path)
+    after = {name: value for name, value in (before | asked).items() if value is not None}
+    if after == before:
+        return
+    if len(after) > max(MAX_ANNOTATIONS, len(before)):
+        raise QuotaExceeded(f"There are at most {MAX_ANNOTATIONS} annotations in one place")
+    own: Mapping[str, object] = {"version": VERSION} if row is None else row.as_json()
+    texts = {name: _text(after[name]) for name in sorted(after)}
+    write_json(path, {**_read(path), **own, FIELD: texts}, tx.owner, durable=True)
+    failpoints.reach("annotate.written")
+    # RFC 5464 2.1: an annotation is no change of a message, so no MODSEQ is taken for it.
+    if row is None:
+        tx.changes[0] = tx.account.modseq
+    else:
+        row.written_uidnext = row.uidnext
+        tx.changes[row.id] = row.highestmodseq
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return read_json(path) or {}
+    except Corrupt:
+        return {}  # written anew whole; a status.json says again what the rows say
+
+
+def _text(value: bytes) -> object:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
+
+
+def _value(given: object) -> bytes | None:
+    if isinstance(given, dict):
+        try:
+            return base64.b64decode(str(given.get("base64")), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+    return given.encode("utf-8", "replace") if isinstance(given, str) else None

@@ -1,0 +1,128 @@
+"""Named values of mailboxes and of the account. RFC 5464."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rmail_kernel.errors import Invalid, NotFound, QuotaExceeded, TooLarge
+from rmail_kernel.storage.events import Change
+from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
+from tests.storage_contract.rig import ALICE, BOB, Opened, item
+
+COMMENT = "/private/comment"
+
+
+async def test_entries_are_kept_by_mailbox_and_account(store: Opened, other: Opened) -> None:
+    await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"mine", "/shared/vendor/a/b": b"\x00\xff"})
+    await store.mail.annotate(ALICE, None, {COMMENT: "für alle".encode()})
+    assert await other.mail.annotations(ALICE, "inbox") == {
+        COMMENT: b"mine",
+        "/shared/vendor/a/b": b"\x00\xff",
+    }
+    assert await other.mail.annotations(ALICE, None) == {COMMENT: "für alle".encode()}
+    assert await other.mail.annotations(ALICE, "Sent") == {}
+    assert await other.mail.annotations(BOB, None) == {}
+
+
+async def test_entries_are_replaced_and_removed(store: Opened) -> None:
+    await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"a", "/shared/x": b""})
+    await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"b", "/shared/y": None})
+    assert await store.mail.annotations(ALICE, "INBOX") == {COMMENT: b"b", "/shared/x": b""}
+    await store.mail.annotate(ALICE, "INBOX", {COMMENT: None, "/shared/x": None})
+    assert await store.mail.annotations(ALICE, "INBOX") == {}
+
+
+async def test_names_compare_without_case(store: Opened) -> None:
+    await store.mail.annotate(ALICE, None, {"/SHARED/Comment": b"a"})
+    await store.mail.annotate(ALICE, None, {"/shared/comment": b"b"})
+    assert await store.mail.annotations(ALICE, None) == {"/shared/comment": b"b"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/private",
+        "/private/",
+        "/other/x",
+        "private/x",
+        "/private//x",
+        "/private/x/",
+        "/private/*",
+        "/private/%",
+        "/private/ä",
+        "/private/a\n",
+        "/privatex/a",
+        "/private/" + "a" * 247,
+    ],
+)
+async def test_a_bad_name_is_invalid_and_nothing_is_set(store: Opened, name: str) -> None:
+    with pytest.raises(Invalid):
+        await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"a", name: b"b"})
+    assert await store.mail.annotations(ALICE, "INBOX") == {}
+
+
+async def test_an_unknown_mailbox_is_not_found(store: Opened) -> None:
+    with pytest.raises(NotFound):
+        await store.mail.annotate(ALICE, "Nothing", {COMMENT: b"a"})
+    with pytest.raises(NotFound):
+        await store.mail.annotations(ALICE, "Nothing")
+
+
+@pytest.mark.parametrize("mailbox", ["INBOX", None])
+async def test_a_value_holds_to_the_byte(store: Opened, mailbox: str | None) -> None:
+    await store.mail.annotate(ALICE, mailbox, {COMMENT: b"x" * MAX_ANNOTATION_BYTES})
+    with pytest.raises(TooLarge) as caught:
+        await store.mail.annotate(ALICE, mailbox, {COMMENT: b"x" * (MAX_ANNOTATION_BYTES + 1)})
+    assert caught.value.fields["limit_bytes"] == MAX_ANNOTATION_BYTES
+    assert len((await store.mail.annotations(ALICE, mailbox))[COMMENT]) == MAX_ANNOTATION_BYTES
+
+
+@pytest.mark.parametrize("mailbox", ["INBOX", None])
+async def test_so_many_entries_and_no_more(store: Opened, mailbox: str | None) -> None:
+    full = {f"/private/{n}": b"x" for n in range(MAX_ANNOTATIONS)}
+    await store.mail.annotate(ALICE, mailbox, full)
+    with pytest.raises(QuotaExceeded):
+        await store.mail.annotate(ALICE, mailbox, {"/private/more": b"x", "/private/1": b"y"})
+    assert await store.mail.annotations(ALICE, mailbox) == full
+    await store.mail.annotate(ALICE, mailbox, {"/private/more": b"x", "/private/1": None})
+
+
+async def test_entries_go_with_their_mailbox(store: Opened) -> None:
+    await store.mail.create(ALICE, "Work")
+    await store.mail.annotate(ALICE, "Work", {COMMENT: b"a"})
+    await store.mail.rename(ALICE, "Work", "Done/Work")
+    assert await store.mail.annotations(ALICE, "Done/Work") == {COMMENT: b"a"}
+    await store.mail.delete(ALICE, "Done/Work")
+    await store.mail.create(ALICE, "Done/Work")
+    assert await store.mail.annotations(ALICE, "Done/Work") == {}
+
+
+async def test_entries_outlive_other_changes_and_take_no_modseq(store: Opened) -> None:
+    before = (await store.mail.status(ALICE, "INBOX")).highestmodseq
+    await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"a"})
+    assert (await store.mail.status(ALICE, "INBOX")).highestmodseq == before
+    await store.put(item(b"", "$Keyword"))
+    await store.mail.subscribe(ALICE, "INBOX", False)
+    assert await store.mail.annotations(ALICE, "INBOX") == {COMMENT: b"a"}
+
+
+async def test_concurrent_changes_all_stay(store: Opened, other: Opened) -> None:
+    changes = [
+        one.mail.annotate(ALICE, "INBOX", {f"/shared/{n}": b"%d" % n})
+        for n, one in enumerate((store, other) * 5)
+    ]
+    await asyncio.gather(*changes)
+    assert len(await store.mail.annotations(ALICE, "INBOX")) == 10
+
+
+async def test_sessions_are_told_of_a_change(store: Opened) -> None:
+    inbox = (await store.mail.status(ALICE, "INBOX")).id
+    seen: list[Change] = []
+    with store.events.subscribe(ALICE, seen.append):
+        await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"a"})
+        await store.mail.annotate(ALICE, None, {COMMENT: b"a"})
+        await store.mail.annotate(ALICE, None, {COMMENT: b"a"})  # as it was
+    assert [(one.kind, one.container) for one in seen] == [("mail", inbox), ("mail", 0)]
