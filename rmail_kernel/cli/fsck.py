@@ -13,12 +13,14 @@ from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import plain, show_json
 from rmail_kernel.cli.progress import Progress, progress_bar
 from rmail_kernel.cli.session import Session, load_settings, open_session
-from rmail_kernel.errors import Unsupported
+from rmail_kernel.delivery.spool_check import check_spool
+from rmail_kernel.errors import Invalid, Unsupported
 from rmail_kernel.storage.accounts import Account
 from rmail_kernel.storage.filesystem import FilesystemMailStore
-from rmail_kernel.storage.filesystem.fsck import Report, check
+from rmail_kernel.storage.filesystem.fsck import Finding, Report, Severity, check
 
 Reports = list[tuple[str, Report]]  # by address
+_SPOOL = "spool"
 
 
 def fsck(
@@ -26,12 +28,19 @@ def fsck(
         str | None, typer.Argument(metavar="[ADDRESS]", help="Default: all accounts.")
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Repair what can be.")] = False,
+    reindex: Annotated[
+        bool, typer.Option("--reindex", help="With --repair: make the full-text indexes anew.")
+    ] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> int:
-    """Check the files and databases of accounts; exit code 1 when something stays wrong."""
+    """Check the files and databases of accounts, and the spool; exit code 1 when something stays
+    wrong. Safe while the server runs.
+    """
+    if reindex and not repair:
+        raise Invalid("--reindex changes something; give --repair, too")
     with progress_bar() as progress:
-        reports = asyncio.run(_check_all(config, account, progress, repair=repair))
+        reports = asyncio.run(_check_all(config, account, progress, repair=repair, reindex=reindex))
     if as_json:
         show_json(_as_data(reports))
     else:
@@ -40,7 +49,7 @@ def fsck(
 
 
 async def _check_all(
-    config: Path, text: str | None, progress: Progress, *, repair: bool
+    config: Path, text: str | None, progress: Progress, *, repair: bool, reindex: bool
 ) -> Reports:
     reports: Reports = []
     async with open_session(load_settings(config)) as session:
@@ -53,8 +62,22 @@ async def _check_all(
             def steps(done: int, total: int, address: str = address) -> None:
                 progress(address, done, total)
 
-            reports.append((address, await check(store, account.id, repair, steps)))
+            reports.append(
+                (address, await check(store, account.id, repair, steps, reindex=reindex))
+            )
+        if text is None:
+            reports.append((_SPOOL, _spool(session.settings.mail_root / "spool", repair=repair)))
     return reports
+
+
+def _spool(directory: Path, *, repair: bool) -> Report:
+    """What is wrong with the accepted messages that are not delivered yet."""
+    found = check_spool(directory, repair=repair)
+    severities: dict[bool, Severity] = {True: "warning", False: "error"}
+    findings = [
+        Finding(severities[one.is_harmless], "", one.text, one.repaired) for one in found.findings
+    ]
+    return Report(findings, found.waiting)
 
 
 async def _accounts(session: Session, text: str | None) -> list[Account]:
@@ -66,7 +89,7 @@ async def _accounts(session: Session, text: str | None) -> list[Account]:
 def _as_data(reports: Reports) -> dict[str, Any]:
     findings = [
         {
-            "account": address,
+            "account": None if address == _SPOOL else address,
             "mailbox": found.mailbox or None,
             "severity": found.severity,
             "text": found.text,
@@ -76,8 +99,9 @@ def _as_data(reports: Reports) -> dict[str, Any]:
         for found in report.findings
     ]
     return {
-        "accounts": len(reports),
-        "messages": sum(report.messages for _, report in reports),
+        "accounts": sum(name != _SPOOL for name, _ in reports),
+        "messages": sum(report.messages for name, report in reports if name != _SPOOL),
+        "spooled": sum(report.messages for name, report in reports if name == _SPOOL),
         "findings": findings,
     }
 
@@ -85,10 +109,12 @@ def _as_data(reports: Reports) -> dict[str, Any]:
 def _print(reports: Reports, *, is_repairing: bool) -> None:
     data = _as_data(reports)
     for found in data["findings"]:
-        place = plain(" ".join(filter(None, (found["account"], found["mailbox"]))))
+        place = plain(" ".join(filter(None, (found["account"] or _SPOOL, found["mailbox"]))))
         state = "repaired" if found["repaired"] else found["severity"]
         typer.echo(f"{state}: {place}: {plain(found['text'])}")
     left = sum(not found["repaired"] for found in data["findings"])
     looked_at = f"{data['accounts']} accounts, {data['messages']} messages"
+    if data["spooled"]:
+        looked_at += f", {data['spooled']} in the spool"
     hint = "" if is_repairing or not left else "; `rmail fsck --repair` repairs what can be"
     typer.echo(f"{looked_at}: {f'{left} findings{hint}' if left else 'clean'}")

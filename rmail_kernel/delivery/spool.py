@@ -162,10 +162,14 @@ class Spool:
 
     def tidy(self) -> None:
         """Removes leftovers of a crash: unfinished files, and progress of entries that are gone."""
+        for path in self.leftovers():
+            path.unlink(missing_ok=True)
+
+    def leftovers(self) -> list[Path]:
+        """What `tidy` would remove."""
         with suppress(FileNotFoundError):
-            for path in list(self.directory.iterdir()):
-                if self._is_leftover(path):
-                    path.unlink(missing_ok=True)
+            return sorted(path for path in self.directory.iterdir() if self._is_leftover(path))
+        return []
 
     def _is_leftover(self, path: Path) -> bool:
         if path.suffix == _PROGRESS:

@@ -35,7 +35,12 @@ def message(rmail: Rmail, store: Path, folder: Path) -> Path:
 def test_a_good_store_is_clean(rmail: Rmail, message: Path) -> None:
     outcome = rmail("fsck")
     assert (outcome.code, outcome.out) == (0, "1 accounts, 1 messages: clean\n")
-    assert rmail("fsck", ALICE, "--json").data == {"accounts": 1, "messages": 1, "findings": []}
+    assert rmail("fsck", ALICE, "--json").data == {
+        "accounts": 1,
+        "messages": 1,
+        "spooled": 0,
+        "findings": [],
+    }
 
 
 def test_a_lost_file_is_found_and_repaired_only_when_told(rmail: Rmail, message: Path) -> None:
@@ -70,3 +75,44 @@ def test_a_terminal_sees_how_far_it_is(
     monkeypatch.setattr("sys.stderr", terminal)
     assert rmail("fsck").out == "1 accounts, 1 messages: clean\n"
     assert ALICE in terminal.getvalue()
+
+
+def test_the_spool_is_looked_at_and_what_needs_a_person_stays(
+    rmail: Rmail, message: Path, store: Path
+) -> None:
+    spool = store / "spool"
+    spool.mkdir(exist_ok=True)
+    (spool / "a.bad").write_text("a message nobody could read")
+    (spool / "b.msg").write_text("not json\n\n")
+    (spool / "c.json").write_text("{}")
+    found = rmail("fsck", "--repair", "--json")
+    assert found.code == 1
+    assert [(one["severity"], one["repaired"]) for one in found.data["findings"]] == [
+        ("error", False),
+        ("error", False),
+        ("warning", True),
+    ]
+    assert "b.msg cannot be read" in found.data["findings"][0]["text"]
+    assert sorted(path.name for path in spool.iterdir()) == ["a.bad", "b.msg"]
+    assert "error: spool: a.bad was accepted and cannot be delivered" in rmail("fsck").out
+    assert rmail("fsck", ALICE).code == 0
+
+
+def test_indexes_are_made_anew_when_asked_for(rmail: Rmail, message: Path) -> None:
+    index = message.parents[3] / "search.db"
+    assert "give --repair" in rmail("fsck", "--reindex").refusal()
+    assert rmail("fsck", "--repair").code == 0
+    before = index.stat().st_ino, index.stat().st_mtime_ns
+    assert rmail("fsck", "--repair", "--reindex").code == 0
+    assert (index.stat().st_ino, index.stat().st_mtime_ns) != before
+
+
+def test_a_damaged_full_text_index_is_told_and_made_anew(rmail: Rmail, message: Path) -> None:
+    assert rmail("fsck", "--repair").code == 0
+    index = message.parents[3] / "search.db"
+    index.write_bytes(b"this is no database" * 500)
+    found = rmail("fsck", "--json")
+    assert found.code == 1
+    assert "search.db" in found.data["findings"][0]["text"]
+    assert rmail("fsck", "--repair").code == 0
+    assert rmail("fsck").code == 0

@@ -132,3 +132,35 @@ async def test_a_damaged_page_is_reported_or_rebuilt(
     await _check(mail, repair=True)
     assert (await _check(mail, repair=True)).is_clean
     assert (await mail.view(ALICE, INBOX)).total == 200
+
+
+async def test_a_broken_index_of_the_database_is_reported_then_made_anew(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(*(item() for _ in range(50)))
+    await mail.settle(ALICE)
+    _sql(
+        "PRAGMA writable_schema=1; DELETE FROM sqlite_schema WHERE name='message_modseq';"
+        "PRAGMA schema_version=1000"
+    )(paths)
+    found = await _check(mail, repair=False)
+    assert any("account.db: " in one.text and not one.repaired for one in found.findings)
+    assert (await _check(mail, repair=True)).is_clean
+    assert (await _check(mail, repair=False)).findings == []
+    assert (await mail.view(ALICE, INBOX)).total == 50
+
+
+async def test_messages_that_the_full_text_index_lost_are_missed_and_found_again(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(*(item() for _ in range(5)))
+    await mail.index(ALICE)
+    with apsw.Connection(str(paths.index)) as db:
+        db.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM words_docsize LIMIT 2)")
+    db.close()
+    found = await _check(mail, repair=False)
+    assert [one.text for one in found.findings] == [
+        "search.db lacks 2 messages that it should have"
+    ]
+    assert (await _check(mail, repair=True)).is_clean
+    assert (await _check(mail, repair=False)).findings == []

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+import apsw
+
 from rmail_kernel.storage.filesystem import outside, schema, settling, tables
 from rmail_kernel.storage.filesystem.agreement import counter_faults, status_faults
 from rmail_kernel.storage.filesystem.expunging import COLUMNS
@@ -54,17 +56,26 @@ class Report:
 
 
 async def check(
-    store: FilesystemMailStore, account: AccountId, repair: bool, progress: Progress
+    store: FilesystemMailStore,
+    account: AccountId,
+    repair: bool,
+    progress: Progress,
+    *,
+    reindex: bool = False,
 ) -> Report:
     """Checks one account, and with `repair` puts right what it finds.
 
     Args:
         progress: called with the steps done and the steps in all.
+        reindex: also make search.db anew when nothing is wrong with it; only with `repair`.
 
     Raises:
         NotFound: no such account. Temporary: its files cannot be read.
     """
     report = Report()
+    report.findings += await store.transact(account, partial(_check_database, repair))
+    if repair and report.findings:
+        await store.transact(account, _refuse_damage)
     report.findings += await store.transact(
         account, partial(_check_counters, repair), durable=repair
     )
@@ -77,8 +88,10 @@ async def check(
     for done, step in enumerate(steps):
         progress(done, len(steps))
         report.findings += await store.transact(account, step, durable=repair)
+    texts = await store.index_faults(account)
+    report.findings += [Finding("error", "", text, repair) for text in texts]
     if repair:
-        await store.index(account, anew=True)
+        await store.index(account, anew=bool(texts) or reindex)
     progress(len(steps), len(steps))
     return report
 
@@ -106,7 +119,8 @@ def _check_shard(
     report.messages += len(files)
     uids = range(shard * SHARD_SIZE, (shard + 1) * SHARD_SIZE)
     rows = {found[0]: found for found in schema.messages(tx.db, row.id, uids, COLUMNS)}
-    texts = _compare(row, rows, files)
+    leaving = outside.leaving(tx, row.id, uids)
+    texts = _compare(row, rows, [file for file in files if file.uid not in leaving])
     sizes = {f.uid: f.size_bytes for f in files if f.uid in rows and rows[f.uid][3] != f.size_bytes}
     if repair and texts:
         tx.db.execute("DELETE FROM shard WHERE mailbox=? AND shard=?", (mailbox, shard))
@@ -184,9 +198,6 @@ def _count(tx: Transaction, row: MailboxRow) -> tuple[int, ...]:
 
 def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
     texts = []
-    for text in schema.rows(tx.db, "PRAGMA integrity_check(10)"):
-        if text != ("ok",):
-            texts.append(f"account.db: {text[0]}")
     used = schema.first(tx.db, "SELECT total(size_bytes), count(*) FROM message") or (0, 0)
     account = tx.account
     if (account.used_bytes, account.used_messages) != (int(used[0]), used[1]):
@@ -198,8 +209,24 @@ def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
     if repair and texts:
         account.used_bytes, account.used_messages = int(used[0]), used[1]
         settling.clean_temporary(tx.paths.temporary, time.time())
-    # A damaged database is not mended here: it is set aside and made anew when it is met.
-    return [Finding("error", "", one, repair and "account.db" not in one) for one in texts]
+    return [Finding("error", "", text, repair) for text in texts]
+
+
+def _check_database(repair: bool, tx: Transaction) -> list[Finding]:
+    """Whether the database holds together; repair is `_refuse_damage`."""
+    texts = _damage(tx)
+    return [Finding("error", "", f"account.db: {text}", repair) for text in texts]
+
+
+def _damage(tx: Transaction) -> list[str]:
+    found = schema.rows(tx.db, "PRAGMA integrity_check(10)")
+    return [str(text) for (text,) in found if text != "ok"]
+
+
+def _refuse_damage(tx: Transaction) -> None:
+    """Has a damaged database set aside and made anew; the next attempt finds the new one."""
+    if _damage(tx):
+        raise apsw.CorruptError("integrity_check")
 
 
 def _check_counters(repair: bool, tx: Transaction) -> list[Finding]:

@@ -89,15 +89,14 @@ def _take_shard(
     mtime = mtimes(directory.parent).get(shard)
     uids = range(shard * SHARD_SIZE, (shard + 1) * SHARD_SIZE)
     rows = {found[0]: found for found in schema.messages(tx.db, row.id, uids, COLUMNS)}
-    sql = "SELECT uid FROM pending_unlink WHERE mailbox=? AND uid BETWEEN ? AND ?"
-    leaving = {uid for (uid,) in schema.rows(tx.db, sql, row.id, uids[0], uids[-1])}
+    gone_soon = leaving(tx, row.id, uids)
     present: set[int] = set()
     files = sorted(message_files(directory), key=_order) if mtime is not None else []
     for file in files:
         if file.uid in rows and file.uid not in present:
             present.add(file.uid)
             _compare(tx, row, rows[file.uid], file, modseqs)
-        elif file.uid not in leaving:
+        elif file.uid not in gone_soon:
             late.append(file)
     gone = [
         message
@@ -115,6 +114,12 @@ def _take_shard(
             "REPLACE INTO shard (mailbox, shard, mtime_ns) VALUES (?, ?, ?)",
             (row.id, shard, 0 if is_suspect else mtime),
         )
+
+
+def leaving(tx: Transaction, mailbox: int, uids: range) -> set[int]:
+    """UIDs of messages that were expunged and whose files are still to go."""
+    sql = "SELECT uid FROM pending_unlink WHERE mailbox=? AND uid BETWEEN ? AND ?"
+    return {uid for (uid,) in schema.rows(tx.db, sql, mailbox, uids[0], uids[-1])}
 
 
 def _order(file: FoundFile) -> tuple[int, str]:

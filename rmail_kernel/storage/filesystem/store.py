@@ -37,6 +37,7 @@ from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fetching import fetch
 from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
+from rmail_kernel.storage.filesystem.index_check import index_faults
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
@@ -370,6 +371,11 @@ class FilesystemMailStore:
         async with self._use(account) as one:
             while await completing.complete_some(one):
                 pass
+
+    async def index_faults(self, account: AccountId) -> list[str]:
+        """What is wrong with the full-text index (fsck). Not part of the contract."""
+        async with self._use(account) as one:
+            return await one.run(index_faults, one.paths)
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses now."""
