@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rmail_smtp.dot import MAX_LINE_BYTES, DotReader, Flaw
-
-from rmail_kernel.errors import RmailError, Temporary, TooLarge
+from rmail_smtp.dot import DotReader
+from rmail_smtp.lines import MAX_LINE_BYTES, Flaw, LineCheck
 
 # Texts made of what matters, so that hypothesis meets the hard cases often.
 _STREAMS = st.lists(
@@ -32,7 +31,14 @@ def test_cuts_in_the_stream_change_nothing(stream: bytes, rest: bytes, cuts: lis
     whole = stream + b"\r\n.\r\n" + rest
     content, surplus, is_bare = _reference(whole)
     pieces: list[bytes] = []
-    reader = DotReader(pieces.append)
+    flaws: list[Flaw | None] = []
+    lines = LineCheck()
+
+    def take(piece: bytes) -> None:
+        pieces.append(piece)
+        flaws.append(lines.look(piece))
+
+    reader = DotReader(take)
     found, at = None, 0
     for size in [*cuts, len(whole)]:
         piece = whole[at : at + size]
@@ -42,32 +48,26 @@ def test_cuts_in_the_stream_change_nothing(stream: bytes, rest: bytes, cuts: lis
             break
     assert found is not None
     assert found + whole[at:] == surplus
-    assert (reader.flaw is Flaw.BARE_NEWLINE) == is_bare
-    if not is_bare:
-        assert b"".join(pieces) == content
+    assert (Flaw.BARE_NEWLINE in (*flaws, lines.end())) == is_bare
+    assert b"".join(pieces) == content
+
+
+@given(stream=_STREAMS, cuts=st.lists(st.integers(0, 4), max_size=60))
+def test_bare_line_ends_are_seen_wherever_the_text_is_cut(stream: bytes, cuts: list[int]) -> None:
+    lines, at, flaws = LineCheck(), 0, []
+    for size in [*cuts, len(stream)]:
+        flaws.append(lines.look(stream[at : at + size]))
+        at += size
+    stripped = stream.replace(b"\r\n", b"")
+    is_bare = b"\r" in stripped or b"\n" in stripped
+    assert (Flaw.BARE_NEWLINE in (*flaws, lines.end())) == is_bare
 
 
 @pytest.mark.parametrize(
-    ("error", "flaw"),
-    [(TooLarge("full"), Flaw.TOO_LARGE), (Temporary("no room"), Flaw.NO_ROOM)],
+    ("size", "flaw"), [(MAX_LINE_BYTES, None), (MAX_LINE_BYTES + 1, Flaw.LINE_TOO_LONG)]
 )
-def test_memory_stays_bounded_and_the_end_is_found_when_the_sink_is_full(
-    error: RmailError, flaw: Flaw
-) -> None:
-    def full(_: bytes) -> None:
-        raise error
-
-    reader = DotReader(full)
-    for _ in range(100):
-        assert reader.feed(b"x" * 1000 + b"\r\n") is None
-    assert reader.flaw is flaw
-    assert reader.feed(b".\r\nNEXT") == b"NEXT"
-
-
-def test_the_longest_line_is_taken_and_a_longer_one_is_not() -> None:
-    for size, flaw in ((MAX_LINE_BYTES, None), (MAX_LINE_BYTES + 1, Flaw.LINE_TOO_LONG)):
-        reader = DotReader(lambda _: None)
-        for _ in range(size // 1024):
-            reader.feed(b"x" * 1024)
-        assert reader.feed(b"x" * (size % 1024) + b"\r\n.\r\n") == b""
-        assert reader.flaw is flaw
+def test_the_longest_line_is_taken_and_a_longer_one_is_not(size: int, flaw: Flaw | None) -> None:
+    lines = LineCheck()
+    for _ in range(size // 1024):
+        lines.look(b"x" * 1024)
+    assert lines.look(b"x" * (size % 1024) + b"\r\n") is flaw

@@ -6,13 +6,23 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from rmail_smtp.extensions import EXTENSIONS
+from rmail_smtp.parameters import MAIL, RCPT
 from rmail_smtp.table import COMMANDS
-from rmail_smtp.transaction import PARAMETERS
 
 from rmail_kernel.testing import RunningServer, Transcript
 
 Greeter = Callable[[Transcript], Awaitable[list[str]]]
-ALWAYS = ["PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+ALWAYS = [
+    "PIPELINING",
+    "SIZE 52428800",
+    "8BITMIME",
+    "BINARYMIME",
+    "CHUNKING",
+    "SMTPUTF8",
+    "ENHANCEDSTATUSCODES",
+    "DSN",
+]
+LIMITS = "LIMITS MAILMAX=1000 RCPTMAX=100"
 
 
 async def test_a_message_is_taken_and_stored(rmail_server: RunningServer) -> None:
@@ -46,20 +56,20 @@ def test_everything_advertised_is_handled() -> None:
     for extension in EXTENSIONS:
         assert extension.verb is None or extension.verb in COMMANDS
         for parameter in extension.parameters:
-            assert PARAMETERS[parameter][0] == extension.keyword
+            assert (MAIL | RCPT)[parameter][0] == extension.keyword
 
 
 def test_every_parameter_belongs_to_an_advertised_extension() -> None:
     offered = {parameter for extension in EXTENSIONS for parameter in extension.parameters}
-    assert set(PARAMETERS) == offered
+    assert set(MAIL) | set(RCPT) == offered
 
 
 @pytest.mark.parametrize(
     ("listener", "more"),
     [
-        ("smtp", ["STARTTLS", "HELP"]),
-        ("submission", ["STARTTLS", "HELP"]),
-        ("smtps", ["AUTH PLAIN LOGIN OAUTHBEARER XOAUTH2", "HELP"]),
+        ("smtp", [LIMITS, "STARTTLS", "HELP"]),
+        ("submission", [LIMITS, "STARTTLS", "HELP"]),
+        ("smtps", ["REQUIRETLS", LIMITS, "AUTH PLAIN LOGIN OAUTHBEARER XOAUTH2", "HELP"]),
     ],
 )
 async def test_each_listener_advertises_what_it_does_now(

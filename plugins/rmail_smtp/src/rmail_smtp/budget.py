@@ -18,11 +18,13 @@ class Budget:
 
     Attributes:
         idle_commands: commands since the last accepted message.
+        mails: MAIL commands.
     """
 
     errors: int = 0
     failed_logins: int = 0
     idle_commands: int = 0
+    mails: int = 0
 
     def spend(self, reply: Reply, limits: SmtpSettings) -> Reply | None:
         """Counts one answered command; the reply that ends the session, None: it may go on."""

@@ -22,6 +22,8 @@ class SmtpSettings(Section):
     """Largest message taken (RFC 1870)."""
     max_recipients: int = Field(100, ge=100)
     """Recipients of one message; RFC 5321 4.5.3.1.8 asks for at least 100."""
+    max_messages: int = Field(1000, ge=1)
+    """Messages of one connection, those that were refused included (RFC 9422)."""
     idle_s: float = Field(300.0, gt=0, json_schema_extra=unit("s"))
     """How long to wait for a client's next byte (RFC 5321 4.5.3.2.7: at least 5 minutes)."""
     session_s: float = Field(14_400.0, gt=0, json_schema_extra=unit("s"))

@@ -20,7 +20,7 @@ class Extension:
         is_offered: whether this session is offered it now.
         value: what follows the keyword.
         verb: the command that it adds, if any.
-        parameters: the MAIL parameters that it adds.
+        parameters: the MAIL and RCPT parameters that it adds.
     """
 
     keyword: str
@@ -44,8 +44,22 @@ EXTENSIONS = (
         parameters=("SIZE",),
     ),
     Extension("8BITMIME", "6152", parameters=("BODY",)),
+    Extension("BINARYMIME", "3030"),
+    Extension("CHUNKING", "3030", verb=b"BDAT"),
     Extension("SMTPUTF8", "6531", parameters=("SMTPUTF8",)),
     Extension("ENHANCEDSTATUSCODES", "2034"),
+    Extension("DSN", "3461", parameters=("RET", "ENVID", "NOTIFY", "ORCPT")),
+    # RFC 8689 2: only where TLS is in use.
+    Extension(
+        "REQUIRETLS", "8689", lambda session: bool(session.info.tls), parameters=("REQUIRETLS",)
+    ),
+    Extension(
+        "LIMITS",
+        "9422",
+        value=lambda session: (
+            f"MAILMAX={session.options.max_messages} RCPTMAX={session.options.max_recipients}"
+        ),
+    ),
     Extension("STARTTLS", "3207", lambda session: session.can_start_tls, verb=b"STARTTLS"),
     Extension(
         "AUTH",

@@ -65,6 +65,8 @@ RECIPIENT_OK = Reply(250, "2.1.5", "Recipient ok")
 BYE = Reply(221, "2.0.0", "Bye", closes=True)
 START_DATA = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
+TOO_LARGE = Reply(552, "5.3.4", "The message is larger than this server takes")
+NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")  # RFC 5321 3.3
 BAD_SEQUENCE = Reply(503, "5.5.1", "Bad sequence of commands")
 HELLO_FIRST = Reply(503, "5.5.1", "Say HELO or EHLO first")
 UNKNOWN_COMMAND = Reply(500, "5.5.2", "Command not recognized")
@@ -74,6 +76,7 @@ BARE_NEWLINE = Reply(500, "5.5.2", "Commands end in CR LF", closes=True)
 ENDLESS_LINE = Reply(500, "5.5.2", "Line too long", closes=True)
 NOT_SMTP = Reply(554, "5.5.1", "This is an SMTP server", closes=True)
 AUTH_NEEDED = Reply(530, "5.7.0", "Authentication required")  # RFC 4954 6
+ENOUGH_MAIL = Reply(421, "4.7.0", "Enough mail for one connection, open another", closes=True)
 IDLE = Reply(421, "4.4.2", "Idle for too long", closes=True)  # RFC 5321 4.5.3.2
 SESSION_TOO_LONG = Reply(421, "4.4.2", "The session has lasted too long", closes=True)
 DRAINING = Reply(421, "4.3.2", "The server is shutting down", closes=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from rmail_kernel.kernel import Kernel
-from rmail_kernel.model import Address, Principal, SessionInfo
+from rmail_kernel.model import Address, Principal, RecipientOptions, SessionInfo
 
 from .budget import Budget
 from .config import SmtpSettings
+from .intake import Intake
 from .replies import Reply
 from .roles import Role
 from .wire import Wire
@@ -22,14 +23,22 @@ class Transaction:
     """What MAIL and RCPT have said so far.
 
     Attributes:
+        ret, envid, require_tls: see `rmail_kernel.model.Envelope`.
+        recipients: those that were accepted, with what was asked for them.
         refused: recipients that were refused, for the answer to DATA.
+        intake: the message, once BDAT has begun it.
     """
 
     sender: Address | None
     smtputf8: bool = False
     is_8bit: bool = False
-    recipients: list[Address] = field(default_factory=list)
+    is_binary: bool = False
+    ret: str = ""
+    envid: str = ""
+    require_tls: bool = False
+    recipients: dict[Address, RecipientOptions] = field(default_factory=dict)
     refused: int = 0
+    intake: Intake | None = None
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import auth, data, hello, transaction
+from . import auth, bdat, data, hello, transaction
 from .command import Command
 from .help import help_command
 
@@ -16,4 +16,6 @@ def _by_verb(*groups: tuple[Command, ...]) -> dict[bytes, Command]:
     return table
 
 
-COMMANDS = _by_verb(hello.COMMANDS, auth.COMMANDS, transaction.COMMANDS, data.COMMANDS)
+COMMANDS = _by_verb(
+    hello.COMMANDS, auth.COMMANDS, transaction.COMMANDS, data.COMMANDS, bdat.COMMANDS
+)

@@ -7,6 +7,7 @@ group of commands go out together).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 CHUNK_BYTES = 1 << 16
@@ -79,6 +80,16 @@ class Wire:
             self._pending.clear()
             return raw
         return await self._receive()
+
+    async def exactly(self, size: int) -> AsyncIterator[bytes]:
+        """The next `size` bytes in pieces. Raises ClosedError and IdleError like `line`."""
+        while size > 0:
+            raw = await self.chunk()
+            if len(raw) > size:
+                self.unread(raw[size:])
+                raw = raw[:size]
+            size -= len(raw)
+            yield raw
 
     def unread(self, raw: bytes) -> None:
         """Gives back what was read too far."""
