@@ -29,6 +29,9 @@ app = typer.Typer()
 DEFAULT_QUOTA_MB = 1024
 User = Annotated[str, typer.Argument(metavar="ADDRESS", help="An address, like alice@example.com.")]
 QuotaMb = Annotated[int | None, typer.Option("--quota-mb", min=1, help="Room in MB.")]
+QuotaMessages = Annotated[
+    int | None, typer.Option("--quota-messages", min=0, help="Messages at most; 0: no limit.")
+]
 Admin = Annotated[bool | None, typer.Option("--admin/--no-admin", help="May administer.")]
 Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="May log in.")]
 
@@ -61,6 +64,7 @@ def add(
     password_stdin: PasswordStdin = False,
     admin: Annotated[bool, typer.Option("--admin", help="May administer.")] = False,
     quota_mb: QuotaMb = DEFAULT_QUOTA_MB,
+    quota_messages: QuotaMessages = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Make an account."""
@@ -68,7 +72,8 @@ def add(
     async def work(session: Session) -> Account:
         await local_address(session.directory, user)  # before a password is asked
         secret = passwords.read(password, from_stdin=password_stdin)
-        return await create(session, user, secret, is_admin=admin, quota_mb=quota_mb)
+        fields = {"quota_mb": quota_mb, "quota_messages": quota_messages or None}
+        return await create(session, user, secret, is_admin=admin, **fields)
 
     typer.echo(f"account {with_store(config, work).address} added")
 
@@ -89,8 +94,14 @@ def list_(
     if as_json:
         show_json(records)
         return
-    titles = ("address", "enabled", "admin", "quota_mb")
-    show_table(titles, [[record[title] for title in titles] for record in records])
+    titles = ("address", "enabled", "admin", "quota_mb", "quota_messages")
+    show_table(
+        titles,
+        [
+            ["-" if record[title] is None else record[title] for title in titles]
+            for record in records
+        ],
+    )
 
 
 @app.command()
@@ -112,11 +123,14 @@ def set_(
     admin: Admin = None,
     enabled: Enabled = None,
     quota_mb: QuotaMb = None,
+    quota_messages: QuotaMessages = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Change an account; a disabled one is logged out at once and refuses mail."""
     wanted = {"is_admin": admin, "is_enabled": enabled, "quota_mb": quota_mb}
-    changes = {name: value for name, value in wanted.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    if quota_messages is not None:
+        changes["quota_messages"] = quota_messages or None
     if not changes:
         raise Invalid("nothing to change; see `rmail user set --help`")
 
@@ -173,5 +187,6 @@ def _record(account: Account) -> dict[str, Any]:
         "enabled": account.is_enabled,
         "admin": account.is_admin,
         "quota_mb": account.quota_mb,
+        "quota_messages": account.quota_messages,
         "created_at": account.created_at.isoformat() if account.created_at else None,
     }

@@ -79,4 +79,6 @@ class Recipients:
 
     async def _is_full(self, account: AccountId) -> bool:
         quota = await self._kernel.mail.quota(account)
+        if quota.limit_messages is not None and quota.used_messages >= quota.limit_messages:
+            return True
         return quota.limit_bytes is not None and quota.used_bytes >= quota.limit_bytes

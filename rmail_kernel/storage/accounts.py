@@ -41,6 +41,7 @@ class Account:
     is_enabled: bool = True
     is_admin: bool = False
     quota_mb: int = 1024
+    quota_messages: int | None = None  # None: as many as there is room for
     created_at: datetime | None = None
     credential_version: int = 1
     preferences: dict[str, object] = field(default_factory=dict)

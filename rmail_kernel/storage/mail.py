@@ -243,7 +243,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What an account uses and may use; None: no limit."""
+    """What an account uses and may use; None: no limit. `append` and `copy` keep to it."""
 
     used_bytes: int
     limit_bytes: int | None

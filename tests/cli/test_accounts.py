@@ -88,6 +88,15 @@ def test_an_account_is_changed(rmail: Rmail) -> None:
     assert "nothing to change" in rmail("user", "set", ALICE).refusal()
 
 
+def test_a_quota_of_messages_is_set_and_lifted(rmail: Rmail) -> None:
+    rmail("user", "add", ALICE, "--password", "x", "--quota-messages", "9")
+    assert rmail("user", "show", ALICE, "--json").data["quota_messages"] == 9
+    rmail("user", "set", ALICE, "--quota-mb", "5")
+    assert rmail("user", "show", ALICE, "--json").data["quota_messages"] == 9
+    rmail("user", "set", ALICE, "--quota-messages", "0")
+    assert rmail("user", "show", ALICE, "--json").data["quota_messages"] is None
+
+
 def test_a_changed_password_is_hashed_and_ends_sessions(
     rmail: Rmail, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,16 @@ async def test_a_full_account_defers(server: RunningServer) -> None:
     assert (report.verdict.code, report.verdict.status) == (452, "4.2.2")
 
 
+async def test_an_account_full_of_messages_defers(server: RunningServer) -> None:
+    account = await server.kernel.directory.get(Address("alice", "example.com"))
+    assert account is not None
+    await server.kernel.directory.update(account, quota_messages=1)
+    assert (await server.deliver(RAW)).is_accepted
+    report = await server.deliver(RAW)
+    assert isinstance(report.verdict, Defer)
+    assert report.verdict.status == "4.2.2"
+
+
 async def test_a_message_that_travelled_too_long_is_refused(server: RunningServer) -> None:
     assert (await server.deliver(b"Received: hop\r\n" * 50 + RAW)).is_accepted
     report = await server.deliver(b"Received: hop\r\n" * 51 + RAW)

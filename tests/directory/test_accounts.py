@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,20 @@ async def test_good_user_names_are_taken(directory: FilesystemDirectory, name: s
     assert [user.address.local for user in await directory.users("EXAMPLE.com")] == sorted(
         {"alice", name}
     )
+
+
+@pytest.mark.parametrize("messages", [0, -1, 1_000_000_001])
+async def test_a_quota_of_messages_has_bounds(
+    directory: FilesystemDirectory, messages: int
+) -> None:
+    with pytest.raises(Invalid):
+        await directory.create(replace(new_account("bob"), quota_messages=messages))
+    with pytest.raises(Invalid):
+        await directory.update(await alice(directory), quota_messages=messages)
+    assert (await directory.update(await alice(directory), quota_messages=1)).quota_messages == 1
+    assert (
+        await directory.update(await alice(directory), quota_messages=None)
+    ).quota_messages is None
 
 
 @pytest.mark.parametrize("quota_mb", [0, -1, 1_048_577])

@@ -76,6 +76,26 @@ async def test_copies_count_and_moves_do_not(store: Opened) -> None:
     assert (await store.mail.quota(ALICE)).used_bytes == len(BIG)
 
 
+async def test_a_quota_of_messages_holds_to_the_message(store: Opened, other: Opened) -> None:
+    record = await store.directory.by_id(ALICE)
+    assert record is not None
+    await store.directory.update(record, quota_messages=3)
+    attempts = [one.put(item(b"")) for one in (store, other) * 4]
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    assert sum(isinstance(one, list) for one in outcomes) == 3
+    assert sum(isinstance(one, QuotaExceeded) for one in outcomes) == 5
+    with pytest.raises(QuotaExceeded):
+        await store.mail.copy(ALICE, INBOX, [Uid(1)], "Sent")
+    await store.mail.move(ALICE, INBOX, [Uid(1)], "Sent")
+    quota = await store.mail.quota(ALICE)
+    assert (quota.used_messages, quota.limit_messages) == (3, 3)
+    await store.mail.expunge(ALICE, INBOX, [Uid(2)], only_deleted=False)
+    await store.put(item())
+    await store.directory.update(record, quota_messages=None)
+    await store.put(item(), item())
+    assert (await store.mail.quota(ALICE)).limit_messages is None
+
+
 async def test_a_retry_returns_the_first_result(store: Opened, other: Opened) -> None:
     first = await store.put(item(op_id="delivery-1"))
     assert await other.put(item(op_id="delivery-1")) == first

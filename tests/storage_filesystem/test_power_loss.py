@@ -26,6 +26,7 @@ from rmail_kernel.storage.filesystem.expunging import expunge
 from rmail_kernel.storage.filesystem.flagging import store_flags
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.outside import take_mailbox
+from rmail_kernel.storage.filesystem.transaction import NO_LIMIT
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field
 from rmail_kernel.testing import FakeClock
@@ -184,9 +185,9 @@ async def test_what_shares_a_batch_with_a_new_message_sees_it(
     batches = Batches(paths, owner, FakeClock().time)
     prepared = [prepare(paths.temporary, item(), owner, 0.0) for _ in range(2)]
     works = [
-        Work(lambda tx: append(tx, prepared, None)),
+        Work(lambda tx: append(tx, prepared, NO_LIMIT)),
         Work(partial(take_mailbox, INBOX)),
-        Work(lambda tx: copy(tx, INBOX, [1, 2], "Sent", None, None)),
+        Work(lambda tx: copy(tx, INBOX, [1, 2], "Sent", None, NO_LIMIT)),
         Work(lambda tx: store_flags(tx, INBOX, [1], "add", frozenset({"\\Seen"}), None)),
         Work(lambda tx: expunge(tx, INBOX, [2], only_deleted=False)),
     ]

@@ -19,7 +19,7 @@ from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.mailboxes import create
 from rmail_kernel.storage.filesystem.retries import remember, remembered
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.transaction import Room, Transaction
 from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Appended, AppendItem
@@ -89,9 +89,7 @@ def _remake(directory: Path, owner: Owner) -> None:
         raise NotFound("No such account") from None
 
 
-def append(
-    tx: Transaction, prepared: Sequence[Prepared], limit_bytes: int | None
-) -> list[Appended]:
+def append(tx: Transaction, prepared: Sequence[Prepared], room: Room) -> list[Appended]:
     """Puts prepared messages into their mailboxes, in order; see MailStore.append."""
     found = [_known(tx, one.item.op_id) for one in prepared]
     for one, known in zip(prepared, found, strict=True):
@@ -100,7 +98,7 @@ def append(
     fresh = [one for one, known in zip(prepared, found, strict=True) if known is None]
     if not fresh:
         return [known for known in found if known is not None]
-    tx.book(sum(one.size_bytes for one in fresh), len(fresh), limit_bytes)
+    tx.book(sum(one.size_bytes for one in fresh), len(fresh), room)
     rows = [_mailbox(tx, one.item) for one in fresh]
     modseq = tx.next_modseq()
     uids = {row.id: _announce(tx, row, rows) for row in {row.id: row for row in rows}.values()}

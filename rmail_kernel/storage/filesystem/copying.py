@@ -20,7 +20,7 @@ from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.locate import find_name, settled
 from rmail_kernel.storage.filesystem.retries import remember, remembered
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.transaction import Room, Transaction
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, CopyResult
 
@@ -37,7 +37,7 @@ def copy(
     uids: Sequence[int],
     target: str | int,
     op_id: str | None,
-    limit_bytes: int | None,
+    room: Room,
 ) -> CopyResult:
     """Copies messages; see MailStore.copy."""
     known = remembered(tx, op_id)
@@ -45,7 +45,7 @@ def copy(
         return _result(known)
     source_row, target_row = tx.mailbox(source), tx.mailbox(target)
     found = _existing(tx, source_row, uids)
-    tx.book(sum(message[3] for message, _ in found), len(found), limit_bytes)
+    tx.book(sum(message[3] for message, _ in found), len(found), room)
     modseq = tx.next_modseq() if found else target_row.highestmodseq
     new_uids = _link_all(tx, source_row, target_row, found, modseq)
     _copy_summaries(tx, source_row, target_row, found, new_uids)
@@ -63,7 +63,7 @@ def move(
     found = _existing(tx, source_row, uids)
     modseq = tx.next_modseq() if found else target_row.highestmodseq
     new_uids = _link_all(tx, source_row, target_row, found, modseq)
-    tx.book(sum(message[3] for message, _ in found), len(found), None)
+    tx.book(sum(message[3] for message, _ in found), len(found))
     _copy_summaries(tx, source_row, target_row, found, new_uids)
     if found:
         remove(tx, source_row, [message for message, _ in found], modseq)

@@ -270,7 +270,7 @@ class FilesystemDirectory:
     def _create(self, account: Account) -> Account:
         name, domain = account.address.local, account.address.domain
         records.check_user_name(name)
-        records.check_quota(account.quota_mb)
+        records.check_quota(account.quota_mb, account.quota_messages)
         with self._files.writing():
             users = self._domain_folder(domain) / "users"
             if not users.exists():

@@ -62,7 +62,7 @@ def remove(tx: Transaction, row: MailboxRow, found: Sequence[schema.Row], modseq
     size = sum(message[3] for message in found)
     row.total -= len(found)
     row.size_bytes -= size
-    tx.book(-size, -len(found), None)
+    tx.book(-size, -len(found))
     tx.touched(row, modseq)
 
 
@@ -79,7 +79,7 @@ def claim_recent(tx: Transaction, mailbox: int) -> frozenset[Uid]:
 
 def forget_mailbox(tx: Transaction, row: MailboxRow) -> None:
     """Drops all rows of a mailbox."""
-    tx.book(-row.size_bytes, -row.total, None)
+    tx.book(-row.size_bytes, -row.total)
     low, high = schema.summary_key(row.id, 0), schema.summary_key(row.id + 1, 0)
     for table in KEYED:
         tx.db.execute(f"DELETE FROM {table} WHERE key >= ? AND key < ?", (low, high))  # noqa: S608 - constants

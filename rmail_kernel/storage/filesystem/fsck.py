@@ -159,7 +159,7 @@ def _resize(tx: Transaction, row: MailboxRow, uid: int, by: int) -> None:
         tx.db.execute(f"DELETE FROM {table} WHERE key=?", (key,))  # noqa: S608 - constants
     tx.db.execute("INSERT OR IGNORE INTO undigested (key) VALUES (?)", (key,))
     row.size_bytes += by
-    tx.book(by, 0, None)
+    tx.book(by, 0)
 
 
 def _check_mailbox(mailbox: int, repair: bool, tx: Transaction) -> list[Finding]:

@@ -9,6 +9,7 @@ from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.appending import Prepared, append, is_small, prepare
 from rmail_kernel.storage.filesystem.disk import Owner
+from rmail_kernel.storage.filesystem.transaction import Room
 from rmail_kernel.storage.mail import Appended, AppendItem
 
 
@@ -16,7 +17,7 @@ async def store_messages(
     account: OpenAccount,
     owner: Owner,
     items: Sequence[AppendItem],
-    limit_bytes: int | None,
+    room: Room,
     now: float,
 ) -> list[Appended]:
     """See MailStore.append. Nothing is left of messages that could not be stored."""
@@ -24,7 +25,7 @@ async def store_messages(
     if len(set(named)) < len(named):
         raise Invalid("Two messages of one call have the same operation id")
     if all(is_small(item) for item in items):
-        return await _store_small(account, owner, items, limit_bytes, now)
+        return await _store_small(account, owner, items, room, now)
     directory = account.paths.temporary
     outcomes = await asyncio.gather(
         *(account.run(prepare, directory, item, owner, now) for item in items),
@@ -36,7 +37,7 @@ async def store_messages(
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-        stored = await account.write(lambda tx: append(tx, prepared, limit_bytes))
+        stored = await account.write(lambda tx: append(tx, prepared, room))
         is_stored = True
     finally:
         if not is_stored:
@@ -48,7 +49,7 @@ async def _store_small(
     account: OpenAccount,
     owner: Owner,
     items: Sequence[AppendItem],
-    limit_bytes: int | None,
+    room: Room,
     now: float,
 ) -> list[Appended]:
     """Writes and names messages in one go: nothing of it waits for a disk but the commit."""
@@ -60,7 +61,7 @@ async def _store_small(
             prepared.append(prepare(directory, item, owner, now))
 
     return await account.write(
-        lambda tx: append(tx, prepared, limit_bytes),
+        lambda tx: append(tx, prepared, room),
         before=write,
         failed=lambda: _discard(prepared),
     )

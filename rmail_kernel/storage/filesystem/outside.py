@@ -193,7 +193,7 @@ def _insert(tx: Transaction, row: MailboxRow, taken: list[FoundFile], modseq: in
     row.total += len(taken)
     row.recent += len(taken)
     # They were put there and are not refused, whatever the quota says.
-    tx.book(sum(file.size_bytes for file in taken), len(taken), None)
+    tx.book(sum(file.size_bytes for file in taken), len(taken))
     tx.touched(row, modseq)
 
 

@@ -23,6 +23,7 @@ from rmail_kernel.storage.ids import AccountId
 VERSION = 1
 MIN_QUOTA_MB = 1
 MAX_QUOTA_MB = 1_048_576
+MAX_QUOTA_MESSAGES = 1_000_000_000
 MAX_PREFERENCES_BYTES = 65_536
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
 _CHANGEABLE: dict[str, type[Any]] = {
@@ -30,10 +31,11 @@ _CHANGEABLE: dict[str, type[Any]] = {
     "is_enabled": bool,
     "is_admin": bool,
     "quota_mb": int,
+    "quota_messages": int,
     "preferences": dict,
     "scram": ScramKeys,
 }
-_MAY_BE_NONE = frozenset({"scram"})
+_MAY_BE_NONE = frozenset({"quota_messages", "scram"})
 _ENDS_SESSIONS = ("password_hash", "is_enabled")
 T = TypeVar("T")
 
@@ -58,12 +60,16 @@ def check_user_name(name: str) -> None:
         )
 
 
-def check_quota(quota_mb: int) -> None:
+def check_quota(quota_mb: int, quota_messages: int | None = None) -> None:
     """Refuses a quota that is out of range.
 
     Raises:
-        Invalid: not within MIN_QUOTA_MB and MAX_QUOTA_MB.
+        Invalid: not within MIN_QUOTA_MB and MAX_QUOTA_MB, or 1 and MAX_QUOTA_MESSAGES.
     """
+    if quota_messages is not None and not 1 <= quota_messages <= MAX_QUOTA_MESSAGES:
+        raise Invalid(
+            f"A quota is 1 to {MAX_QUOTA_MESSAGES} messages", quota_messages=quota_messages
+        )
     if not MIN_QUOTA_MB <= quota_mb <= MAX_QUOTA_MB:
         raise Invalid(f"A quota is {MIN_QUOTA_MB} to {MAX_QUOTA_MB} MB", quota_mb=quota_mb)
 
@@ -88,7 +94,7 @@ def changed(account: Account, changes: Mapping[str, object], generation: int) ->
         if type(value) is not _CHANGEABLE[name] and not is_absent:
             raise Invalid(f"Not a value for {name!r}")
     found = replace(account, **values)  # type: ignore[arg-type]  # checked against _CHANGEABLE
-    check_quota(found.quota_mb)
+    check_quota(found.quota_mb, found.quota_messages)
     _check_preferences(found.preferences)
     if "credential_version" in changes or not any(
         getattr(found, name) != getattr(account, name) for name in _ENDS_SESSIONS
@@ -140,11 +146,18 @@ def load_account(data: Mapping[str, Any], name: str, domain: str, path: object) 
         is_enabled=_field(data, "enabled", bool, True, path),
         is_admin=_field(data, "admin", bool, False, path),
         quota_mb=_field(data, "quota_mb", int, 1024, path),
+        quota_messages=_quota_messages(data, path),
         created_at=_created(data, path),
         credential_version=_field(data, "credential_version", int, 1, path),
         preferences=_field(data, "preferences", dict, {}, path),
         scram=scram_record.load(data.get("scram"), hashed),
     )
+
+
+def _quota_messages(data: Mapping[str, Any], path: object) -> int | None:
+    if data.get("quota_messages") is None:
+        return None
+    return _field(data, "quota_messages", int, 1, path)
 
 
 def dump_account(account: Account, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,6 +174,7 @@ def dump_account(account: Account, before: Mapping[str, Any]) -> dict[str, Any]:
         "enabled": account.is_enabled,
         "admin": account.is_admin,
         "quota_mb": account.quota_mb,
+        "quota_messages": account.quota_messages,
         "created": account.created_at.isoformat() if account.created_at else None,
         "credential_version": account.credential_version,
         "preferences": account.preferences,

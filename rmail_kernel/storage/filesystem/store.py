@@ -40,7 +40,7 @@ from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.index_check import index_faults
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.transaction import Room, Transaction
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import (
     Appended,
@@ -114,18 +114,18 @@ class FilesystemMailStore:
 
     @asynccontextmanager
     async def _use(self, name: AccountId) -> AsyncIterator[OpenAccount]:
-        await self._quota_bytes(name)
+        await self._room(name)
         while (account := self._accounts.get(name)) is None:
             await self._open_once(name)
         self._accounts.move_to_end(name)
         with _used(account):
             yield account
 
-    async def _quota_bytes(self, name: AccountId) -> int:
+    async def _room(self, name: AccountId) -> Room:
         record = await self._directory.by_id(name)
         if record is None:
             raise NotFound("No such account", account=name)
-        return record.quota_mb << 20
+        return Room(record.quota_mb << 20, record.quota_messages)
 
     async def _open_once(self, name: AccountId) -> None:
         task = self._opening.get(name)
@@ -267,9 +267,9 @@ class FilesystemMailStore:
         return await asyncio.shield(self._append(account, items))
 
     async def _append(self, account: AccountId, items: Sequence[AppendItem]) -> list[Appended]:
-        limit_bytes = await self._quota_bytes(account)
+        room = await self._room(account)
         async with self._use(account) as one:
-            return await store_messages(one, self._owner, items, limit_bytes, self._clock.time())
+            return await store_messages(one, self._owner, items, room, self._clock.time())
 
     async def view(self, account: AccountId, mailbox: str | MailboxId) -> MailboxView:
         """A snapshot no older than any change answered before this call, in any process."""
@@ -322,9 +322,9 @@ class FilesystemMailStore:
         op_id: str | None = None,
     ) -> CopyResult:
         """Copies within the account, all or nothing. QuotaExceeded, NotFound."""
-        limit = await self._quota_bytes(account)
+        room = await self._room(account)
         async with self._use(account) as one:
-            return await one.write(lambda tx: copying.copy(tx, source, uids, target, op_id, limit))
+            return await one.write(lambda tx: copying.copy(tx, source, uids, target, op_id, room))
 
     async def move(
         self,
@@ -379,10 +379,10 @@ class FilesystemMailStore:
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses now."""
-        limit_bytes = await self._quota_bytes(account)
+        room = await self._room(account)
         async with self._use(account) as one:
             row = await one.read(tables.account_row)
-        return Quota(row.used_bytes, limit_bytes, row.used_messages)
+        return Quota(row.used_bytes, room.limit_bytes, row.used_messages, room.limit_messages)
 
 
 @contextmanager

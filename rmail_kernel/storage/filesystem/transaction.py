@@ -73,6 +73,17 @@ class Mark:
     account: AccountRow
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an account may use in all; None: no limit."""
+
+    limit_bytes: int | None = None
+    limit_messages: int | None = None
+
+
+NO_LIMIT = Room()
+
+
 class Transaction:
     """See the module.
 
@@ -240,18 +251,21 @@ class Transaction:
         row.highestmodseq = modseq
         self.changes[row.id] = modseq
 
-    def book(self, size_bytes: int, messages: int, limit_bytes: int | None) -> None:
+    def book(self, size_bytes: int, messages: int, room: Room = NO_LIMIT) -> None:
         """Adds to what the account uses.
 
         Raises:
             QuotaExceeded: it would pass the limit.
         """
         row = self._account
-        used_bytes = row.used_bytes + size_bytes
-        if limit_bytes is not None and size_bytes > 0 and used_bytes > limit_bytes:
+        used_bytes, used_messages = row.used_bytes + size_bytes, row.used_messages + messages
+        limit = room.limit_bytes
+        if limit is not None and size_bytes > 0 and used_bytes > limit:
             raise QuotaExceeded("The account is over its quota", used_bytes=row.used_bytes)
-        row.used_bytes = used_bytes
-        row.used_messages += messages
+        limit = room.limit_messages
+        if limit is not None and messages > 0 and used_messages > limit:
+            raise QuotaExceeded("The account has too many messages", messages=row.used_messages)
+        row.used_bytes, row.used_messages = used_bytes, used_messages
 
     def allocate(self, row: MailboxRow, count: int) -> range:
         """The next UIDs of a mailbox, never given out before (RFC 9051 2.3.1.1)."""
