@@ -49,6 +49,7 @@ class FakeMx:
             STARTTLS needs `tls`.
         tls: the server's TLS context. implicit_tls: from the first byte.
         logins: user -> password, for AUTH PLAIN, LOGIN and SCRAM-SHA-256.
+        is_impostor: in SCRAM, it does not prove that it knows the password.
         name: in the greeting.
         commands: every command line, in order. connections: how many were made.
     """
@@ -61,6 +62,7 @@ class FakeMx:
         self.tls: ssl.SSLContext | None = None
         self.implicit_tls = False
         self.logins: dict[str, str] = {}
+        self.is_impostor = False
         self.name = "mx.test"
         self.commands: list[str] = []
         self.connections = 0
@@ -112,6 +114,16 @@ class FakeMx:
         """Waits until something holds; asked after each message and each session."""
         async with self._arrived:
             await self._arrived.wait_for(is_true)
+
+    async def until_command(self, verb: str) -> None:
+        """Waits until a command came."""
+        await self.until(lambda: any(line.startswith(verb) for line in self.commands))
+
+    async def hear(self, line: str) -> None:
+        """A command came."""
+        async with self._arrived:
+            self.commands.append(line)
+            self._arrived.notify_all()
 
     def next_step(self, verb: str) -> Step | str | None:
         """What happens at a command instead of success; None: success."""

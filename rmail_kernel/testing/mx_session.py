@@ -45,7 +45,7 @@ class MxSession:
             await self._answer("", f"220 {self._mx.name} ready")
             while line := await self._reader.readline():
                 text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
-                self._mx.commands.append(text)
+                await self._mx.hear(text)
                 await self._command(text)
                 await self._writer.drain()
         except _Over:
@@ -170,6 +170,8 @@ class MxSession:
         if base64.b64decode(proof) != expected:
             return parts["n"], "wrong"
         server = hmac.digest(salted, b"Server Key", "sha256")
+        if self._mx.is_impostor:
+            server = _SALT
         signed_back = base64.b64encode(hmac.digest(server, signed, "sha256")).decode()
         await self._ask(base64.b64encode(f"v={signed_back}".encode()).decode())
         return parts["n"], password

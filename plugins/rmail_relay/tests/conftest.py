@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from rmail_kernel.testing import FakeClock, FakeDns, FakeMx, make_settings
 
 RAW = b"Subject: Hello\r\n\r\nBody\r\n"
 QUICK = {"connect_s": 2, "greeting_s": 1, "command_s": 1, "data_s": 1, "block_s": 1, "final_s": 1}
-Send = Callable[..., Awaitable[dict[str, RecipientOutcome]]]
+Send = Callable[..., Coroutine[Any, Any, dict[str, RecipientOutcome]]]
 MakeTransport = Callable[..., SmtpTransport]
 
 

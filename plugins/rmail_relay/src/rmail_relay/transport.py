@@ -22,7 +22,7 @@ from .client.parcel import Parcel, encoded, must_be_encoded, parcel_of, refusal
 from .client.peer import Peer, Tls
 from .client.session import Local, Session, connect
 from .client.transaction import batch_of, transact
-from .client.verdict import LoopsBack, PeerFailure, Verdict
+from .client.verdict import UNREACHED, LoopsBack, PeerFailure, Verdict
 from .config import RelaySettings
 from .metrics import ATTEMPT_SECONDS, CONNECTIONS, RECIPIENTS
 from .outcome import Attempt, Kind, RecipientOutcome, Route
@@ -59,8 +59,11 @@ class _Attempt:
                 self.told_by[recipient] = session
 
     def fail(self, host: str, failure: PeerFailure) -> None:
-        """A host was of no use; another may be."""
-        self.failure, self.failed_host = failure, host
+        """A host was of no use; another may be. What a host said tells more than one that is not
+        reached.
+        """
+        if self.failure is None or failure.status != UNREACHED:
+            self.failure, self.failed_host = failure, host
 
 
 class SmtpTransport:
@@ -136,7 +139,7 @@ class SmtpTransport:
         return state
 
     def _close_open(self, state: _Attempt) -> None:
-        failure = state.failure or PeerFailure("No host could be reached", status="4.4.1")
+        failure = state.failure or PeerFailure("No host could be reached", status=UNREACHED)
         state.settle(failure.verdict)
 
     async def _try(self, state: _Attempt) -> None:

@@ -17,7 +17,7 @@ from .extensions import Extensions
 from .login import log_in
 from .peer import Peer, Tls
 from .reply import Reply
-from .verdict import LoopsBack, PeerFailure, TlsFailed
+from .verdict import UNREACHED, LoopsBack, PeerFailure, TlsFailed
 from .wire import Wire
 
 
@@ -165,10 +165,10 @@ async def _dial(address: str, port: int, local: Local) -> Wire:
         async with asyncio.timeout(local.timeouts.connect_s):
             _, wire = await loop.create_connection(Wire, address, port)
     except TimeoutError as error:
-        raise PeerFailure("No connection in time", status="4.4.1") from error
+        raise PeerFailure("No connection in time", status=UNREACHED) from error
     except OSError as error:
         reason = error.strerror or "unreachable"
-        raise PeerFailure(f"No connection: {reason}", status="4.4.1") from error
+        raise PeerFailure(f"No connection: {reason}", status=UNREACHED) from error
     return wire
 
 

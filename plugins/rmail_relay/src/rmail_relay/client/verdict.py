@@ -12,6 +12,9 @@ from rmail_kernel.errors import Temporary
 from ..outcome import Kind
 from .reply import Reply
 
+UNREACHED = "4.4.1"
+"""The status of a host that takes no connection (RFC 3463 3.5)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
