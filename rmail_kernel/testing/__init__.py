@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rmail_kernel.testing.hooks import HookRecorder
     from rmail_kernel.testing.mx import FakeMx, Received
     from rmail_kernel.testing.mx_steps import Drop, Endless, Hang, Raw, Take
+    from rmail_kernel.testing.postfix import Postfix
     from rmail_kernel.testing.server import RunningServer, make_settings
     from rmail_kernel.testing.transcript import Transcript, trusting_context
 
@@ -26,6 +27,7 @@ _LAZY = {
     "FakeMx": "mx",
     "Hang": "mx_steps",
     "HookRecorder": "hooks",
+    "Postfix": "postfix",
     "Raw": "mx_steps",
     "Received": "mx",
     "RunningServer": "server",
@@ -42,6 +44,7 @@ __all__ = [
     "FakeMx",
     "Hang",
     "HookRecorder",
+    "Postfix",
     "Raw",
     "Received",
     "RunningServer",

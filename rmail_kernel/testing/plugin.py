@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rmail_kernel.testing.dns import FakeDns
     from rmail_kernel.testing.hooks import HookRecorder
     from rmail_kernel.testing.mx import FakeMx
+    from rmail_kernel.testing.postfix import Postfix
     from rmail_kernel.testing.server import RunningServer
 
 
@@ -91,6 +92,20 @@ async def rmail_mx() -> AsyncIterator[FakeMx]:
 
     async with FakeMx() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def rmail_postfix() -> Iterator[Postfix]:
+    """A real Postfix; skipped where it is not installed or this is not root (in CI: fails)."""
+    if shutil.which("postfix") is None or os.geteuid() != 0:
+        text = "needs the program postfix, installed, and root"
+        if os.environ.get("CI"):
+            pytest.fail(text)
+        pytest.skip(text)
+    from rmail_kernel.testing.postfix import running
+
+    with running() as postfix:
+        yield postfix
 
 
 @pytest_asyncio.fixture
