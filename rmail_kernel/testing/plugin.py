@@ -32,11 +32,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing program skips a test by name, and fails it in CI."""
     for marker in item.iter_markers("tool"):
         for program in marker.args:
-            if shutil.which(program) is None:
-                text = f"needs the program {program}, which is not installed"
-                if os.environ.get("CI"):
-                    pytest.fail(text)
-                pytest.skip(text)
+            _need(program)
+
+
+def _need(program: str) -> None:
+    if shutil.which(program) is None:
+        text = f"needs the program {program}, which is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(text)
+        pytest.skip(text)
 
 
 @pytest.fixture
@@ -96,12 +100,12 @@ async def rmail_mx() -> AsyncIterator[FakeMx]:
 
 @pytest.fixture(scope="session")
 def rmail_postfix() -> Iterator[Postfix]:
-    """A real Postfix; skipped where it is not installed or this is not root (in CI: fails)."""
-    if shutil.which("postfix") is None or os.geteuid() != 0:
-        text = "needs the program postfix, installed, and root"
-        if os.environ.get("CI"):
-            pytest.fail(text)
-        pytest.skip(text)
+    """A real Postfix. Without root, which it needs, and without the program a test is skipped; in
+    CI the program must be there.
+    """
+    _need("postfix")
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to run Postfix")
     from rmail_kernel.testing.postfix import running
 
     with running() as postfix:
