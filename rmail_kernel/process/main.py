@@ -18,7 +18,7 @@ from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError, PluginError, RmailError
 from rmail_kernel.net.sockets import open_listeners
 from rmail_kernel.observe import logs
-from rmail_kernel.process import activation, notify, presence, privileges
+from rmail_kernel.process import activation, interpreter, notify, presence, privileges
 from rmail_kernel.process.node import load_kernel, possible_listeners
 from rmail_kernel.process.reload import Reloader
 from rmail_kernel.process.single import serve_in_process
@@ -87,6 +87,7 @@ async def _serve_alone(settings: Settings, config_path: Path, on_ready: OnReady 
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, _interrupt, stopping)
     server = await serve_in_process(settings, activation.take(os.environ))
+    interpreter.settle()
     reloader = Reloader(server.kernel, config_path)
     loop.add_signal_handler(signal.SIGHUP, reloader.reload, server.reload_soon)
     _log.info("serving", ports=server.ports, workers=0)

@@ -20,7 +20,7 @@ import uvloop
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError, RmailError
 from rmail_kernel.observe import logs
-from rmail_kernel.process import settings_pipe
+from rmail_kernel.process import interpreter, settings_pipe
 from rmail_kernel.process.hub import SOCKET_FILE
 from rmail_kernel.process.hub_events import HubEvents
 from rmail_kernel.process.node import Node, load_kernel
@@ -105,6 +105,7 @@ async def _run(settings: Settings, channel: _Channel, asked_to_end: asyncio.Even
     orphaned = False
     try:
         await node.start(_inherited(), events)
+        interpreter.settle()
         channel.report(Report(serves=sorted(node.serves)))
         orphaned = await _until_the_end(node, channel, asked_to_end)
     finally:

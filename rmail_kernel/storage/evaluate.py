@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -98,9 +99,44 @@ def _pieces(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-async def _off_loop(size_bytes: int, work: Callable[[], T]) -> T:
-    """What `work` gives; in a thread if it has much to read, for others want to run."""
-    return work() if size_bytes <= _INLINE_BYTES else await asyncio.to_thread(work)
+class Threads:
+    """Where work is done that takes long.
+
+    Args:
+        pool: its threads; None: those of the event loop. Few are best: Python runs one at a time,
+            and the loop is one more that waits for its turn.
+    """
+
+    def __init__(self, pool: Executor | None = None) -> None:
+        self._pool = pool
+
+    async def run(self, size_bytes: int, work: Callable[[], T]) -> T:
+        """What `work` gives; in a thread if it has much to read, for others want to run."""
+        if size_bytes <= _INLINE_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """UIDs that match, ascending, and the messages that must be looked at."""
+
+    found: list[Uid]
+    open: dict[int, _Facts]
+
+
+async def narrow(
+    query: SearchNode, view: MailboxView, foreknown: Foreknown, pool: Executor | None = None
+) -> Narrowed:
+    """How far a search comes without a look at messages; takes much memory for a while.
+
+    Args:
+        foreknown: what the driver can tell of conditions without looking at the messages.
+        pool: see Threads.
+    """
+    # Sets of few messages are made quicker than a thread is asked; those of many stop others.
+    size = 0 if view.total <= _INLINE_MESSAGES else _INLINE_BYTES + 1
+    return await Threads(pool).run(size, partial(_divide, query, view, foreknown))
 
 
 async def search(
@@ -110,22 +146,28 @@ async def search(
     query: SearchNode,
     view: MailboxView,
     foreknown: Foreknown | None = None,
+    *,
+    narrowed: Narrowed | None = None,
+    pool: Executor | None = None,
 ) -> list[Uid]:
     """UIDs of `view` that match `query`, ascending.
 
     Args:
-        foreknown: what the driver can tell of conditions without looking at the messages.
+        foreknown, pool: see `narrow`.
+        narrowed: what `narrow` gave for this search.
     """
     known: Foreknown = foreknown or {}
-    # Sets of few messages are made quicker than a thread is asked; those of many stop others.
-    size = 0 if view.total <= _INLINE_MESSAGES else _INLINE_BYTES + 1
-    found, open_ = await _off_loop(size, partial(_divide, query, view, known))
-    if open_:
-        condition = _compile(query, view, known)
-        ids = Field.IDS if _asks_for_ids(query) else Field.NONE
-        for wanted in (Field.HEADERS | ids, Field.STRUCTURE | Field.CONTENT | ids):
-            open_ = await _round(store, account, mailbox, condition, open_, wanted, found)
-    return await _off_loop(size, partial(_in_order, view, found))
+    narrowed = narrowed or await narrow(query, view, known, pool)
+    open_ = narrowed.open
+    if not open_:
+        return narrowed.found
+    condition = _compile(query, view, known)
+    also: set[int] = set()
+    ids = Field.IDS if _asks_for_ids(query) else Field.NONE
+    for wanted in (Field.HEADERS | ids, Field.STRUCTURE | Field.CONTENT | ids):
+        fetched = _fetched(store, account, mailbox, open_, wanted)
+        open_ = await _round(Threads(pool), fetched, condition, open_, also)
+    return sorted([*narrowed.found, *map(Uid, also)])
 
 
 def _asks_for_ids(query: SearchNode) -> bool:
@@ -138,48 +180,52 @@ def _asks_for_ids(query: SearchNode) -> bool:
             return isinstance(query, HasEmailId | HasThreadId)
 
 
-def _divide(
-    query: SearchNode, view: MailboxView, foreknown: Foreknown
-) -> tuple[set[int], dict[int, _Facts]]:
-    """The messages that match, and those to look at."""
+def _divide(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Narrowed:
     first = split(query, view, foreknown)
+    uids = view.uids[: view.total]
+    found = cast("list[Uid]", list(filter(first.yes.__contains__, uids))) if first.yes else []
     if not first.maybe:
-        return set(first.yes), {}
-    words = zip(view.uids[: view.total], view.flags[: view.total], strict=True)
-    return set(first.yes), {uid: _Facts(uid, word) for uid, word in words if uid in first.maybe}
+        return Narrowed(found, {})
+    words = zip(uids, view.flags, strict=False)
+    return Narrowed(found, {uid: _Facts(uid, word) for uid, word in words if uid in first.maybe})
 
 
-def _in_order(view: MailboxView, found: set[int]) -> list[Uid]:
-    return [Uid(uid) for uid in view.uids[: view.total] if uid in found] if found else []
-
-
-async def _round(
+async def _fetched(
     store: MailStore,
     account: AccountId,
     mailbox: MailboxId,
-    condition: _Condition,
     open_: dict[int, _Facts],
     wanted: Field,
-    found: set[int],
-) -> dict[int, _Facts]:
-    """Learns `wanted` of the messages that are open still; those left open afterwards."""
-    left: dict[int, _Facts] = {}
+) -> AsyncIterator[Fetched]:
     uids = [Uid(uid) for uid in open_]
     for start in range(0, len(uids), _BATCH):
         async for batch in store.fetch(account, mailbox, uids[start : start + _BATCH], wanted):
             for row in batch:
-                facts = open_[row.uid]
-                size = await _learn(facts, row)
-                answer = await _off_loop(size, partial(condition, facts))
-                facts.texts = None
-                if answer:
-                    found.add(row.uid)
-                elif answer is None:
-                    left[row.uid] = facts
+                yield row
+
+
+async def _round(
+    threads: Threads,
+    fetched: AsyncIterator[Fetched],
+    condition: _Condition,
+    open_: dict[int, _Facts],
+    found: set[int],
+) -> dict[int, _Facts]:
+    """Learns what was fetched of the messages that are open still; those open afterwards."""
+    left: dict[int, _Facts] = {}
+    async for row in fetched:
+        facts = open_[row.uid]
+        size = await _learn(threads, facts, row)
+        answer = await threads.run(size, partial(condition, facts))
+        facts.texts = None
+        if answer:
+            found.add(row.uid)
+        elif answer is None:
+            left[row.uid] = facts
     return left
 
 
-async def _learn(facts: _Facts, row: Fetched) -> int:
+async def _learn(threads: Threads, facts: _Facts, row: Fetched) -> int:
     """Notes what a row tells; how many bytes conditions have to look at."""
     facts.row = row
     if row.raw_headers is not None:
@@ -187,22 +233,24 @@ async def _learn(facts: _Facts, row: Fetched) -> int:
     if row.content is None:
         return len(row.raw_headers or b"")
     try:
-        return await _learn_content(facts, row, row.content)
+        return await _learn_content(threads, facts, row, row.content)
     finally:
         row.content.close()
 
 
-async def _learn_content(facts: _Facts, row: Fetched, content: MessageReader) -> int:
+async def _learn_content(
+    threads: Threads, facts: _Facts, row: Fetched, content: MessageReader
+) -> int:
     root = decode_structure(row.raw_structure or b"")
     raw_header = await content.read(0, min(root.body_start, MAX_HEADER_BYTES))
     size = len(raw_header)
-    facts.headers = await _off_loop(size, lambda: list(fields(raw_header)))
+    facts.headers = await threads.run(size, lambda: list(fields(raw_header)))
     texts: list[str] = []
     for part in walk(root):
         if part.type == "text":
             end = min(part.body_end, part.body_start + MAX_PART_BYTES)
             raw = await content.read(part.body_start, end)
-            texts.append(await _off_loop(len(raw), partial(part_text, raw, part)))
+            texts.append(await threads.run(len(raw), partial(part_text, raw, part)))
             size += len(raw)
         if part.filename:
             texts.append(fold(part.filename))

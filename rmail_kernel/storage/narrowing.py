@@ -7,8 +7,9 @@ the driver knows beforehand (an index, columns of a table) enters here. RFC 9051
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import compress
 
 from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, SYSTEM_FLAGS, MailboxView
 from rmail_kernel.storage.search import All, And, HasFlag, Not, Or, SearchNode, UidIn
@@ -31,51 +32,62 @@ not in the view do no harm.
 
 
 def split(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Split:
-    """How `query` splits the messages of `view`."""
-    return _split(query, frozenset(view.uids[: view.total]), view, foreknown)
-
-
-def _split(
-    query: SearchNode, every: frozenset[int], view: MailboxView, foreknown: Foreknown
-) -> Split:
+    """How `query` splits the messages of `view`; the sets may have UIDs that it does not have."""
     known = foreknown.get(query)
     if known is not None:
-        return Split(known.yes & every, known.maybe & every)
+        return known
     match query:
         case All():
-            return Split(every, NOTHING)
+            return Split(_every(view), NOTHING)
         case And(parts):
-            return _all(every, (_split(part, every, view, foreknown) for part in parts))
+            return _all(view, (split(part, view, foreknown) for part in parts))
         case Or(parts):
-            found = _all(
-                every, (_not(every, _split(part, every, view, foreknown)) for part in parts)
-            )
-            return _not(every, found)
+            return _any([split(part, view, foreknown) for part in parts])
         case Not(part):
-            return _not(every, _split(part, every, view, foreknown))
+            found = split(part, view, foreknown)
+            return Split(_every(view).difference(found.yes, found.maybe), found.maybe)
         case HasFlag(name):
             mask = flag_mask(name, view)
-            rows = zip(view.uids[: view.total], view.flags[: view.total], strict=True)
-            return Split({uid for uid, flags in rows if flags & mask}, NOTHING)
+            has_flag = map(mask.__and__, view.flags)
+            return Split(set(compress(view.uids[: view.total], has_flag)), NOTHING)
         case UidIn(ranges):
             return Split(_in_ranges(view, ranges), NOTHING)
         case _:
-            return Split(NOTHING, every)
+            return Split(NOTHING, _every(view))
 
 
-def _not(every: frozenset[int], part: Split) -> Split:
-    return Split((every - part.yes) - part.maybe, part.maybe)
+def _every(view: MailboxView) -> frozenset[int]:
+    return frozenset(view.uids[: view.total])
 
 
-def _all(every: frozenset[int], parts: Iterator[Split]) -> Split:
-    yes: Set[int] = every
-    possible: Set[int] = every
+def _all(view: MailboxView, parts: Iterator[Split]) -> Split:
+    first = next(parts, None)
+    if first is None:
+        return Split(_every(view), NOTHING)
+    yes, possible = first.yes, _possible(first)
     for part in parts:
-        yes = yes & part.yes
-        possible = possible & (part.yes | part.maybe)
         if not possible:
             break
-    return Split(yes, possible - yes)
+        yes = yes & part.yes
+        possible = possible & _possible(part)
+    return Split(yes, possible - yes if len(possible) > len(yes) else NOTHING)
+
+
+def _any(parts: Sequence[Split]) -> Split:
+    yes = _union(part.yes for part in parts)
+    maybe = _union(part.maybe for part in parts)
+    return Split(yes, maybe - yes if maybe else NOTHING)
+
+
+def _union(sets: Iterator[Set[int]]) -> Set[int]:
+    found: Set[int] = NOTHING
+    for one in sets:
+        found = found | one if found and one else found or one
+    return found
+
+
+def _possible(part: Split) -> Set[int]:
+    return part.yes | part.maybe if part.maybe else part.yes
 
 
 def _in_ranges(view: MailboxView, ranges: tuple[tuple[int, int], ...]) -> set[int]:
@@ -98,7 +110,7 @@ def flag_mask(name: str, view: MailboxView) -> int:
     folded = name.lower()
     for known, bit in SYSTEM_FLAGS.items():
         if known.lower() == folded:
-            return bit
+            return int(bit)  # a Flag computes in Python
     for index, keyword in enumerate(view.keywords):
         if keyword.lower() == folded:
             return 1 << (FIRST_KEYWORD_BIT + index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import random
 from dataclasses import replace
@@ -380,3 +381,17 @@ async def test_the_index_follows_by_itself_and_after_damage_is_made_anew(
     await follower.close()
     follower.index_soon(paths)
     await follower.idle()
+
+
+async def test_a_hundred_searches_at_once_answer_and_let_an_append_through(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await store.put(*(item(f"Subject: s\r\n\r\nneedle {n % 2}\r\n".encode()) for n in range(20)))
+    await mail.index(ALICE)
+    asked = [Text(f"needle {n % 2}") for n in range(100)]
+    searches = asyncio.gather(*(mail.search(ALICE, INBOX, one) for one in asked))
+    stored = await store.put(item(b"\r\nneedle 2\r\n"))
+    for n, uids in enumerate(await searches):
+        assert uids == [uid for uid in range(1, 21) if uid % 2 == (n + 1) % 2]
+    assert stored[0].uid == 21
+    assert await mail.search(ALICE, INBOX, Text("needle 2")) == [21]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -148,11 +148,13 @@ class OpenAccount:
         failpoints.reach("unsettled.synced")
         await self.write(lambda tx: unsettled.forget(tx, keys), durable=False)
 
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Runs blocking work that is not a transaction in the pool."""
+    async def run(
+        self, function: Callable[..., T], *arguments: Any, pool: Executor | None = None
+    ) -> T:
+        """Runs blocking work that is not a transaction in the pool (None: that of the store)."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._pool, function, *arguments)
+            return await loop.run_in_executor(pool or self._pool, function, *arguments)
         except (OSError, apsw.Error) as error:
             raise translate(error) from error
 
@@ -171,12 +173,14 @@ class OpenAccount:
                 raise translate(error) from error
         raise Temporary("The account's database cannot be read")
 
-    async def read_large(self, query: Callable[[apsw.Connection], T]) -> T:
-        """Runs a query in the pool, on the newest state."""
+    async def read_large(
+        self, query: Callable[[apsw.Connection], T], pool: Executor | None = None
+    ) -> T:
+        """Runs a query in the pool (None: that of the store), on the newest state."""
         loop = asyncio.get_running_loop()
         for _ in range(_ATTEMPTS):
             try:
-                return await loop.run_in_executor(self._pool, self._query_large, query)
+                return await loop.run_in_executor(pool or self._pool, self._query_large, query)
             except Moved:
                 await self._reopen()
             except DAMAGE:

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -211,7 +212,8 @@ def _foreknow(
         low = schema.summary_key(view.mailbox, 0)
         sql = "SELECT json_group_array(key - ?1) FROM unsure WHERE key BETWEEN ?1 AND ?1 + ?2"
         unsure: list[int] = orjson.loads(schema.value(db, sql, low, 0xFFFFFFFF))
-        open_ = {uid for uid in view.uids[: view.total] if uid >= reach.uidnext}.union(unsure)
+        start = bisect_left(view.uids, reach.uidnext, 0, view.total)
+        open_ = set(view.uids[start : view.total]).union(unsure)
         found = ((one, _look_up(db, low, one, open_)) for one in conditions)
         return {condition: one for condition, one in found if one is not None}
     finally:

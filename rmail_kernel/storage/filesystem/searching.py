@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Set
+from concurrent.futures import Executor
 from datetime import date
 from functools import partial
 from typing import Any, Final
@@ -46,7 +47,9 @@ _OfColumns = Arrived | Dated | ModifiedSince | Sized
 _COLUMNS: Final = {"internal": "internal_date", "saved": "save_date"}
 
 
-async def foreknow(account: OpenAccount, view: MailboxView, query: SearchNode) -> Foreknown:
+async def foreknow(
+    account: OpenAccount, view: MailboxView, query: SearchNode, pool: Executor
+) -> Foreknown:
     """What can be told of the conditions in `query` without a look at the messages."""
     conditions = list(dict.fromkeys(_conditions(query)))[:MAX_CONDITIONS]
     on_text = [one for one in conditions if isinstance(one, (Body, Header, Text))]
@@ -57,13 +60,13 @@ async def foreknow(account: OpenAccount, view: MailboxView, query: SearchNode) -
     # Summaries are quicker than the index for what is shorter than its trigrams.
     to_look_up = [one for one in on_text if one not in listed or len(fold(one.text)) >= GRAM]
     if to_look_up and view.total:
-        found.update(await account.run(account.index.foreknow, view, to_look_up))
+        found.update(await account.run(account.index.foreknow, view, to_look_up, pool=pool))
     if others:
-        found.update(await account.read_large(partial(_columns, view.mailbox, others)))
+        found.update(await account.read_large(partial(_columns, view.mailbox, others), pool))
     if ids:
-        found.update(await account.read_large(partial(_by_id, view.mailbox, ids)))
+        found.update(await account.read_large(partial(_by_id, view.mailbox, ids), pool))
     if listed and view.total:
-        found.update(await account.read_large(partial(_listed, view, listed, dict(found))))
+        found.update(await account.read_large(partial(_listed, view, listed, dict(found)), pool))
     return found
 
 

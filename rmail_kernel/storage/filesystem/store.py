@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_OPEN_ACCOUNTS = 256
+SEARCHERS = 2
+"""Threads that search; SQLite leaves the interpreter to the other one."""
 _DESCRIPTORS = 16
 """Descriptors that an open account may take."""
 
@@ -98,6 +100,10 @@ class FilesystemMailStore:
         self._accounts: OrderedDict[AccountId, OpenAccount] = OrderedDict()
         self._opening: dict[AccountId, asyncio.Task[None]] = {}
         self._background = Background(clock)
+        # Of their own: a hundred searches must not take the threads that appends need.
+        self._searchers = ThreadPoolExecutor(SEARCHERS, "search")
+        # The sets of a search in a large mailbox take megabytes: one is done before the next.
+        self._turns = asyncio.Semaphore(SEARCHERS)
         self._follower = Follower(self._owner)
 
     async def close(self) -> None:
@@ -109,6 +115,7 @@ class FilesystemMailStore:
             _, account = self._accounts.popitem()
             await self._background.finish(account)
             await account.close()
+        await asyncio.to_thread(self._searchers.shutdown)
 
     # -- accounts --------------------------------------------------------------------------
 
@@ -356,10 +363,15 @@ class FilesystemMailStore:
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:
         """UIDs that match, ascending."""
         view = await self.view(account, mailbox)
-        async with self._use(account) as one:
-            foreknown = await searching.foreknow(one, view, query)
+        async with self._use(account) as one, self._turns:
+            known = await searching.foreknow(one, view, query, self._searchers)
             self._follower.mend(one.paths, one.index)
-        return await evaluate.search(self, account, mailbox, query, view, foreknown)
+            narrowed = await evaluate.narrow(query, view, known, self._searchers)
+            if not narrowed.open:
+                return narrowed.found
+        return await evaluate.search(
+            self, account, mailbox, query, view, known, narrowed=narrowed, pool=self._searchers
+        )
 
     async def index(self, account: AccountId, *, anew: bool = False) -> None:
         """Has the full-text index catch up now; `anew`: from nothing. Not part of the contract."""
