@@ -33,7 +33,7 @@ def test_every_promised_command_is_there() -> None:
 
 def test_uid_forms() -> None:
     with_uid = {name for name, entry in TABLE.items() if entry.uid}
-    assert with_uid >= {"FETCH", "STORE", "COPY", "MOVE", "EXPUNGE", "SEARCH"}
+    assert with_uid >= {"FETCH", "STORE", "COPY", "MOVE", "EXPUNGE", "SEARCH", "SORT", "THREAD"}
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
@@ -50,6 +50,8 @@ def test_only_fetch_store_and_search_hold_back_expunges() -> None:
         "FETCH",
         "STORE",
         "SEARCH",
+        "SORT",
+        "THREAD",
     }
 
 

@@ -35,7 +35,7 @@ async def search(session: Session, args: SearchArgs) -> Reply:
         if args.returns is not None:
             await write_results(session, args, args.returns, rows)
             return reply
-        modseq = await _modseq(session, args, [Uid(uid) for _, uid in rows])
+        modseq = await told_modseq(session, args, [Uid(uid) for _, uid in rows])
     more = b" (MODSEQ %d)" % modseq if modseq else b""
     words = b"".join(b" %d" % row[args.is_uid] for row in rows)
     session.write(b"* SEARCH%b%b\r\n" % (words, more))
@@ -63,7 +63,7 @@ async def write_results(
     if "RELEVANCY" in returns.options:
         found_scores = await scores(session, args, sorted(uid for _, uid in rows))
     results = Results(rows, returns, found_scores)
-    modseq = await _modseq(session, args, results.of_response())
+    modseq = await told_modseq(session, args, results.of_response())
     if "SAVE" in returns.options:
         session.mailbox.saved = results.of_response()
     if returns.options != {"SAVE"}:  # RFC 5182 2.1: with SAVE alone there is no response
@@ -71,7 +71,7 @@ async def write_results(
         session.write(raw + b"\r\n")
 
 
-async def _modseq(session: Session, args: SearchArgs, uids: list[Uid]) -> int:
+async def told_modseq(session: Session, args: SearchArgs, uids: list[Uid]) -> int:
     """The newest MODSEQ of the messages, where MODSEQ was among the keys; otherwise 0."""
     if not args.has_modseq:
         return 0

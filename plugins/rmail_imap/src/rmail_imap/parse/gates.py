@@ -16,8 +16,10 @@ Place = Literal[
     "RETURN",
     "SEARCH",
     "SELECT",
+    "SORT",
     "STATUS",
     "STORE",
+    "THREAD",
     "set",
 ]
 """Where a word stands: after the command of that name, or in its list of modifiers or options."""
@@ -48,6 +50,17 @@ GATES: Final[dict[Place, dict[str, str]]] = {
         "SAVEDON": "SAVEDATE",
         "SAVEDSINCE": "SAVEDATE",
         "YOUNGER": "WITHIN",
+    },
+    "SORT": {
+        "": "ESORT",
+        "DISPLAYFROM": "SORT=DISPLAY",
+        "DISPLAYTO": "SORT=DISPLAY",
+        "RELEVANCY": "SEARCH=FUZZY",
+    },
+    "THREAD": {
+        "ORDEREDSUBJECT": "THREAD=ORDEREDSUBJECT",
+        "REFERENCES": "THREAD=REFERENCES",
+        "REFS": "THREAD=REFS",
     },
     "SELECT": {"CONDSTORE": "CONDSTORE", "QRESYNC": "QRESYNC"},
     "STATUS": {

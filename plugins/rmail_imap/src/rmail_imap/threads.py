@@ -1,0 +1,262 @@
+"""Threads of messages: ORDEREDSUBJECT and REFERENCES (RFC 5256 3), REFS (draft-ietf-morg-inthread).
+
+Messages are numbers from 0 on, in mailbox order; numbers behind them are dummies, which stand for
+messages that are not there. Nothing is recursive, however deep a thread is; no step of much work
+keeps other threads out. References are strangers' words: what they can cost is bounded.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from rmail_imap.ordering import ordered
+
+NONE: Final = -1
+_STEPS: Final = 50
+"""Steps per message that looking for loops may take on average; links past that are not made."""
+_MIN_STEPS: Final = 1_000_000
+
+
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """What threading looks at in one message; the garbage collector need not look at it.
+
+    Attributes:
+        subject: the base subject in the form that compares.
+        at: when it was sent, or came, in seconds.
+    """
+
+    message_id: str | None
+    references: tuple[str, ...]
+    subject: str
+    is_reply: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Threads in order: the first message of each, and the children of messages."""
+
+    roots: Sequence[int]
+    children: dict[int, list[int]]
+    size: int
+
+    def pieces(self, names: Sequence[int]) -> Iterator[bytes]:
+        """The THREAD response without its start, in small pieces (RFC 5256 4).
+
+        Args:
+            names: number or UID of each message.
+        """
+        close = -2
+        for root in self.roots:
+            stack = [root]
+            while stack:
+                node = stack.pop()
+                if node == close:
+                    yield b")"
+                    continue
+                yield b"("
+                children = [node]
+                separator = b""
+                while len(children) == 1:
+                    node = children[0]
+                    children = self.children.get(node, [])
+                    if node < self.size:  # a dummy is only at the top, and is not told
+                        yield b"%b%d" % (separator, names[node])
+                        separator = b" "
+                if children:
+                    yield separator
+                stack.append(close)
+                stack += reversed(children)
+
+
+def ordered_subject(members: Sequence[Member]) -> Forest:
+    """ORDEREDSUBJECT: one level of children below the first message of a subject."""
+    by_subject: dict[str, list[int]] = {}
+    for index in ordered([member.at for member in members]):
+        by_subject.setdefault(members[index].subject, []).append(index)
+    threads = list(by_subject.values())  # in the order of their first messages
+    children = {thread[0]: thread[1:] for thread in threads if len(thread) > 1}
+    return Forest([thread[0] for thread in threads], children, len(members))
+
+
+def references(members: Sequence[Member]) -> Forest:
+    """REFERENCES: parents by message ids, threads of one subject gathered, sorted by date."""
+    links = _linked(members)
+    order = ordered([member.at for member in members])
+    parents = _without_dummies(links, len(members))
+    _gather(members, parents, order)
+    return _forest(parents, order, len(members))
+
+
+def refs(members: Sequence[Member]) -> Forest:
+    """REFS: parents by message ids alone; the thread with the newest message is the last."""
+    links = _linked(members)
+    order = ordered([member.at for member in members])
+    parents = _without_dummies(links, len(members))
+    forest = _forest(parents, order, len(members))
+    newest: dict[int, int] = {}
+    top: dict[int, int] = {}
+    for root in forest.roots:
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            top[node] = root
+            stack += forest.children.get(node, ())
+    for place, index in enumerate(order):
+        newest[top[index]] = place
+    roots = [top[index] for place, index in enumerate(order) if newest[top[index]] == place]
+    return Forest(roots, forest.children, forest.size)
+
+
+class _Links:
+    """Parents as the references tell (RFC 5256 3, REFERENCES step 1)."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.parents = [NONE] * len(members)
+        self._children = [0] * len(members)
+        self._nodes: dict[str, int] = {}
+        self._steps = max(_MIN_STEPS, _STEPS * len(members))
+        for index, member in enumerate(members):
+            if member.message_id is not None:  # of several with one id the first has it
+                self._nodes.setdefault(member.message_id, index)
+
+    def add(self, index: int, found: Sequence[str]) -> None:
+        """Links the messages that a message refers to, and itself to the last of them."""
+        nodes = [self._node(reference) for reference in found]
+        for parent, child in pairwise(nodes):
+            if self.parents[child] == NONE:
+                self._link(parent, child)
+        last = nodes[-1] if nodes else NONE
+        if self.parents[index] == last:
+            return
+        if self.parents[index] != NONE:
+            self._children[self.parents[index]] -= 1
+            self.parents[index] = NONE
+        if last != NONE:
+            self._link(last, index)
+
+    def _node(self, message_id: str) -> int:
+        node = self._nodes.setdefault(message_id, len(self.parents))
+        if node == len(self.parents):
+            self.parents.append(NONE)
+            self._children.append(0)
+        return node
+
+    def _link(self, parent: int, child: int) -> None:
+        if parent == child or (self._children[child] and self._is_below(parent, child)):
+            return
+        self.parents[child] = parent
+        self._children[parent] += 1
+
+    def _is_below(self, node: int, above: int) -> bool:
+        """Whether a node is a descendant of another; so it is said, too, once looking costs too
+        much.
+        """
+        while node not in (NONE, above):
+            node = self.parents[node]
+            self._steps -= 1
+            if self._steps < 0:
+                return True
+        return node == above
+
+
+def _linked(members: Sequence[Member]) -> list[int]:
+    links = _Links(members)
+    for index, member in enumerate(members):
+        links.add(index, member.references)
+    return links.parents
+
+
+def _without_dummies(links: Sequence[int], size: int) -> list[int]:
+    """Steps 2 and 3: the parent of each message, NONE for the root. A dummy stays at the top where
+    it keeps several messages together; then it has NONE as its own parent.
+    """
+    above = list(links)  # for dummies: the nearest message above, or else the top dummy
+    for node in range(size, len(links)):
+        path = []
+        at = node
+        while at >= size and above[at] >= size:
+            path.append(at)
+            at = above[at]
+        end = above[at] if at >= size and above[at] != NONE else at
+        for passed in path:
+            above[passed] = end
+    parents = list(links)
+    kept: dict[int, list[int]] = defaultdict(list)
+    for node in range(size):
+        parent = links[node]
+        if parent >= size:
+            parent = parent if above[parent] == NONE else above[parent]
+            if parent >= size:
+                kept[parent].append(node)
+        parents[node] = parent
+    for children in kept.values():
+        if len(children) == 1:
+            parents[children[0]] = NONE
+    parents[size:] = [NONE] * (len(links) - size)
+    return parents
+
+
+def _gather(members: Sequence[Member], parents: list[int], order: Sequence[int]) -> None:
+    """Step 5: threads of one subject become one; `parents` gets new dummies where it needs them."""
+    size = len(members)
+    roots, first = _roots(parents, order, size)
+    subjects = {root: members[first.get(root, root)].subject for root in roots}
+    table: dict[str, int] = {}
+    for root in roots:
+        held = table.setdefault(subjects[root], root)
+        is_better = root >= size or (_is_reply(members, held) and not _is_reply(members, root))
+        if held < size and held != root and is_better:
+            table[subjects[root]] = root
+    merged: dict[int, int] = {}
+    for root in roots:
+        subject = subjects[root]
+        held = table[subject]
+        if not subject or held == root:
+            continue
+        if held >= size and root >= size:
+            merged[root] = held
+        elif held >= size or (_is_reply(members, root) and not _is_reply(members, held)):
+            parents[root] = held
+        else:
+            table[subject] = len(parents)
+            parents[held] = parents[root] = len(parents)
+            parents.append(NONE)
+    for node in range(size):
+        parents[node] = merged.get(parents[node], parents[node])
+
+
+def _is_reply(members: Sequence[Member], node: int) -> bool:
+    return node < len(members) and members[node].is_reply
+
+
+def _roots(
+    parents: Sequence[int], order: Sequence[int], size: int
+) -> tuple[list[int], dict[int, int]]:
+    """What is at the top, by date, and the first child of each dummy there."""
+    roots: list[int] = []
+    first: dict[int, int] = {}
+    for node in order:
+        parent = parents[node]
+        if parent == NONE:
+            roots.append(node)
+        elif parent >= size and parent not in first:
+            first[parent] = node
+            roots.append(parent)
+    return roots, first
+
+
+def _forest(parents: Sequence[int], order: Sequence[int], size: int) -> Forest:
+    """Step 6: siblings by date, for which they are looked at in that order."""
+    roots, _ = _roots(parents, order, size)
+    children: dict[int, list[int]] = {}
+    for node in order:
+        if parents[node] != NONE:
+            children.setdefault(parents[node], []).append(node)
+    return Forest(roots, children, size)
