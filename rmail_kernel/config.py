@@ -215,6 +215,10 @@ class RateLimitSettings(Section):
     """How long a lockout lasts."""
     connections_per_minute: int = Field(600, ge=1)
     """New connections per minute and address."""
+    messages_per_hour: int | None = Field(None, ge=1)
+    """Messages that an account may send within an hour, from wherever; null: no limit."""
+    messages_per_day: int | None = Field(None, ge=1)
+    """Messages that an account may send within 24 hours, from wherever; null: no limit."""
 
 
 class LogSettings(Section):

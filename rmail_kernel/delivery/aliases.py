@@ -1,5 +1,5 @@
-"""Alias rules as a built-in plugin: a local part that matches a rule of its domain stands for the
-rule's target.
+"""Alias rules and subaddresses as a built-in plugin: a local part that matches a rule of its domain
+stands for the rule's target, and `user+tag` for the user (RFC 5233 1).
 
 Sees addresses that are no account. Chains of rules are followed, and bounded, by the delivery
 service, never here.
@@ -8,6 +8,7 @@ service, never here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,13 +17,22 @@ from rmail_kernel.errors import Invalid
 from rmail_kernel.hooks import hookimpl
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Alias
-from rmail_kernel.storage.patterns import Pattern, compile_pattern
+from rmail_kernel.storage.patterns import Pattern, compile_pattern, is_catch_all
 
 if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel
 
 _log = structlog.get_logger("rmail.aliases")
 _Rule = tuple[Pattern, Address]
+_SEPARATOR = "+"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules of a domain, compiled: those for some names, and those that catch all others."""
+
+    named: tuple[_Rule, ...] = ()
+    catching: tuple[_Rule, ...] = ()
 
 
 class AliasPlugin:
@@ -32,27 +42,48 @@ class AliasPlugin:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._compiled: dict[str, tuple[Sequence[Alias], list[_Rule]]] = {}
+        self._compiled: dict[str, tuple[Sequence[Alias], _Rules]] = {}
 
     @hookimpl
     async def on_resolve(self, address: Address) -> list[Address] | None:
-        """The target of the first rule that matches the whole local part; None: none does."""
-        for pattern, target in await self._rules(address.domain):
-            if pattern.fullmatch(address.local) is not None:
-                return [target]
-        return None
+        """The target of the first rule that matches the whole local part. A subaddress comes before
+        the rules that catch all: `user+tag` is the user's, or goes where a rule sends the user's
+        name. None: nothing fits.
+        """
+        rules = await self._rules(address.domain)
+        name, separator, _ = address.local.partition(_SEPARATOR)
+        target = _first(rules.named, address.local)
+        if target is None and separator and name:
+            user = Address(name, address.domain)
+            known = await self._kernel.directory.get(user)
+            target = user if known is not None else _first(rules.named, name)
+        target = target or _first(rules.catching, address.local)
+        return None if target is None else [target]
 
-    async def _rules(self, domain: str) -> list[_Rule]:
+    async def _rules(self, domain: str) -> _Rules:
         """Compiled anew only when the directory gives other rules than before."""
         aliases = await self._kernel.directory.aliases(domain)
         if not aliases:
             self._compiled.pop(domain, None)
-            return []
+            return _NONE
         known = self._compiled.get(domain)
         if known is None or (known[0] is not aliases and known[0] != aliases):
-            rules = [rule for alias in aliases if (rule := _compile(domain, alias)) is not None]
+            catching = [alias for alias in aliases if is_catch_all(alias.pattern)]
+            named = [alias for alias in aliases if alias not in catching]
+            rules = _Rules(_compiled(domain, named), _compiled(domain, catching))
             known = self._compiled[domain] = (aliases, rules)
         return known[1]
+
+
+_NONE = _Rules()
+
+
+def _first(rules: Sequence[_Rule], local: str) -> Address | None:
+    return next((target for pattern, target in rules if pattern.fullmatch(local) is not None), None)
+
+
+def _compiled(domain: str, aliases: Sequence[Alias]) -> tuple[_Rule, ...]:
+    return tuple(rule for alias in aliases if (rule := _compile(domain, alias)) is not None)
 
 
 def _compile(domain: str, alias: Alias) -> _Rule | None:

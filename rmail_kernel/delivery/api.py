@@ -66,6 +66,14 @@ class DeliveryService(Protocol):
             Temporary: a plugin or the store could not say now.
         """
 
+    async def may_send_now(self, principal: Principal) -> Defer | None:
+        """Whether the limits on sending (`rate_limit.messages_per_hour`, `_per_day`) leave the
+        account room for a message; None: they do. `submit` counts it.
+
+        Raises:
+            Temporary: the counters cannot be read.
+        """
+
     async def submit(
         self, envelope: Envelope, content: Content, *, op_id: str | None = None
     ) -> Report:

@@ -16,6 +16,7 @@ import structlog
 
 from rmail_kernel.content import Content
 from rmail_kernel.delivery import trace
+from rmail_kernel.delivery.allowance import Allowance
 from rmail_kernel.delivery.api import Outcome, Report, Status
 from rmail_kernel.delivery.courier import Courier
 from rmail_kernel.delivery.recipients import RELAYING_DENIED, TROUBLE, Recipients, may_relay
@@ -52,6 +53,7 @@ class Delivering:
         self._kernel = kernel
         self._resolver = Resolver(kernel)
         self._recipients = Recipients(kernel, self._resolver)
+        self._allowance = Allowance(kernel)
         self._spool = Spool(kernel.settings.mail_root / "spool")
         self._courier = Courier(kernel, self._spool, self._bounce)
         self._recovery = Recovery(kernel, self._spool, self._courier)
@@ -70,6 +72,10 @@ class Delivering:
         """See `DeliveryService.may_send_as`."""
         return await self._recipients.may_send_as(principal, sender)
 
+    async def may_send_now(self, principal: Principal) -> Defer | None:
+        """See `DeliveryService.may_send_now`."""
+        return await self._allowance.check(principal)
+
     async def submit(
         self, envelope: Envelope, content: Content, *, op_id: str | None = None
     ) -> Report:
@@ -84,6 +90,10 @@ class Delivering:
             entry = await self._plan(submission.envelope, _entry_id(op_id))
             if len(entry.targets) > MAX_TARGETS:
                 return _refused(envelope, _TOO_MANY_TARGETS)
+            if envelope.session.principal is not None:
+                refusal = await self._allowance.take(envelope.session.principal)
+                if refusal is not None:
+                    return _refused(envelope, refusal)
             return await self._accept(entry, submission.content)
         except RmailError as error:
             # Nothing was committed: Temporary from a hook or the store, a full disk.

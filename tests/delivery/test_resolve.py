@@ -46,6 +46,21 @@ async def test_an_account_wins_over_rules(server: RunningServer) -> None:
     assert await _resolve(server, "anyone") == ({"bob@example.com"}, None)
 
 
+async def test_a_subaddress_is_the_users_before_anything_catches_it(server: RunningServer) -> None:
+    assert await _resolve(server, "alice+news") == ({"alice@example.com"}, None)
+    assert await _resolve(server, "Alice+a+b") == ({"alice@example.com"}, None)
+    assert await _resolve(server, "nobody+news") == (set(), UNKNOWN)
+    assert await _resolve(server, "+news") == (set(), UNKNOWN)
+    add = server.kernel.directory.add_alias
+    await add(DOMAIN, Alias(".*", "bob"))
+    await add(DOMAIN, Alias("sales", "alice"))
+    await add(DOMAIN, Alias(r"alice\+urgent", "bob"))
+    assert await _resolve(server, "alice+news") == ({"alice@example.com"}, None)
+    assert await _resolve(server, "sales+eu") == ({"alice@example.com"}, None)
+    assert await _resolve(server, "alice+urgent") == ({"bob@example.com"}, None)
+    assert await _resolve(server, "nobody+news") == ({"bob@example.com"}, None)
+
+
 async def test_nobody_is_unknown(server: RunningServer) -> None:
     assert await _resolve(server, "nobody") == (set(), UNKNOWN)
 

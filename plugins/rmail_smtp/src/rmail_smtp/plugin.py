@@ -6,10 +6,10 @@ from functools import partial
 
 from rmail_kernel.hooks import hookimpl
 from rmail_kernel.kernel import Kernel
-from rmail_kernel.model import Submission
+from rmail_kernel.model import Reject, Submission
 from rmail_kernel.net.listeners import Listener
 
-from . import author
+from . import author, submitted
 from .config import SmtpSettings
 from .connection import SmtpConnection
 from .roles import SMTP, SMTPS, SUBMISSION
@@ -55,8 +55,13 @@ class SmtpPlugin:
         kernel.spawn(self._end_sessions(kernel), "smtp drain")
 
     @hookimpl
-    async def on_message(self, submission: Submission) -> Submission | None:
-        """Marks what claims a local author and came without a login."""
+    async def on_message(self, submission: Submission) -> Submission | Reject | None:
+        """Marks what claims a local author and came without a login; sees to it that users write
+        in their own name.
+        """
+        session = submission.envelope.session
+        if session.protocol == SUBMISSION.protocol and session.principal is not None:
+            return await submitted.corrected(self._kernel, submission)
         return await author.annotated(self._kernel, submission)
 
     async def _end_sessions(self, kernel: Kernel) -> None:

@@ -35,11 +35,20 @@ async def mail(session: Session, raw_argument: bytes) -> Reply:
         return wrong
     if not path.is_ascii and not transaction.smtputf8:
         return _NEEDS_SMTPUTF8
-    refusal = await sender_refusal(session, path.address)
+    refusal = await _overdrawn(session) or await sender_refusal(session, path.address)
     if refusal is not None:
         return refusal
     session.transaction = transaction
     return replies.SENDER_OK
+
+
+async def _overdrawn(session: Session) -> Reply | None:
+    """Why the account may not send now."""
+    principal = session.info.principal
+    if principal is None:
+        return None
+    verdict = await session.kernel.delivery.may_send_now(principal)
+    return None if verdict is None else replies.of_verdict(verdict)
 
 
 async def rcpt(session: Session, raw_argument: bytes) -> Reply:
