@@ -17,6 +17,7 @@ import pytest
 from tests.storage_contract.rig import ALICE, opened
 
 SECONDS = float(os.environ.get("RMAIL_ORDER_SECONDS", "2"))
+WRITERS, WATCHERS = 4, 4
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,8 +33,8 @@ def _start(role: str, driver: str, root: Path) -> subprocess.Popen[str]:
 
 
 def _run(driver: str, root: Path) -> tuple[int, list[dict[str, Any]]]:
-    """Three writers and two watchers on one mailbox: messages stored, and the watchers' reports."""
-    roles = ["write", "write", "write", "watch", "watch"]
+    """Writers and watchers on one mailbox: messages stored, and the watchers' reports."""
+    roles = ["write"] * WRITERS + ["watch"] * WATCHERS
     started = [_start(role, driver, root) for role in roles]
     try:
         for process in started:  # all of them are up before any of them begins
@@ -44,13 +45,13 @@ def _run(driver: str, root: Path) -> tuple[int, list[dict[str, Any]]]:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        results = [process.communicate(timeout=SECONDS + 40)[0] for process in started]
+        results = [process.communicate(timeout=2 * SECONDS + 60)[0] for process in started]
     finally:
         for process in started:
             process.kill()
             process.wait()
     found = [json.loads(result.splitlines()[-1]) for result in results]
-    return sum(found[:3]), found[3:]
+    return sum(found[:WRITERS]), found[WRITERS:]
 
 
 async def _prepare(root: Path) -> None:
@@ -58,7 +59,7 @@ async def _prepare(root: Path) -> None:
         await store.mail.mailboxes(ALICE)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180 + 2 * SECONDS)
 async def test_readers_never_see_a_uid_or_change_appear_late(tmp_path: Path, driver: str) -> None:
     await _prepare(tmp_path)
     stored, reports = _run(driver, tmp_path)
@@ -75,7 +76,7 @@ async def test_readers_never_see_a_uid_or_change_appear_late(tmp_path: Path, dri
         assert (status.total, status.unseen) == (stored, sum(not f & 8 for f in view.flags))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180 + 2 * SECONDS)
 async def test_the_check_finds_a_driver_that_allocates_outside_the_transaction(
     tmp_path: Path,
 ) -> None:

@@ -29,7 +29,6 @@ from rmail_kernel.storage.mail import Flag
 
 Severity = Literal["error", "warning"]
 Progress = Callable[[int, int], None]
-_LEFTOVER_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +201,13 @@ def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
     account = tx.account
     if (account.used_bytes, account.used_messages) != (int(used[0]), used[1]):
         texts.append(f"the account says {account.used_bytes} bytes, its messages {int(used[0])}")
-    old = time.time() - _LEFTOVER_S
-    left = [path for path in tx.paths.temporary.iterdir() if path.stat().st_ctime < old]
+    left = settling.leftovers(tx.paths, time.time())
     if left:
         texts.append(f"{len(left)} temporary files were left over")
     if repair and texts:
         account.used_bytes, account.used_messages = int(used[0]), used[1]
-        settling.clean_temporary(tx.paths.temporary, time.time())
+        for path in left:
+            path.unlink(missing_ok=True)
     return [Finding("error", "", text, repair) for text in texts]
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.appending import Prepared, append, is_small, prepare
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.transaction import Room
 from rmail_kernel.storage.mail import Appended, AppendItem
+
+_log = structlog.get_logger("rmail.storage")
 
 
 async def store_messages(
@@ -68,5 +72,11 @@ async def _store_small(
 
 
 def _discard(prepared: Sequence[Prepared]) -> None:
+    """Removes what was not stored. What resists is removed as a leftover later: whoever waits must
+    hear of the first trouble, not of this.
+    """
     for one in prepared:
-        one.path.unlink(missing_ok=True)
+        try:
+            one.path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("a temporary file stays", error=str(error))

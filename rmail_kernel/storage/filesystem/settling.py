@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from rmail_kernel.storage.filesystem import followup, schema, tables
+from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.transaction import Transaction
 
 SLICE = 500
@@ -78,3 +79,20 @@ def clean_temporary(directory: Path, now: float) -> None:
                 path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue
+
+
+def leftovers(paths: AccountPaths, now: float) -> list[Path]:
+    """What dead processes left over an hour ago, also beside the JSON files (fsck)."""
+    found = [
+        *paths.temporary.iterdir(),
+        *paths.home.glob(".mail.json.*"),
+        *paths.mailboxes.glob("*/.status.json.*"),
+    ]
+    return sorted(path for path in found if path.is_file() and _is_old(path, now))
+
+
+def _is_old(path: Path, now: float) -> bool:
+    try:
+        return path.stat().st_ctime < now - _LEFTOVER_S
+    except FileNotFoundError:
+        return False
