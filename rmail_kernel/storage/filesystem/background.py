@@ -15,6 +15,7 @@ import structlog
 from rmail_kernel.errors import NotFound, RmailError
 from rmail_kernel.storage.filesystem import completing, outside, schema, settling
 from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.layout import AccountPaths
 
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
@@ -129,10 +130,7 @@ class Background:
         if now - account.looked_at.get(mailbox or _ALL, -LOOK_S) < LOOK_S:
             return
         account.looked_at[mailbox or _ALL] = now
-        if mailbox is None:
-            found = await account.read_large(lambda db: differing(account, db))
-        else:
-            found = await account.read_large(lambda db: _differs(account, db, mailbox))
+        found = await differing(account, mailbox)
         if _ALL in found:
             await account.write(outside.take_mailboxes, alone=True)
         for one in found:
@@ -140,24 +138,42 @@ class Background:
                 await account.write(partial(outside.take_mailbox, one))
 
 
-def _differs(account: OpenAccount, db: apsw.Connection, mailbox: int) -> list[int]:
-    name = schema.value(db, "SELECT name FROM mailbox WHERE id=?", mailbox)
-    if name is None:
-        return []
-    known: dict[int, int] = dict(
-        schema.rows(db, "SELECT shard, mtime_ns FROM shard WHERE mailbox=?", mailbox)
-    )
-    return [mailbox] if known != outside.mtimes(account.paths.mailbox(name)) else []
+async def differing(account: OpenAccount, mailbox: int | None = None) -> list[int]:
+    """Those of the mailboxes (None: all) whose files are not as we left them; 0: the directory of
+    mailboxes, when all are asked for.
+    """
+    left = await account.read(partial(_left, mailbox))
+    return await account.run(_compare, account.paths, left)
 
 
-def differing(account: OpenAccount, db: apsw.Connection) -> list[int]:
-    """The mailboxes whose files are not as we left them; 0: the directory of mailboxes."""
-    known = schema.value(db, "SELECT mtime_ns FROM shard WHERE mailbox=0")
+_Left = dict[int, tuple[str, outside.Mtimes]]
+
+
+def _left(mailbox: int | None, db: apsw.Connection) -> _Left:
+    """Names of mailboxes and the mtimes that we left their shards with."""
+    if mailbox is None:
+        names = {_ALL: "", **dict(schema.rows(db, "SELECT id, name FROM mailbox"))}
+        rows = schema.rows(db, "SELECT mailbox, shard, mtime_ns FROM shard")
+    else:
+        names = dict(schema.rows(db, "SELECT id, name FROM mailbox WHERE id=?", mailbox))
+        rows = schema.rows(
+            db, "SELECT mailbox, shard, mtime_ns FROM shard WHERE mailbox=?", mailbox
+        )
+    left: _Left = {one: (name, {}) for one, name in names.items()}
+    for one, shard, mtime_ns in rows:
+        if one in left:
+            left[one][1][shard] = mtime_ns
+    return left
+
+
+def _compare(paths: AccountPaths, left: _Left) -> list[int]:
+    return [one for one, (name, mtimes) in left.items() if _now(paths, one, name) != mtimes]
+
+
+def _now(paths: AccountPaths, mailbox: int, name: str) -> outside.Mtimes | None:
+    if mailbox != _ALL:
+        return outside.mtimes(paths.mailbox(name))
     try:
-        changed = known != account.paths.mailboxes.stat().st_mtime_ns
+        return {0: paths.mailboxes.stat().st_mtime_ns}
     except FileNotFoundError:
-        changed = True
-    found = [_ALL] if changed else []
-    for (mailbox,) in list(schema.rows(db, "SELECT id FROM mailbox")):
-        found += _differs(account, db, mailbox)
-    return found
+        return None

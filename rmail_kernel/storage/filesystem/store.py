@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -187,7 +186,7 @@ class FilesystemMailStore:
     async def differing(self, account: AccountId) -> list[int]:
         """Mailboxes (0: their directory) that were changed from outside. Not of the contract."""
         async with self._use(account) as one:
-            return await one.read_large(partial(differing, one))
+            return await differing(one)
 
     async def transact(
         self, account: AccountId, run: Callable[[Transaction], T], *, durable: bool = True
