@@ -229,6 +229,16 @@ async def test_a_cancelled_attempt_leaves_no_connection(send: Send, rmail_mx: Fa
         await rmail_mx.until(lambda: rmail_mx.open == 0)
 
 
+async def test_a_peer_that_talks_ahead_is_left_after_few_tries(
+    send: Send, rmail_mx: FakeMx
+) -> None:
+    rmail_mx.replies["EHLO"] = Raw(b"250 hello\r\n250 2.1.0 ok\r\n")
+    outcome = await one(send)
+    assert outcome.kind is Kind.DEFERRED
+    assert rmail_mx.connections == 1
+    assert rmail_mx.messages == []
+
+
 async def test_a_peer_that_never_takes_more_recipients(send: Send, rmail_mx: FakeMx) -> None:
     rmail_mx.refuse = {f"r{n}@remote.test": "452 4.5.3 too many" for n in range(1, 4)}
     outcomes = await send(*(f"r{number}@remote.test" for number in range(4)))

@@ -194,6 +194,15 @@ async def test_rcptmax_splits_recipients(send: Send, rmail_mx: FakeMx) -> None:
     assert rmail_mx.connections == 1
 
 
+async def test_limits_of_one_and_one_take_a_connection_for_each(
+    send: Send, rmail_mx: FakeMx
+) -> None:
+    rmail_mx.extensions = ["LIMITS RCPTMAX=1 MAILMAX=1"]
+    outcomes = await send(*(f"r{number}@remote.test" for number in range(3)))
+    assert {outcome.kind for outcome in outcomes.values()} == {Kind.DELIVERED}
+    assert rmail_mx.connections == 3
+
+
 async def test_too_many_recipients_go_in_another_transaction(send: Send, rmail_mx: FakeMx) -> None:
     rmail_mx.replies["RCPT"] = [None, None, "452 4.5.3 too many", "452 4.5.3 too many"]
     outcomes = await send(*(f"r{number}@remote.test" for number in range(4)))

@@ -57,14 +57,14 @@ class Pool:
             self._remove(session)
             if session.is_usable:
                 return session
-            session.wire.quit()
+            session.end()
         return None
 
     def give(self, session: Session) -> None:
         """A session that the caller needs no more: kept, or ended."""
         is_spent = session.transactions >= self._max_messages or not session.is_usable
         if is_spent or not self._idle_s or self._count >= MAX_IDLE or self._is_closed:
-            session.wire.quit()
+            session.end()
             return
         self._idle[session.peer].append(session)
         self._count += 1
@@ -72,7 +72,7 @@ class Pool:
         session.idle_timer = loop.call_later(self._idle_s, partial(self._end, session))
         session.wire.on_idle_end = partial(self._end, session)
 
-    def close(self) -> None:
+    def dismiss(self) -> None:
         """Ends all idle sessions, and those that are given back later."""
         self._is_closed = True
         for sessions in list(self._idle.values()):
@@ -81,7 +81,7 @@ class Pool:
 
     def _end(self, session: Session) -> None:
         self._remove(session)
-        session.wire.quit()
+        session.end()
 
     def _remove(self, session: Session) -> None:
         sessions = self._idle[session.peer]

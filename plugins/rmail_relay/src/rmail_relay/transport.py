@@ -18,6 +18,7 @@ from rmail_kernel.model import Address
 from rmail_kernel.net.resolver import Resolver
 
 from .client import seven_bit
+from .client.farewells import Farewells
 from .client.parcel import Parcel, encoded, must_be_encoded, parcel_of, refusal
 from .client.peer import Peer, Tls
 from .client.session import Local, Session, connect
@@ -42,6 +43,7 @@ class _Attempt:
     parcel: Parcel
     verdicts: dict[Address, Verdict] = field(default_factory=dict)
     told_by: dict[Address, Session] = field(default_factory=dict)
+    has_address: bool = False
     failure: PeerFailure | None = None
     failed_host: str = ""
 
@@ -75,9 +77,20 @@ class SmtpTransport:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self._failures = RecentFailures(kernel.clock)
+        self._farewells = Farewells()
+        self._take_settings()
+
+    def reload(self) -> None:
+        """Takes new settings for new attempts; those under way end with the old ones."""
+        self._pool.dismiss()
+        self._take_settings()
+
+    def _take_settings(self) -> None:
+        kernel = self._kernel
         settings = kernel.section("relay", RelaySettings)
         self._settings = settings
-        self._local = Local(kernel.settings.hostname, settings.timeouts)
+        self._local = Local(kernel.settings.hostname, settings.timeouts, self._farewells)
         servers = settings.dns_servers
         resolver = kernel.resolver
         if servers is not None:
@@ -91,11 +104,11 @@ class SmtpTransport:
             settings.max_messages_per_connection,
             settings.max_connections_per_host,
         )
-        self._failures = RecentFailures(kernel.clock)
 
     async def close(self) -> None:
         """See `Transport.close`."""
-        self._pool.close()
+        self._pool.dismiss()
+        await self._farewells.finish()
 
     def destination(self, domain: str) -> str:
         """See `Transport.destination`."""
@@ -162,7 +175,7 @@ class SmtpTransport:
             return
         if worst is not None:
             state.settle(Verdict(Kind.FAILED, 554, "5.4.6", "Mail loops back to this server"))
-        else:  # RFC 5321 5.1: none of them is usable
+        elif not state.has_address:  # RFC 5321 5.1: none of them is usable
             text = f"No mail exchanger of {state.attempt.domain} has an address"
             state.settle(Verdict(Kind.FAILED, 550, "5.1.2", text))
 
@@ -173,27 +186,38 @@ class SmtpTransport:
             LoopsBack: it is this server.
         """
         async with self._pool.turn(peer):
-            while (session := self._pool.take(peer)) is not None:
+            while state.pending and (session := self._pool.take(peer)) is not None:
                 CONNECTIONS.labels("reused").inc()
-                if await self._hand_over(state, session):
-                    return 0
-            addresses = await self._addresses(state, peer)
+                await self._hand_over(state, session)
+            if not state.pending:
+                return 0
             tried = 0
-            for address in addresses[:left]:
+            for address in (await self._addresses(state, peer))[:left]:
                 tried += 1
-                try:
-                    session = await connect(peer, address, self._local)
-                except LoopsBack:
-                    raise
-                except PeerFailure as failure:
-                    CONNECTIONS.labels("failed").inc()
-                    self._note(state, peer, address, failure)
-                    continue
-                CONNECTIONS.labels("tls" if session.tls else "clear").inc()
-                self._failures.forget(address, peer.port)
-                if await self._hand_over(state, session):
+                is_useful = True
+                while state.pending and is_useful:  # a peer may want few messages a connection
+                    is_useful = await self._try_address(state, peer, address)
+                if not state.pending:
                     break
             return tried
+
+    async def _try_address(self, state: _Attempt, peer: Peer, address: str) -> bool:
+        """Tries one address by a new connection; whether it decided the fate of somebody.
+
+        Raises:
+            LoopsBack: it is this server.
+        """
+        try:
+            session = await connect(peer, address, self._local)
+        except LoopsBack:
+            raise
+        except PeerFailure as failure:
+            CONNECTIONS.labels("failed").inc()
+            self._note(state, peer, address, failure)
+            return False
+        CONNECTIONS.labels("tls" if session.tls else "clear").inc()
+        self._failures.forget(address, peer.port)
+        return await self._hand_over(state, session)
 
     async def _addresses(self, state: _Attempt, peer: Peer) -> list[str]:
         try:
@@ -201,6 +225,7 @@ class SmtpTransport:
         except Temporary as error:
             state.fail(peer.host, PeerFailure(error.safe, status="4.4.3"))
             return []
+        state.has_address |= bool(found)
         if not found and not peer.is_exchange:  # a name in the settings, which can be mended
             state.fail(peer.host, PeerFailure("The name has no address", status="4.4.4"))
         return self._failures.last(found, peer.port, self._settings.host_failure_s)
@@ -220,21 +245,28 @@ class SmtpTransport:
         )
 
     async def _hand_over(self, state: _Attempt, session: Session) -> bool:
-        """Sends the message over a session; whether all have a fate now."""
+        """Sends the message over a session; whether that went well as far as it went."""
         try:
             await self._send(state, session)
         except PeerFailure as failure:
             session.wire.abort()
             if not failure.is_stale:
                 self._note(state, session.peer, session.address, failure)
+            return False
         except BaseException:
             session.wire.abort()
             raise
-        else:
-            self._pool.give(session)
-        return not state.pending
+        self._pool.give(session)
+        return True
 
     async def _send(self, state: _Attempt, session: Session) -> None:
+        """Decides the fate of at least one recipient.
+
+        Raises:
+            PeerFailure: or of none; the session is over.
+        """
+        if not session.is_usable:
+            raise PeerFailure("The peer ended the session at once")
         verdict = refusal(state.parcel, session.extensions, is_private=session.is_verified)
         if verdict is not None:
             state.settle(verdict, session)

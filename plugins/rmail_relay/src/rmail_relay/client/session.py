@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..config import Timeouts
 from . import tls
 from .extensions import Extensions
+from .farewells import Farewells
 from .login import log_in
 from .peer import Peer, Tls
 from .reply import Reply
@@ -23,10 +24,11 @@ from .wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Our side: the name in EHLO, and the patience."""
+    """Our side: the name in EHLO, the patience, and the connections that are about to close."""
 
     hostname: str
     timeouts: Timeouts
+    farewells: Farewells
 
 
 class Session:
@@ -65,6 +67,10 @@ class Session:
         if reply.code == 421:
             raise PeerFailure.of(reply)
         return reply
+
+    def end(self) -> None:
+        """Says QUIT."""
+        self.local.farewells.say(self.wire)
 
     @property
     def is_usable(self) -> bool:
@@ -151,7 +157,7 @@ async def _open(peer: Peer, address: str, local: Local, *, is_clear: bool = Fals
                 raise TlsFailed("No login without TLS", status="4.7.11")
             await log_in(session, peer.username, peer.password)
     except PeerFailure:
-        session.wire.quit()
+        session.end()
         raise
     except BaseException:
         session.wire.abort()

@@ -22,7 +22,11 @@ _LOST = "The peer closed the connection"
 
 
 class Wire(asyncio.Protocol):
-    """One connection. Made by `loop.create_connection`; one reader and one writer at a time."""
+    """One connection. Made by `loop.create_connection`; one reader and one writer at a time.
+
+    Attributes:
+        closed: done when the connection is gone.
+    """
 
     _transport: asyncio.Transport
 
@@ -34,6 +38,7 @@ class Wire(asyncio.Protocol):
         self._is_held = False
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self.on_idle_end: Callable[[], None] | None = None
 
     # --- what the event loop calls ---
@@ -56,6 +61,8 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """It is over."""
+        if not self.closed.done():
+            self.closed.set_result(None)
         self._lose()
 
     def pause_writing(self) -> None:
