@@ -18,7 +18,7 @@ from rmail_kernel.model import Defer, Delivery, Discard, Principal, Reject, Subm
 if TYPE_CHECKING:
     from rmail_kernel.http.routes import Route
     from rmail_kernel.kernel import Kernel
-    from rmail_kernel.model import Address, SessionInfo, Stored
+    from rmail_kernel.model import Address, Relayed, SessionInfo, Stored
     from rmail_kernel.net.listeners import Listener
     from rmail_kernel.tasks import SingletonTask
 
@@ -150,10 +150,13 @@ async def on_store(stored: Stored) -> None:
 
 
 @hook(Mode.FIRST, deadline_s=60.0, answers=(bool,))
-async def on_outbound(submission: Submission, recipients: tuple[Address, ...]) -> bool | None:
+async def on_outbound(
+    submission: Submission, recipients: tuple[Address, ...], op_id: str
+) -> bool | None:
     """Recipients that are not local. Return True when the message is durably queued for all of
     them; None: not mine.
 
+    `op_id` is the same when the same message comes again after a crash: then it is queued already.
     Nobody takes them: the recipients are refused (550 5.7.1 at RCPT).
     """
 
@@ -162,4 +165,21 @@ async def on_outbound(submission: Submission, recipients: tuple[Address, ...]) -
 async def on_outbound_check(session: SessionInfo, recipient: Address) -> bool | None:
     """Whether an external recipient would be taken by `on_outbound`, asked at RCPT. None: no
     opinion.
+    """
+
+
+# --- mail to other servers ---
+
+
+@hook(Mode.NOTIFY)
+async def on_relayed(relayed: Relayed) -> None:
+    """Another server took the message for a recipient; that is durable. A crash right after it may
+    lose the call.
+    """
+
+
+@hook(Mode.NOTIFY)
+async def on_bounce(relayed: Relayed) -> None:
+    """A recipient of outbound mail failed for good; that is durable, and the sender is told unless
+    he did not want to be. A crash right after it may lose the call.
     """

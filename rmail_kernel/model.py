@@ -271,3 +271,23 @@ class Stored:
     mailbox_id: int
     uid: int
     modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What `on_relayed` and `on_bounce` are told of one recipient of outbound mail.
+
+    Attributes:
+        id: of the message in the queue. code, status, text: the reply (RFC 5321 4.2, RFC 3463).
+        remote: name of the other server, "" when none was reached. tls: "" in clear text.
+    """
+
+    id: str
+    envelope: Envelope
+    recipient: Address
+    code: int
+    status: str
+    text: str
+    remote: str
+    tls: str
+    at: datetime

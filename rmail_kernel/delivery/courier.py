@@ -108,6 +108,7 @@ class Courier:
                 "on_outbound",
                 submission=Submission(entry.onward(), content),
                 recipients=addresses,
+                op_id=entry.id,
             )
         except Temporary:
             result = Result(Status.DEFERRED, TROUBLE)
@@ -119,20 +120,21 @@ class Courier:
 
     async def _report(self, held: Held, failed: Iterable[tuple[Target, object]]) -> None:
         entry = held.entry
-        failures = [
-            dsn.Failure(recipient, verdict)
+        envelope = entry.envelope
+        fates = [
+            dsn.failure(recipient, verdict)
             for target, verdict in failed
             if isinstance(verdict, Reject)
             for recipient in target.recipients
+            if envelope.options_of(recipient).wants("FAILURE")
         ]
-        sender = entry.envelope.sender
-        if not failures or sender is None or not dsn.is_wanted(held.content):
-            _log.info("failed without a bounce", recipients=[str(f.recipient) for f in failures])
+        if not fates or envelope.sender is None or not dsn.is_wanted(held.content):
+            _log.info("failed without a bounce", entry=entry.id)
             return
         kernel = self._kernel
         hostname = kernel.settings.hostname
         now = kernel.clock.now()
-        notice = dsn.compose(entry, held.content, failures, hostname=hostname, now=now)
-        envelope = dsn.envelope_to(sender, entry.id, now)
+        notice = dsn.compose(envelope, held.content, fates, hostname=hostname, now=now)
+        way_back = dsn.envelope_to(envelope.sender, entry.id, now)
         # The attempt is part of the id: later failures of this message get their own notice.
-        await self._bounce(envelope, notice, f"dsn:{entry.id}:{held.attempts}")
+        await self._bounce(way_back, notice, f"dsn:{entry.id}:{held.attempts}")

@@ -1,7 +1,8 @@
-"""Delivery status notifications: the message that tells a sender what failed after acceptance.
+"""Delivery status notifications: the message that tells a sender what became of another message.
 
-RFC 3464 (message/delivery-status), RFC 6522 (multipart/report), RFC 3834 (automatic mail). It
-composes only. There must never be one in answer to the null reverse-path (RFC 5321 4.5.5).
+RFC 3464 (message/delivery-status), RFC 3461 (what the sender asked for), RFC 6522
+(multipart/report), RFC 6533 (addresses beyond ASCII), RFC 3834 (automatic mail). It composes only.
+There must never be one in answer to the null reverse-path (RFC 5321 4.5.5).
 """
 
 from __future__ import annotations
@@ -16,22 +17,66 @@ from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import format_datetime
+from enum import StrEnum
 
+from rmail_kernel import xtext
 from rmail_kernel.content import Content
 from rmail_kernel.delivery import trace
-from rmail_kernel.delivery.targets import Entry
 from rmail_kernel.model import Address, Envelope, Reject, SessionInfo
 
 _MAX_RETURNED_BYTES = 1 << 16
-_ASCII_LIMIT = 128
+# RFC 3461 4.3: RET=FULL is a wish; a large message is not sent back.
+MAX_FULL_BYTES = 1 << 20
+
+
+class Action(StrEnum):
+    """What happened to a recipient (RFC 3464 2.3.3)."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"  # to a server that sends no notices itself
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A recipient, as the sender addressed it, and why it failed for good."""
+class Fate:
+    """What became of one recipient.
+
+    Attributes:
+        recipient: as the envelope has it; its options say what the sender asked for.
+        status: RFC 3463 status. diagnostic: the reply behind it, "" none.
+        remote: name of the server that said so, "" this one.
+        at: of the last attempt. retry_until: for a delay, when it will be given up.
+    """
 
     recipient: Address
-    verdict: Reject
+    action: Action
+    status: str
+    diagnostic: str = ""
+    remote: str = ""
+    at: datetime | None = None
+    retry_until: datetime | None = None
+
+
+def failure(recipient: Address, verdict: Reject) -> Fate:
+    """The fate of a recipient that was refused here."""
+    diagnostic = f"{verdict.code} {verdict.status} {verdict.text}"
+    return Fate(recipient, Action.FAILED, verdict.status, diagnostic)
+
+
+_SUBJECTS = {
+    Action.FAILED: "Undelivered mail returned to sender",
+    Action.DELAYED: "Mail delivery is delayed",
+    Action.DELIVERED: "Mail was delivered",
+    Action.RELAYED: "Mail was passed on",
+}
+_SENTENCES = {
+    Action.FAILED: "Your message could not be delivered to:",
+    Action.DELAYED: "Your message is still waiting for these, and will be tried again; there is "
+    "nothing that you need to do:",
+    Action.DELIVERED: "Your message was delivered to:",
+    Action.RELAYED: "Your message was passed on to servers that send no confirmations, for:",
+}
 
 
 def is_wanted(content: Content) -> bool:
@@ -46,76 +91,113 @@ def envelope_to(sender: Address, entry_id: str, now: datetime) -> Envelope:
 
 
 def compose(
-    entry: Entry, content: Content, failures: Sequence[Failure], *, hostname: str, now: datetime
+    envelope: Envelope, content: Content, fates: Sequence[Fate], *, hostname: str, now: datetime
 ) -> Content:
     """The notice about one message.
 
     Args:
-        entry: the message that failed. content: its bytes; the header is returned to the sender.
-        failures: at least one. hostname: of this server. now: for the Date field.
+        envelope: of the message, with a sender. content: its bytes; the header, or with RET=FULL
+            and a failure all of it, is returned.
+        fates: at least one. hostname: of this server. now: for the Date field.
     """
     report = MIMEMultipart("report", policy=policy.SMTP)
     report.set_param("report-type", "delivery-status")  # RFC 6522 3
     report["From"] = f"Mail Delivery System <MAILER-DAEMON@{hostname}>"
-    report["To"] = str(entry.envelope.sender)
-    report["Subject"] = "Undelivered mail returned to sender"
+    report["To"] = str(envelope.sender)
+    report["Subject"] = _SUBJECTS[fates[0].action]
     report["Date"] = format_datetime(now)
     report["Message-ID"] = f"<{uuid.uuid4().hex}@{hostname}>"
     report["Auto-Submitted"] = "auto-replied"  # RFC 3834 5
-    report.attach(_explanation(failures, hostname))
-    report.attach(_status(entry, failures, hostname))
-    report.attach(_returned(content))
-    return Content.of(report.as_bytes(policy=policy.SMTP))
+    report.attach(_explanation(fates, hostname))
+    report.attach(_status(envelope, fates, hostname))
+    returned = _whole(envelope, content, fates)
+    if returned is None:
+        report.attach(_header(content))
+        return Content.of(report.as_bytes(policy=policy.SMTP))
+    marker = uuid.uuid4().hex  # the email package would change the bytes of a message
+    report.attach(_place_for(returned, envelope, marker))
+    return Content.of(report.as_bytes(policy=policy.SMTP).replace(marker.encode(), returned, 1))
 
 
-def _explanation(failures: Sequence[Failure], hostname: str) -> MIMEText:
-    lines = [
-        f"This is the mail system at {hostname}.",
-        "",
-        "Your message could not be delivered to:",
-        "",
-    ]
-    for failure in failures:
-        lines.append(f"<{failure.recipient}>: {_reason(failure.verdict)}")
-    lines += ["", "The header of your message is attached."]
+def _explanation(fates: Sequence[Fate], hostname: str) -> MIMEText:
+    lines = [f"This is the mail system at {hostname}."]
+    for action in dict.fromkeys(fate.action for fate in fates):
+        lines += ["", _SENTENCES[action], ""]
+        for fate in fates:
+            if fate.action is action:
+                reason = _printable(fate.diagnostic or fate.status)
+                lines.append(f"<{fate.recipient}>: {reason}")
+    lines += ["", "What is attached is your message, or its header."]
     text = "\n".join(lines)
     charset = "us-ascii" if text.isascii() else "utf-8"
     return MIMEText(text, "plain", charset, policy=policy.SMTP)
 
 
-def _status(entry: Entry, failures: Sequence[Failure], hostname: str) -> MIMEBase:
+def _status(envelope: Envelope, fates: Sequence[Fate], hostname: str) -> MIMEBase:
     whole = MIMEBase("message", "delivery-status", policy=policy.SMTP)
     message = Message(policy=policy.SMTP)
+    if envelope.envid:  # RFC 3464 2.2.1
+        message["Original-Envelope-Id"] = _printable(envelope.envid)
     message["Reporting-MTA"] = f"dns; {hostname}"  # RFC 3464 2.2.2
-    message["Arrival-Date"] = format_datetime(entry.envelope.received_at)
-    blocks: list[Message | str] = [message]
-    for failure in failures:
-        block = Message(policy=policy.SMTP)
-        block["Final-Recipient"] = _recipient(failure.recipient)  # RFC 3464 2.3.2
-        block["Action"] = "failed"
-        block["Status"] = failure.verdict.status
-        block["Diagnostic-Code"] = f"smtp; {_reason(failure.verdict)}"
-        blocks.append(block)
+    message["Arrival-Date"] = format_datetime(envelope.received_at)
+    blocks: list[Message | str] = [message, *(_block(envelope, fate) for fate in fates)]
     whole.set_payload(blocks)
     return whole
 
 
-def _returned(content: Content) -> MIMEBase:
+def _block(envelope: Envelope, fate: Fate) -> Message:
+    """The fields of one recipient (RFC 3464 2.3)."""
+    block = Message(policy=policy.SMTP)
+    kind, _, original = envelope.options_of(fate.recipient).orcpt.partition(";")
+    if original:
+        block["Original-Recipient"] = f"{_printable(kind)}; {_ascii(original)}"
+    block["Final-Recipient"] = _recipient(fate.recipient)
+    block["Action"] = fate.action.value
+    block["Status"] = fate.status
+    if fate.remote:
+        block["Remote-MTA"] = f"dns; {_printable(fate.remote)}"
+    if fate.diagnostic:
+        block["Diagnostic-Code"] = f"smtp; {_printable(fate.diagnostic)}"
+    if fate.at is not None:
+        block["Last-Attempt-Date"] = format_datetime(fate.at)
+    if fate.retry_until is not None:
+        block["Will-Retry-Until"] = format_datetime(fate.retry_until)
+    return block
+
+
+def _whole(envelope: Envelope, content: Content, fates: Sequence[Fate]) -> bytes | None:
+    """The message, when all of it is returned."""
+    # RFC 3461 4.3: RET counts for notices of a failure only.
+    has_failed = any(fate.action is Action.FAILED for fate in fates)
+    is_asked = envelope.ret == "FULL" and has_failed and not envelope.is_binary
+    return content.read() if is_asked and content.size <= MAX_FULL_BYTES else None
+
+
+def _place_for(raw: bytes, envelope: Envelope, marker: str) -> MIMEBase:
+    subtype = "global" if envelope.smtputf8 else "rfc822"  # RFC 6533 4
+    whole = MIMEBase("message", subtype, policy=policy.SMTP)
+    if not raw.isascii():
+        whole["Content-Transfer-Encoding"] = "8bit"
+    whole.set_payload(marker)
+    return whole
+
+
+def _header(content: Content) -> MIMEBase:
     header = MIMEBase("text", "rfc822-headers", policy=policy.SMTP)  # RFC 6522 4
     text = content.raw_header()[:_MAX_RETURNED_BYTES].decode("latin-1")
     header.set_payload("".join(c if c.isascii() else "?" for c in text))
     return header
 
 
-def _reason(verdict: Reject) -> str:
-    text = "".join(c if " " <= c <= "~" else "?" for c in verdict.text)
-    return f"{verdict.code} {verdict.status} {text}"
+def _printable(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+def _ascii(address: str) -> str:
+    return address if address.isascii() else xtext.encode_utf8_address(address)
 
 
 def _recipient(address: Address) -> str:
     text = str(address)
-    if text.isascii():
-        return f"rfc822; {text}"
     # RFC 6533 3: utf-8-addr-xtext, fit for an ASCII header.
-    escaped = "".join(c if ord(c) < _ASCII_LIMIT else f"\\x{{{ord(c):X}}}" for c in text)
-    return f"utf-8; {escaped}"
+    return f"rfc822; {text}" if text.isascii() else f"utf-8; {_ascii(text)}"

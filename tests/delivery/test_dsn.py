@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any, cast
 
+import pytest
+
 from rmail_kernel import Envelope
 from rmail_kernel.content import Content
-from rmail_kernel.model import Reject
+from rmail_kernel.delivery import dsn
+from rmail_kernel.model import Address, RecipientOptions, Reject
 from rmail_kernel.testing import HookRecorder, RunningServer
 
 MakeEnvelope = Callable[..., Envelope]
 RAW = b"Subject: hello \xff\r\nAuto-Submitted: no\r\n\r\nbody\r\n"
+BOB, KARL = Address("bob", "example.com"), Address("kärl", "example.com")
 BOTH = ("alice@example.com", "bob@example.com")
 
 
@@ -91,3 +96,70 @@ async def test_addresses_beyond_ascii_are_escaped(
     )
     notice = await _bounced(server, rmail_hooks, envelope)
     assert "Final-Recipient: utf-8; k\\x{E4}rl@example.com" in notice.as_string()
+
+
+def _composed(
+    make_envelope: MakeEnvelope, fates: list[dsn.Fate], raw: bytes = RAW, **changes: Any
+) -> EmailMessage:
+    options = (
+        RecipientOptions(BOB, frozenset({"FAILURE"}), "rfc822;old@old.test"),
+        RecipientOptions(KARL, orcpt="utf-8;kärl@old.test"),
+    )
+    envelope = replace(
+        make_envelope(*BOTH, sender="alice@example.com"), options=options, envid="o 7", **changes
+    )
+    notice = dsn.compose(
+        envelope, Content.of(raw), fates, hostname="mail.example.com", now=envelope.received_at
+    )
+    return message_from_bytes(notice.read(), policy=policy.default)
+
+
+def test_a_report_repeats_what_the_sender_asked_it_by(make_envelope: MakeEnvelope) -> None:
+    fates = [
+        dsn.Fate(BOB, dsn.Action.FAILED, "5.1.1", "550 no", "mx.old.test"),
+        dsn.Fate(KARL, dsn.Action.FAILED, "5.1.1"),
+    ]
+    _, status, _ = _composed(make_envelope, fates).iter_parts()
+    message, bob, karl = cast("list[EmailMessage]", status.get_payload())
+    assert message["Original-Envelope-Id"] == "o 7"
+    assert bob["Original-Recipient"] == "rfc822; old@old.test"
+    assert bob["Remote-MTA"] == "dns; mx.old.test"
+    assert karl["Original-Recipient"] == "utf-8; k\\x{E4}rl@old.test"
+    assert karl["Remote-MTA"] is None
+
+
+@pytest.mark.parametrize("raw", [RAW, RAW.replace(b"\xff", b"")])
+def test_the_whole_message_comes_back_where_it_is_asked_for(
+    make_envelope: MakeEnvelope, raw: bytes
+) -> None:
+    fates = [dsn.Fate(BOB, dsn.Action.FAILED, "5.1.1")]
+    *_, whole = _composed(make_envelope, fates, raw, ret="FULL").iter_parts()
+    assert whole.get_content_type() == "message/rfc822"
+    (inner,) = cast("list[EmailMessage]", whole.get_payload())
+    assert inner.get_content() == "body\r\n"
+
+
+@pytest.mark.parametrize(
+    ("action", "raw", "ret"),
+    [
+        (dsn.Action.DELAYED, RAW, "FULL"),
+        (dsn.Action.FAILED, RAW, "HDRS"),
+        (dsn.Action.FAILED, RAW + b"x" * dsn.MAX_FULL_BYTES, "FULL"),
+    ],
+)
+def test_only_the_header_comes_back_otherwise(
+    make_envelope: MakeEnvelope, action: dsn.Action, raw: bytes, ret: str
+) -> None:
+    *_, part = _composed(make_envelope, [dsn.Fate(BOB, action, "4.4.1")], raw, ret=ret).iter_parts()
+    assert part.get_content_type() == "text/rfc822-headers"
+
+
+async def test_who_wants_no_notice_gets_none(
+    server: RunningServer, make_envelope: MakeEnvelope, sorter: Any, rmail_hooks: HookRecorder
+) -> None:
+    sorter.rules["bob"] = lambda _: Reject("not wanted")
+    envelope = make_envelope(*BOTH, sender="alice@example.com", user="alice")
+    never = replace(envelope, options=(RecipientOptions(BOB, frozenset({"NEVER"})),))
+    assert (await server.kernel.delivery.submit(never, Content.of(RAW))).is_accepted
+    await server.stop()
+    assert len(rmail_hooks.calls["on_message"]) == 1
