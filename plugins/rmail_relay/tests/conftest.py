@@ -1,4 +1,4 @@
-"""A transport on fake DNS and fake mail exchangers."""
+"""A transport on fake DNS and fake mail exchangers, and a server whose outside is a table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from rmail_relay.outcome import Attempt, RecipientOutcome
+from rmail_relay.plugin import RelayPlugin
 from rmail_relay.transport import SmtpTransport
 
 from rmail_kernel import hookspecs
@@ -19,7 +20,16 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Envelope, SessionInfo
 from rmail_kernel.net import certificate
 from rmail_kernel.net.resolver import Resolver
-from rmail_kernel.testing import FakeClock, FakeDns, FakeMx, make_settings
+from rmail_kernel.testing import (
+    FakeClock,
+    FakeDns,
+    FakeMx,
+    HookRecorder,
+    RunningServer,
+    make_settings,
+)
+
+from .outside import Peers, Relay
 
 RAW = b"Subject: Hello\r\n\r\nBody\r\n"
 QUICK = {"connect_s": 2, "greeting_s": 1, "command_s": 1, "data_s": 1, "block_s": 1, "final_s": 1}
@@ -105,3 +115,31 @@ def server_tls(certificate_file: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_file)
     return context
+
+
+@pytest.fixture
+def relay_settings() -> dict[str, Any]:
+    """Settings of the section `relay` in which a test differs."""
+    return {}
+
+
+@pytest.fixture
+async def relay(
+    tmp_path: Path,
+    rmail_hooks: HookRecorder,
+    rmail_clock: FakeClock,
+    relay_settings: dict[str, Any],
+) -> AsyncIterator[Relay]:
+    """A started server; nothing leaves it before `peers.gate` is set, which it is."""
+    peers = Peers()
+    peers.gate.set()
+    changes = {"relay": relay_settings, "http": {"port": None, "tls_port": None}}
+    settings = make_settings(tmp_path / "mailstore", [], changes)
+    plugins = {"recorder": rmail_hooks, "relay": RelayPlugin(lambda _: peers)}
+    server = RunningServer(settings, plugins, rmail_clock)
+    await server.start()
+    try:
+        yield Relay(server, peers, rmail_clock, rmail_hooks)
+    finally:
+        peers.gate.set()
+        await server.stop()

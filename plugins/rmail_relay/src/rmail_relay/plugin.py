@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+from rmail_kernel.hooks import hookimpl
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.model import Address, Submission
+from rmail_kernel.tasks import SingletonTask
+
+from . import tallies
+from .attempts import Attempts
 from .config import RelaySettings
+from .intake import Intake
+from .outcome import Transport
+from .scheduler import Scheduler
+from .secret import read_secret
+from .srs import Srs, is_rewritten
+from .transport import SmtpTransport
 
 
 class RelayPlugin:
@@ -10,3 +26,59 @@ class RelayPlugin:
 
     name = "relay"
     settings = RelaySettings
+
+    _kernel: Kernel
+    _srs: Srs
+    _intake: Intake
+    _transport: Transport
+    _attempts: Attempts
+
+    def __init__(self, transport: Callable[[Kernel], Transport] = SmtpTransport) -> None:
+        self._open_transport = transport
+
+    @hookimpl
+    async def on_start(self, kernel: Kernel) -> None:
+        """Begins to work on the queue."""
+        self._kernel = kernel
+        self._srs = Srs(await kernel.run(read_secret, kernel.settings.mail_root))
+        self._transport = self._open_transport(kernel)
+        self._intake = Intake(kernel, self._srs, self._transport.destination)
+        options = kernel.section(self.name, RelaySettings)
+        self._attempts = Attempts(kernel, self._transport, options)
+        kernel.spawn(Scheduler(kernel, self._attempts).run(), "relay scheduler")
+
+    @hookimpl
+    async def on_stop(self) -> None:
+        """Lets go of idle connections."""
+        await self._transport.close()
+
+    @hookimpl
+    async def on_reload(self, kernel: Kernel) -> None:
+        """New schedules and limits; the transport keeps what it was made with."""
+        self._attempts.settings = kernel.section(self.name, RelaySettings)
+
+    @hookimpl
+    def register_tasks(self, kernel: Kernel) -> list[SingletonTask]:
+        """Counting the queue."""
+        return [SingletonTask("relay-tallies", partial(tallies.watch, kernel))]
+
+    @hookimpl
+    async def on_resolve(self, address: Address) -> list[Address] | None:
+        """An SRS address leads back to the sender that it stands for."""
+        if not is_rewritten(address):
+            return None
+        sender = self._srs.reverse(address, self._kernel.clock.time())
+        return None if sender is None else [sender]
+
+    @hookimpl(trylast=True)
+    async def on_outbound_check(self) -> bool:
+        """Every foreign address is taken; whether it works shows later."""
+        return True
+
+    @hookimpl(trylast=True)
+    async def on_outbound(
+        self, submission: Submission, recipients: tuple[Address, ...], op_id: str
+    ) -> bool:
+        """Queues the message, durably."""
+        await self._intake.take(submission, recipients, op_id)
+        return True

@@ -1,0 +1,214 @@
+"""One lease from its beginning to its end: send, write down what became of it, then act on it.
+
+What a peer answered is durable before anything else is done with it, so that a crash repeats no
+delivery and no notice. It ends when the lease does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import structlog
+
+from rmail_kernel.content import Content
+from rmail_kernel.delivery import dsn
+from rmail_kernel.errors import Conflict, Corrupt, NotFound, Temporary
+from rmail_kernel.kernel import Kernel
+from rmail_kernel.model import Relayed
+from rmail_kernel.storage.queue import Lease
+
+from .config import RelaySettings
+from .notices import Notices, decided, expired
+from .outcome import Attempt, Kind, RecipientOutcome, Transport
+from .queued import Queued, decode, encode
+
+LEASE_S = 120.0
+RENEW_S = 40.0
+NOTICE_PAUSE_S = 60.0
+JITTER = 0.1
+_PAUSES_S = (0.2, 1.0, 5.0)
+T = TypeVar("T")
+_log = structlog.get_logger("rmail.relay")
+
+
+class LeaseLost(Exception):
+    """Somebody else may have the job now."""
+
+
+class Attempts:
+    """Works on leases.
+
+    Args:
+        chance: for the jitter between attempts.
+    """
+
+    def __init__(self, kernel: Kernel, transport: Transport, settings: RelaySettings) -> None:
+        self._kernel = kernel
+        self._transport = transport
+        self._notices = Notices(kernel)
+        self._chance = random.Random()  # noqa: S311 - jitter
+        self.settings = settings
+
+    async def work(self, lease: Lease) -> list[RecipientOutcome]:
+        """Does what a lease is for; what the transport answered."""
+        try:
+            return await self._work(lease)
+        except (Conflict, LeaseLost):
+            _log.warning("lease lost", message=lease.job.id)
+        except Corrupt as error:
+            _log.error("queued message put on hold", message=lease.job.id, reason=str(error))
+            await self._kernel.queue.hold(lease.job.kind, [lease.job.id])
+            await self._give_back(lease, "unreadable", LEASE_S)
+        return []
+
+    async def _work(self, lease: Lease) -> list[RecipientOutcome]:
+        before = decode(lease.job.record)
+        try:
+            content = await self._kernel.queue.content(lease.job)
+        except NotFound as error:
+            raise Corrupt("The message of a job is gone") from error
+        except Temporary as error:
+            await self._give_back(lease, error.safe, NOTICE_PAUSE_S)
+            return []
+        outcomes = await self._deliver(lease, before, content)
+        after = self._after(lease, before, content, outcomes)
+        await self._settle(lease, before, after, content)
+        return outcomes
+
+    async def _deliver(
+        self, lease: Lease, queued: Queued, content: Content
+    ) -> list[RecipientOutcome]:
+        # What is owed from an attempt that was cut off is told first; the rest comes after it.
+        if not queued.open or queued.owed:
+            return []
+        envelope = replace(queued.envelope, recipients=queued.open)
+        attempt = Attempt(lease.job.id, queued.domain, envelope, content)
+        return await self._held(lease, self._transport.deliver(attempt))
+
+    def _after(
+        self, lease: Lease, before: Queued, content: Content, outcomes: list[RecipientOutcome]
+    ) -> Queued:
+        after = before.with_outcomes(outcomes)
+        if before.owed:
+            return after
+        now = self._kernel.clock.now()
+        age_s = now.timestamp() - lease.job.created_at
+        if age_s >= self.settings.max_age_s:
+            after = expired(after, now)
+        is_wanted = dsn.is_wanted(content)
+        return decided(before, after, self.settings, age_s, is_wanted=is_wanted)
+
+    async def _settle(self, lease: Lease, before: Queued, after: Queued, content: Content) -> None:
+        """Makes it durable, tells whom it concerns, and gives the job back or ends it."""
+        if after.owed:
+            if after != before:
+                await self._durably(lambda: self._kernel.queue.note(lease, encode(after)))
+            try:
+                await self._held(lease, self._tell(lease, after, content))
+            except Temporary as error:
+                _log.warning("notice waits", message=lease.job.id, reason=str(error))
+                await self._give_back(lease, error.safe, NOTICE_PAUSE_S, after)
+                await self._announce(lease, before, after)
+                return
+        final = replace(after, owed=())
+        if not final.open:
+            await self._durably(lambda: self._kernel.queue.done(lease))
+        elif before.owed:  # only the notices were made up for
+            await self._give_back(lease, lease.job.error, 0.0, final)
+        else:
+            await self._give_back(lease, _reason(final), self._pause_s(lease), final)
+        await self._announce(lease, before, after)
+
+    def _tell(self, lease: Lease, queued: Queued, content: Content) -> Coroutine[Any, Any, None]:
+        created = datetime.fromtimestamp(lease.job.created_at, UTC)
+        until = created + timedelta(seconds=self.settings.max_age_s)
+        return self._notices.tell(lease.job.id, queued, content, until)
+
+    def _pause_s(self, lease: Lease) -> float:
+        """Until the next attempt; the last one is when the time is over."""
+        pauses = self.settings.pauses_s
+        pause_s = pauses[min(lease.job.attempts, len(pauses) - 1)]
+        pause_s *= 1 + self._chance.uniform(-JITTER, JITTER)
+        left_s = lease.job.created_at + self.settings.max_age_s - self._kernel.clock.time()
+        return max(0.0, min(pause_s, left_s))
+
+    async def _give_back(
+        self, lease: Lease, error: str, pause_s: float, queued: Queued | None = None
+    ) -> None:
+        record = lease.job.record if queued is None else encode(queued)
+        due_at = self._kernel.clock.time() + pause_s
+        await self._durably(lambda: self._kernel.queue.retry(lease, due_at, error[:500], record))
+
+    async def _durably(self, write: Callable[[], Awaitable[Any]]) -> None:
+        """Writes down what is known, however long the disk takes: it must not be done again."""
+        attempt = 0
+        while True:
+            try:
+                await write()
+                return
+            except Temporary as error:
+                _log.error("the outcome cannot be written down yet", reason=str(error))
+                await asyncio.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
+                attempt += 1
+
+    async def _held(self, lease: Lease, work: Coroutine[Any, Any, T]) -> T:
+        """Runs `work` for as long as the lease can be held.
+
+        Raises:
+            LeaseLost: it ended; the work was cancelled before.
+        """
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        held_at = loop.time()
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=RENEW_S)
+                if not task.done() and not await self._renewed(lease):
+                    if loop.time() - held_at > LEASE_S - RENEW_S:
+                        raise LeaseLost
+                else:
+                    held_at = loop.time()
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def _renewed(self, lease: Lease) -> bool:
+        try:
+            await self._kernel.queue.renew(lease, LEASE_S)
+        except Conflict as error:
+            raise LeaseLost from error
+        except Temporary:
+            return False
+        return True
+
+    async def _announce(self, lease: Lease, before: Queued, after: Queued) -> None:
+        """Tells plugins what is final now."""
+        for recipient in before.open:
+            outcome = after.last.get(recipient)
+            if outcome is None or outcome.kind is Kind.DEFERRED:
+                continue
+            hook = "on_relayed" if outcome.kind is Kind.DELIVERED else "on_bounce"
+            if self._kernel.bus.has(hook):
+                told = Relayed(
+                    lease.job.id,
+                    before.envelope,
+                    recipient,
+                    outcome.code,
+                    outcome.status,
+                    outcome.text,
+                    outcome.remote,
+                    outcome.tls,
+                    outcome.at,
+                )
+                await self._kernel.bus.notify(hook, relayed=told)
+
+
+def _reason(queued: Queued) -> str:
+    """Why a message still waits, in one line."""
+    waiting = [queued.last[recipient] for recipient in queued.open if recipient in queued.last]
+    return "" if not waiting else f"{waiting[0].code} {waiting[0].status} {waiting[0].text}"
