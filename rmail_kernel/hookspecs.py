@@ -171,6 +171,13 @@ async def on_outbound_check(session: SessionInfo, recipient: Address) -> bool | 
 # --- mail to other servers ---
 
 
+@hook(Mode.FIRST, answers=(list,))
+async def on_outbound_route(kernel: Kernel, recipient: Address) -> list[str] | None:
+    """Where mail for an external address would go now, in words for `rmail alias test`. It may run
+    without `on_start`. None: no opinion.
+    """
+
+
 @hook(Mode.NOTIFY)
 async def on_relayed(relayed: Relayed) -> None:
     """Another server took the message for a recipient; that is durable. A crash right after it may

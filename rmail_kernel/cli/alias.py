@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,7 +11,9 @@ from rmail_kernel.cli.addresses import domains_of, parse_domain, require_domain
 from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import show_json, show_table
 from rmail_kernel.cli.session import Session, with_store
+from rmail_kernel.cli.way import way_of
 from rmail_kernel.errors import NotFound
+from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Alias
 
 app = typer.Typer()
@@ -69,3 +72,19 @@ def remove(domain: Domain, pattern: Pattern, config: Config = DEFAULT_CONFIG) ->
 
     with_store(config, work)
     typer.echo(f"alias {pattern} removed from {name}")
+
+
+@app.command("test")
+def show_way(
+    address: Annotated[str, typer.Argument(help="A recipient.")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> int:
+    """Show where mail for an address would go; exit code 1 when it would be refused."""
+    recipient = Address.parse(address)
+    found = with_store(config, lambda session: way_of(session, recipient))
+    if as_json:
+        show_json(asdict(found))
+    else:
+        show_table(("step", "from", "to"), found.lines())
+    return 0 if found.refusal is None else 1

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("rmail_kernel.cli.status:status", "Tell whether the server runs, and what it has."),
     "user": ("rmail_kernel.cli.user:app", "Accounts: add, list, show, set, passwd, delete."),
     "domain": ("rmail_kernel.cli.domain:app", "Mail domains: add, list, remove."),
-    "alias": ("rmail_kernel.cli.alias:app", "Aliases: add, list, remove."),
+    "alias": ("rmail_kernel.cli.alias:app", "Aliases: add, list, remove, test."),
     "plugins": ("rmail_kernel.cli.plugins:plugins", "List the installed plugins."),
     "plugin": ("rmail_kernel.cli.plugin:app", "Start a plugin of your own: new."),
     "config": ("rmail_kernel.cli.config:app", "Settings: show, check, docs."),

@@ -29,8 +29,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The open store of one command."""
+    """The open store of one command. `kernel` has no plugins and nothing but its stores."""
 
+    kernel: Kernel
     settings: Settings
     mail: MailStore
     directory: Directory
@@ -68,7 +69,16 @@ async def open_session(settings: Settings, *, create: bool = False) -> AsyncIter
     try:
         storage = await open_storage(kernel)
         try:
-            yield Session(settings, storage.mail, storage.directory, storage.state, storage.queue)
+            kernel.mail, kernel.directory = storage.mail, storage.directory
+            kernel.state, kernel.queue = storage.state, storage.queue
+            yield Session(
+                kernel,
+                settings,
+                storage.mail,
+                storage.directory,
+                storage.state,
+                storage.queue,
+            )
         finally:
             await storage.close()
     finally:

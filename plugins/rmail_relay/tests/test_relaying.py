@@ -14,6 +14,7 @@ from rmail_relay.outcome import Kind
 from rmail_relay.queued import decode
 
 from rmail_kernel.delivery.api import Status
+from rmail_kernel.delivery.dsn import Action
 from rmail_kernel.model import Address, RecipientOptions
 
 from .outside import MESSAGE, Relay
@@ -190,7 +191,7 @@ def test_a_record_comes_back_as_it_was() -> None:
     from datetime import UTC, datetime
 
     from rmail_relay.outcome import RecipientOutcome
-    from rmail_relay.queued import Action, Queued, encode
+    from rmail_relay.queued import Queued, encode
 
     from rmail_kernel.model import Envelope, SessionInfo
 

@@ -28,7 +28,7 @@ class RelayPlugin:
     settings = RelaySettings
 
     _kernel: Kernel
-    _srs: Srs
+    _srs: Srs | None = None
     _intake: Intake
     _transport: Transport
     _attempts: Attempts
@@ -40,9 +40,10 @@ class RelayPlugin:
     async def on_start(self, kernel: Kernel) -> None:
         """Begins to work on the queue."""
         self._kernel = kernel
-        self._srs = Srs(await kernel.run(read_secret, kernel.settings.mail_root))
+        srs = Srs(await kernel.run(read_secret, kernel.settings.mail_root))
+        self._srs = srs
         self._transport = self._open_transport(kernel)
-        self._intake = Intake(kernel, self._srs, self._transport.destination)
+        self._intake = Intake(kernel, srs, self._transport.destination)
         options = kernel.section(self.name, RelaySettings)
         self._attempts = Attempts(kernel, self._transport, options)
         kernel.spawn(Scheduler(kernel, self._attempts).run(), "relay scheduler")
@@ -65,10 +66,20 @@ class RelayPlugin:
     @hookimpl
     async def on_resolve(self, address: Address) -> list[Address] | None:
         """An SRS address leads back to the sender that it stands for."""
-        if not is_rewritten(address):
+        if self._srs is None or not is_rewritten(address):
             return None
         sender = self._srs.reverse(address, self._kernel.clock.time())
         return None if sender is None else [sender]
+
+    @hookimpl
+    async def on_outbound_route(self, kernel: Kernel, recipient: Address) -> list[str]:
+        """The hosts of the domain, in order of preference."""
+        transport = self._open_transport(kernel)
+        try:
+            route = await transport.route(recipient.domain)
+        finally:
+            await transport.close()
+        return [f"refused: {route.refusal}"] if route.refusal else [route.kind, *route.hosts]
 
     @hookimpl(trylast=True)
     async def on_outbound_check(self) -> bool:

@@ -1,0 +1,40 @@
+"""`rmail alias test` shows the way that mail for an address takes."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import Rmail
+
+
+def _store(rmail: Rmail) -> None:
+    rmail("init", "--domain", "example.com", "--admin", "alice", "--password", "secret")
+    rmail("alias", "add", "example.com", "sales-.*", "info")
+    rmail("alias", "add", "example.com", "info", "alice")
+    rmail("alias", "add", "example.com", "loop", "loop2")
+    rmail("alias", "add", "example.com", "loop2", "loop")
+    rmail("alias", "add", "example.com", "away", "dave@remote.test")
+
+
+def test_each_alias_on_the_way_is_shown(rmail: Rmail) -> None:
+    _store(rmail)
+    found = rmail("alias", "test", "sales-x@example.com", "--json").data
+    assert found["steps"] == [
+        ["sales-x@example.com", ["info@example.com"]],
+        ["info@example.com", ["alice@example.com"]],
+    ]
+    assert (found["accounts"], found["refusal"]) == (["alice@example.com"], None)
+    shown = rmail("alias", "test", "sales-x@example.com").out
+    assert "alice@example.com  the mailbox" in shown
+
+
+def test_what_would_be_refused_says_why_and_fails(rmail: Rmail) -> None:
+    _store(rmail)
+    for address, why in (("nobody@example.com", "550 5.1.1"), ("loop@example.com", "550 5.4.6")):
+        found = rmail("alias", "test", address)
+        assert found.code == 1
+        assert why in found.out
+
+
+def test_mail_that_nobody_sends_out_is_told(rmail: Rmail) -> None:
+    _store(rmail)
+    found = rmail("alias", "test", "away@example.com", "--json").data
+    assert list(found["elsewhere"]) == ["dave@remote.test"]
