@@ -7,10 +7,10 @@ from tests.cli.conftest import Rmail
 
 def _store(rmail: Rmail) -> None:
     rmail("init", "--domain", "example.com", "--admin", "alice", "--password", "secret")
-    rmail("alias", "add", "example.com", "sales-.*", "info")
+    rmail("alias", "add", "example.com", "sales-.*", "info@example.com")
     rmail("alias", "add", "example.com", "info", "alice")
-    rmail("alias", "add", "example.com", "loop", "loop2")
-    rmail("alias", "add", "example.com", "loop2", "loop")
+    rmail("alias", "add", "example.com", "loop", "loop2@example.com")
+    rmail("alias", "add", "example.com", "loop2", "loop@example.com")
     rmail("alias", "add", "example.com", "away", "dave@remote.test")
 
 
@@ -23,7 +23,7 @@ def test_each_alias_on_the_way_is_shown(rmail: Rmail) -> None:
     ]
     assert (found["accounts"], found["refusal"]) == (["alice@example.com"], None)
     shown = rmail("alias", "test", "sales-x@example.com").out
-    assert "alice@example.com  the mailbox" in shown
+    assert shown.split()[-3:] == ["alice@example.com", "the", "mailbox"]
 
 
 def test_what_would_be_refused_says_why_and_fails(rmail: Rmail) -> None:

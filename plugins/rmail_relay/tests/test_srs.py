@@ -12,7 +12,7 @@ from rmail_kernel.errors import Corrupt
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Alias
 
-from .conftest import MESSAGE, Relay
+from .outside import MESSAGE, Relay
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

@@ -1,4 +1,4 @@
-"""Which queued messages a command means: by id or its beginning, domain, sender, recipient, state."""
+"""Which queued messages a command means: by id or its beginning, domain, sender, recipient."""
 
 from __future__ import annotations
 
