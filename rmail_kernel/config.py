@@ -239,7 +239,7 @@ class Settings(Section):
     """Name of this server in greetings, trace headers and certificates."""
     domains: list[Domain] = []
     """Local mail domains; created at start when absent."""
-    plugins: list[str] = ["smtp", "imap", "api"]
+    plugins: list[str] = ["smtp", "imap", "relay", "api"]
     """Plugins to load, by entry point name."""
     workers: int | None = Field(None, ge=0)
     """Worker processes; null: one per core, 0: everything in one process."""

@@ -20,7 +20,7 @@ def test_it_writes_a_configuration_that_is_good(rmail: Rmail, folder: Path) -> N
     assert data["domains"] == ["example.com"]
     assert data["hostname"] == "mail.example.com"
     assert data["mail_root"] == "./mailstore"
-    assert {"smtp", "imap", "api"} >= set(data["plugins"])
+    assert {"smtp", "imap", "relay", "api"} >= set(data["plugins"])
     assert rmail("config", "check").out == "config.json is good\n"
 
 
