@@ -54,3 +54,28 @@ async def test_status_tells_what_expunge_would_free(connect: Connect, fill: Fill
         S: * STATUS "Sent" (DELETED-STORAGE 0)
         S: c OK *
     """)
+
+
+async def test_messages_are_counted_where_they_have_a_limit(
+    rmail_server: RunningServer, connect: Connect, fill: Fill
+) -> None:
+    account = await rmail_server.kernel.directory.get(Address("alice", "example.com"))
+    assert account is not None
+    await rmail_server.kernel.directory.update(account, quota_messages=2)
+    await fill(2)
+    client = await connect("INBOX")
+    await client.run("""
+        C: a GETQUOTAROOT INBOX
+        S: * QUOTAROOT "INBOX" ""
+        S: * QUOTA "" (*MESSAGE 2 2)
+        S: a OK *
+        C: b APPEND INBOX {100}
+        S: b NO [OVERQUOTA] *
+        C: c COPY 1 Archive
+        S: c NO [OVERQUOTA] *
+        C: d STORE 1 +FLAGS.SILENT (\\Deleted)
+        S: d OK *
+        C: e STATUS INBOX (DELETED MESSAGES)
+        S: * STATUS "INBOX" (DELETED 1 MESSAGES 2)
+        S: e OK *
+    """)

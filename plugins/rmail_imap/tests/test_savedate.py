@@ -29,6 +29,7 @@ async def test_the_save_date_is_not_the_internal_date(connect: Connect) -> None:
         S: * OK [UNSEEN 1] *
         S: * OK [UIDVALIDITY *] *
         S: * OK [UIDNEXT 2] *
+        S: * OK [MAILBOXID (*)] *
         S: * OK [HIGHESTMODSEQ *] *
         S: b OK *
         C: c FETCH 1 SAVEDATE
@@ -51,6 +52,7 @@ async def test_the_save_date_is_not_the_internal_date(connect: Connect) -> None:
         S: * OK [UNSEEN 1] *
         S: * OK [UIDVALIDITY *] *
         S: * OK [UIDNEXT 2] *
+        S: * OK [MAILBOXID (*)] *
         S: * OK [HIGHESTMODSEQ *] *
         S: g OK *
         C: h FETCH 1 (INTERNALDATE SAVEDATE)

@@ -116,6 +116,7 @@ async def test_a_refused_search_empties_what_was_saved_and_a_faulty_one_keeps_it
         S: * OK [UNSEEN 1] *
         S: * OK [UIDVALIDITY *] *
         S: * OK [UIDNEXT 3] *
+        S: * OK [MAILBOXID (*)] *
         S: * OK [HIGHESTMODSEQ *] *
         S: h OK *
         C: i SEARCH $

@@ -24,6 +24,7 @@ async def test_select_tells_everything(client: Transcript, fill: Fill) -> None:
         S: * OK [UNSEEN 3] *
         S: * OK [UIDVALIDITY *] *
         S: * OK [UIDNEXT 4] *
+        S: * OK [MAILBOXID (*)] *
         S: * OK [HIGHESTMODSEQ *] *
         S: a OK [READ-WRITE] SELECT completed
         C: b SELECT INBOX
@@ -35,6 +36,7 @@ async def test_select_tells_everything(client: Transcript, fill: Fill) -> None:
         S: * OK [UNSEEN 3] *
         S: * OK [UIDVALIDITY *] *
         S: * OK [UIDNEXT 4] *
+        S: * OK [MAILBOXID (*)] *
         S: * OK [HIGHESTMODSEQ *] *
         S: b OK [READ-WRITE] *
     """)
@@ -51,6 +53,7 @@ async def test_examine_changes_nothing(client: Transcript, fill: Fill) -> None:
         S: * OK [UNSEEN 1] *
         S: * OK [UIDVALIDITY *] *
         S: * OK [UIDNEXT 2] *
+        S: * OK [MAILBOXID (*)] *
         S: * OK [HIGHESTMODSEQ *] *
         S: a OK [READ-ONLY] EXAMINE completed
         C: b STORE 1 +FLAGS (\\Deleted)

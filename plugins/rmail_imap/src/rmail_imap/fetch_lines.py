@@ -27,6 +27,9 @@ _FIELDS: Final[dict[Item, Field]] = {
     Item.ENVELOPE: Field.ENVELOPE,
     Item.BODY: Field.BODY,
     Item.BODYSTRUCTURE: Field.BODYSTRUCTURE,
+    Item.EMAILID: Field.IDS,
+    Item.PREVIEW: Field.PREVIEW,
+    Item.THREADID: Field.IDS,
 }
 
 
@@ -40,6 +43,10 @@ class Column:
 
 def _flags(rows: Sequence[Fetched], flags: FlagWriter) -> _Values:
     return flags.column([row.uid for row in rows], [row.flags for row in rows])
+
+
+def _id(text: str | None) -> bytes:
+    return b"NIL" if text is None else b"(%b)" % text.encode()
 
 
 def _save_date(at: datetime | None) -> bytes:
@@ -63,6 +70,11 @@ _COLUMNS: Final[dict[Item, Column]] = {
     Item.MODSEQ: Column(b"MODSEQ (%d)", lambda rows, _: [row.modseq for row in rows]),
     Item.SAVEDATE: Column(
         b"SAVEDATE %b", lambda rows, _: [_save_date(row.save_date) for row in rows]
+    ),
+    Item.EMAILID: Column(b"EMAILID %b", lambda rows, _: [_id(row.email_id) for row in rows]),
+    Item.THREADID: Column(b"THREADID %b", lambda rows, _: [_id(row.thread_id) for row in rows]),
+    Item.PREVIEW: Column(
+        b"PREVIEW %b", lambda rows, _: [write.string((row.preview or "").encode()) for row in rows]
     ),
 }
 

@@ -7,9 +7,9 @@ from typing import Final
 
 MODULES: Final = (
     "append", "authenticate", "capability", "check", "close", "copy", "create", "delete",
-    "enable", "expunge", "fetch", "id", "idle", "list_mailboxes", "login", "logout", "move",
-    "namespace", "noop", "quota", "rename", "search", "select", "sort", "starttls", "status",
-    "store", "subscribe", "thread", "unselect",
+    "enable", "expunge", "fetch", "id", "idle", "list_mailboxes", "login", "logout",
+    "metadata", "move", "namespace", "noop", "quota", "rename", "search", "select", "sort",
+    "starttls", "status", "store", "subscribe", "thread", "unselect",
 )  # fmt: skip
 
 

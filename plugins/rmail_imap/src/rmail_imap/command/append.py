@@ -93,6 +93,8 @@ def _check_quota(quota: Quota, size_bytes: int) -> None:
     """Spares a client the way of a message that will not fit; the store decides for good."""
     if quota.limit_bytes is not None and quota.used_bytes + size_bytes > quota.limit_bytes:
         raise Refused("The quota is used up", b"OVERQUOTA")
+    if quota.limit_messages is not None and quota.used_messages >= quota.limit_messages:
+        raise Refused("There are as many messages as may be", b"OVERQUOTA")
 
 
 async def _read(session: Session, size_bytes: int) -> Content:

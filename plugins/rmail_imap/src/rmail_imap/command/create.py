@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rmail_imap.commands import command, feature
+from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import Conflict, Invalid
+from rmail_kernel.storage.mail import MailboxStatus
 
 feature("CREATE-SPECIAL-USE", "6154 3")
 _VIRTUAL: Final = frozenset({"\\all", "\\flagged"})
@@ -56,11 +57,10 @@ def _uses(cursor: Cursor) -> frozenset[str]:
 
 
 @command("CREATE", create_args, state=State.AUTHENTICATED, rfc="3501 6.3.3")
-async def create(session: Session, args: CreateArgs) -> None:
+async def create(session: Session, args: CreateArgs) -> Reply:
     """Makes a mailbox and the missing ones above it."""
     if not args.uses:
-        await session.mail.create(session.account, args.mailbox)
-        return
+        return _reply(await session.mail.create(session.account, args.mailbox))
     if len(args.uses) > 1:
         raise Refused("A mailbox has one special use", b"USEATTR")
     (use,) = args.uses
@@ -70,8 +70,13 @@ async def create(session: Session, args: CreateArgs) -> None:
     if any(mailbox.name == args.mailbox for mailbox in mailboxes):
         raise Conflict("The mailbox exists already")
     try:
-        await session.mail.create(session.account, args.mailbox, special_use=use)
+        made = await session.mail.create(session.account, args.mailbox, special_use=use)
     except (Conflict, Invalid) as error:
         if "special_use" not in error.fields:
             raise
         raise Refused(error.safe, b"USEATTR") from error
+    return _reply(made)
+
+
+def _reply(made: MailboxStatus) -> Reply:
+    return Reply(code=b"MAILBOXID (%b)" % made.objectid.encode())  # RFC 8474 4.1

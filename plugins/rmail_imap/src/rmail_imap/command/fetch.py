@@ -24,6 +24,7 @@ from rmail_kernel.storage.mail import Fetched, Flag
 
 feature("SAVEDATE", "8514 4")
 feature("PARTIAL", "9394 3")
+feature("PREVIEW", "8970 3")
 
 
 @command("FETCH", fetch_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.5")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rmail_imap import write
+from rmail_imap.command.metadata import response
 from rmail_imap.command.status import status_line
 from rmail_imap.commands import command, feature
 from rmail_imap.mailbox_names import SEPARATOR, encode_name, parents
@@ -21,6 +22,7 @@ feature("CHILDREN", "3348 3")
 feature("SPECIAL-USE", "6154 2")
 feature("LIST-EXTENDED", "5258 3")
 feature("LIST-STATUS", "5819 2")
+feature("LIST-METADATA", "9590 3")
 
 _MEETS: Final[dict[str, Callable[[MailboxStatus], bool]]] = {
     "SUBSCRIBED": lambda mailbox: mailbox.is_subscribed,
@@ -89,6 +91,9 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
         # RFC 5819 2: of what only leads to a selected mailbox, no STATUS is sent.
         if args.status and name in tree.selected and name in tree.mailboxes:
             session.write(await status_line(session, name, tree.mailboxes[name], args.status))
+        if args.entries and name in tree.selected and name in tree.mailboxes:
+            stored = await session.mail.annotations(session.account, tree.mailboxes[name].id)
+            session.write(response(name, {entry: stored.get(entry) for entry in args.entries}))
         await session.flush_full()
 
 

@@ -14,6 +14,8 @@ from rmail_kernel.errors import NotFound
 
 # RFC 9208 5.1: with it STATUS has the item DELETED-STORAGE.
 feature("QUOTA=RES-STORAGE", "9208 5.1")
+# RFC 9208 5.2: with it STATUS has the item DELETED.
+feature("QUOTA=RES-MESSAGE", "9208 5.2")
 _UNIT_BYTES: Final = 1024
 
 
@@ -46,9 +48,11 @@ async def get_quota_root(session: Session, name: str) -> None:
 async def _write_quota(session: Session) -> None:
     """The QUOTA response; a resource without a limit is left out (RFC 9208 4.2.1)."""
     quota = await session.mail.quota(session.account)
-    resources = b""
+    resources: list[bytes] = []
     is_told = "QUOTA=RES-STORAGE" not in session.off
     if quota.limit_bytes is not None and is_told:  # RFC 9208 5.1: in units of 1024 bytes
         used, limit = -(-quota.used_bytes // _UNIT_BYTES), quota.limit_bytes // _UNIT_BYTES
-        resources = b"STORAGE %d %d" % (used, limit)
-    session.write(b'* QUOTA "" (%b)\r\n' % resources)
+        resources.append(b"STORAGE %d %d" % (used, limit))
+    if quota.limit_messages is not None and "QUOTA=RES-MESSAGE" not in session.off:
+        resources.append(b"MESSAGE %d %d" % (quota.used_messages, quota.limit_messages))
+    session.write(b'* QUOTA "" (%b)\r\n' % b" ".join(resources))

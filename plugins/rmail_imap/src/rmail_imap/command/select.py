@@ -17,6 +17,7 @@ from rmail_imap.state import State
 from rmail_kernel.storage.mail import Flag, MailboxView
 
 feature("CONDSTORE", "7162 3.1")
+feature("OBJECTID", "8474 4")
 
 
 def mailbox_args(cursor: Cursor) -> str:
@@ -63,6 +64,8 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
         session.write(b"* OK [UNSEEN %d] First unseen\r\n" % first)
     session.write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % view.uidvalidity)
     session.write(b"* OK [UIDNEXT %d] Next UID\r\n" % view.uidnext)
+    # RFC 8474 4.2
+    session.write(b"* OK [MAILBOXID (%b)] Mailbox id\r\n" % status.objectid.encode())
     session.write(highest_modseq(view.modseq))
     if args.is_condstore:
         session.use_condstore()

@@ -20,8 +20,10 @@ feature("APPENDLIMIT", "7889 2")
 
 APPENDLIMIT: Final = "APPENDLIMIT"
 DELETED_STORAGE: Final = "DELETED-STORAGE"
-ITEMS: Final[dict[str, Callable[[MailboxStatus], int]]] = {
+ITEMS: Final[dict[str, Callable[[MailboxStatus], int | str]]] = {
+    "DELETED": lambda status: status.deleted,  # RFC 9208 5.2
     "HIGHESTMODSEQ": lambda status: max(1, status.highestmodseq),  # RFC 7162 3.1.7
+    "MAILBOXID": lambda status: f"({status.objectid})",  # RFC 8474 4.3
     "MESSAGES": lambda status: status.total,
     "RECENT": lambda status: status.recent,
     "SIZE": lambda status: status.size_bytes,
@@ -81,7 +83,7 @@ async def status_line(
     return b"* STATUS %b (%b)\r\n" % (write.mailbox(name), values.encode())
 
 
-async def _number(session: Session, found: MailboxStatus, item: str) -> int:
+async def _number(session: Session, found: MailboxStatus, item: str) -> int | str:
     if item == APPENDLIMIT:
         return session.settings.max_message_bytes  # RFC 7889 3: one for all mailboxes
     if item == DELETED_STORAGE:

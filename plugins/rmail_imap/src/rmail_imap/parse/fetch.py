@@ -18,6 +18,7 @@ from rmail_kernel.storage.ids import ModSeq
 
 _PART: Final = re.compile(rb"[1-9]\d{0,8}(?:\.[1-9]\d{0,8})*+")
 _KIND: Final = re.compile(rb"[A-Za-z.]++")
+_LAZY: Final = re.compile(rb"(?i) \(LAZY(?: LAZY)*\)")
 _MAX_ITEMS: Final = 200
 _MAX_FIELDS: Final = 200
 _MAX_PART_DEPTH: Final = 100
@@ -35,6 +36,9 @@ class Item(enum.Enum):
     BODYSTRUCTURE = b"BODYSTRUCTURE"
     MODSEQ = b"MODSEQ"
     SAVEDATE = b"SAVEDATE"  # RFC 8514 4.2
+    EMAILID = b"EMAILID"  # RFC 8474 5.3
+    THREADID = b"THREADID"
+    PREVIEW = b"PREVIEW"  # RFC 8970 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,10 @@ def _item(cursor: Cursor) -> AnyItem:
     item = _ITEMS.get(name) or _added(cursor, name)
     if item is None:
         raise BadSyntax("Unknown data item")
+    if item is Item.PREVIEW:
+        # RFC 8970 4.1. Previews are kept: asking for them lazily changes nothing.
+        lazy = _LAZY.match(cursor.raw, cursor.at)
+        cursor.at = cursor.at if lazy is None else lazy.end()
     return item
 
 

@@ -27,11 +27,18 @@ Place = Literal[
 GATES: Final[dict[Place, dict[str, str]]] = {
     "CREATE": {"USE": "CREATE-SPECIAL-USE"},
     "EXPUNGE": {"": "UIDPLUS"},
-    "FETCH": {"MODSEQ": "CONDSTORE", "SAVEDATE": "SAVEDATE"},
+    "FETCH": {
+        "EMAILID": "OBJECTID",
+        "MODSEQ": "CONDSTORE",
+        "PREVIEW": "PREVIEW",
+        "SAVEDATE": "SAVEDATE",
+        "THREADID": "OBJECTID",
+    },
     "FETCH modifier": {"CHANGEDSINCE": "CONDSTORE", "PARTIAL": "PARTIAL", "VANISHED": "QRESYNC"},
     "LIST": {
         "": "LIST-EXTENDED",
         "CHILDREN": "CHILDREN",
+        "METADATA": "LIST-METADATA",
         "SPECIAL-USE": "SPECIAL-USE",
         "STATUS": "LIST-STATUS",
     },
@@ -42,6 +49,7 @@ GATES: Final[dict[Place, dict[str, str]]] = {
         "SAVE": "SEARCHRES",
     },
     "SEARCH": {
+        "EMAILID": "OBJECTID",
         "FUZZY": "SEARCH=FUZZY",
         "MODSEQ": "CONDSTORE",
         "OLDER": "WITHIN",
@@ -49,6 +57,7 @@ GATES: Final[dict[Place, dict[str, str]]] = {
         "SAVEDBEFORE": "SAVEDATE",
         "SAVEDON": "SAVEDATE",
         "SAVEDSINCE": "SAVEDATE",
+        "THREADID": "OBJECTID",
         "YOUNGER": "WITHIN",
     },
     "SORT": {
@@ -65,8 +74,10 @@ GATES: Final[dict[Place, dict[str, str]]] = {
     "SELECT": {"CONDSTORE": "CONDSTORE", "QRESYNC": "QRESYNC"},
     "STATUS": {
         "APPENDLIMIT": "APPENDLIMIT",
+        "DELETED": "QUOTA=RES-MESSAGE",
         "DELETED-STORAGE": "QUOTA=RES-STORAGE",
         "HIGHESTMODSEQ": "CONDSTORE",
+        "MAILBOXID": "OBJECTID",
         "SIZE": "STATUS=SIZE",
     },
     "set": {"$": "SEARCHRES"},

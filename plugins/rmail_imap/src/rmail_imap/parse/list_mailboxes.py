@@ -9,12 +9,13 @@ from typing import Final
 from rmail_imap.command.status import status_items
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.metadata import entry_list
 
 _MAX_PATTERNS: Final = 100
 SELECTION: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
 CRITERIA: Final = ("SUBSCRIBED", "SPECIAL-USE")
 """Selection options that choose mailboxes; RECURSIVEMATCH needs one of them."""
-RETURN: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"})
+RETURN: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS", "METADATA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class ListArgs:
         selection: upper-case options of SELECTION.
         returns: upper-case options of RETURN, with those that a selection option implies.
         status: items of STATUS for each mailbox (RFC 5819 2).
+        entries: names of annotations to tell of each mailbox (RFC 9590 3).
     """
 
     raw_reference: bytes
@@ -34,6 +36,7 @@ class ListArgs:
     selection: frozenset[str] = frozenset()
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
 
 def list_args(cursor: Cursor) -> ListArgs:
@@ -47,17 +50,20 @@ def list_args(cursor: Cursor) -> ListArgs:
     patterns = _patterns(cursor) if has_many else (cursor.list_mailbox(),)
     returns: set[str] = set(selection & RETURN)  # RFC 5258 3.1: SUBSCRIBED is returned too
     status: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
     has_return = not cursor.is_at_end and cursor.raw[cursor.at : cursor.at + 8].upper() == (
         b" RETURN "
     )
     if has_return:
         cursor.at += 8
-        status = _returns(cursor, returns)
+        status, entries = _returns(cursor, returns)
     cursor.end()
     is_extended = has_selection or has_many or has_return
     if is_extended:
         cursor.check("LIST")
-    return ListArgs(reference, patterns, is_extended, selection, frozenset(returns), status)
+    return ListArgs(
+        reference, patterns, is_extended, selection, frozenset(returns), status, entries
+    )
 
 
 def lsub_args(cursor: Cursor) -> ListArgs:
@@ -87,9 +93,10 @@ def _selection(cursor: Cursor) -> frozenset[str]:
     return frozenset(names)
 
 
-def _returns(cursor: Cursor, names: set[str]) -> tuple[str, ...]:
-    """Adds the names of the options; the items of STATUS."""
+def _returns(cursor: Cursor, names: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Adds the names of the options; the items of STATUS and the entries of METADATA."""
     items: list[str] = []
+    entries: list[str] = []
 
     def take() -> None:
         name = cursor.word()
@@ -100,9 +107,12 @@ def _returns(cursor: Cursor, names: set[str]) -> tuple[str, ...]:
         if name == "STATUS":
             cursor.space()
             items.extend(status_items(cursor))
+        if name == "METADATA":
+            cursor.space()
+            entries.extend(entry_list(cursor))
 
     _in_parentheses(cursor, take)
-    return tuple(dict.fromkeys(items))
+    return tuple(dict.fromkeys(items)), tuple(dict.fromkeys(entries))
 
 
 def _patterns(cursor: Cursor) -> tuple[bytes, ...]:

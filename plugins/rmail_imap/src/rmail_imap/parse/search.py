@@ -4,6 +4,7 @@ session can tell what they stand for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -97,6 +98,7 @@ class SearchArgs:
     has_numbers: bool = False
 
 
+_OBJECT_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,255}\Z")
 _CHARSETS: Final = frozenset({b"US-ASCII", b"UTF-8", b"ASCII"})
 
 
@@ -251,6 +253,19 @@ def _modseq(search: _Search) -> Key:
     return Leaf(query.ModifiedSince(cursor.modseq()))
 
 
+def _object_id(make: Callable[[str], SearchNode]) -> Callable[[_Search], Key]:
+    """objectid, compared with case (RFC 8474 6)."""
+
+    def parse(search: _Search) -> Key:
+        search.cursor.space()
+        raw = search.cursor.astring()
+        if not _OBJECT_ID.match(raw):
+            raise BadSyntax("Not an object id")
+        return Leaf(make(raw.decode("ascii")))
+
+    return parse
+
+
 def _within(op: Literal["until", "from"]) -> Callable[[_Search], Key]:
     def parse(search: _Search) -> Key:
         search.cursor.space()
@@ -294,6 +309,7 @@ KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
     "CC": _header("Cc"),
     "DELETED": _constant(_flag("\\Deleted")),
     "DRAFT": _constant(_flag("\\Draft")),
+    "EMAILID": _object_id(query.HasEmailId),
     "FLAGGED": _constant(_flag("\\Flagged")),
     "FROM": _header("From"),
     "FUZZY": _fuzzy,
@@ -320,6 +336,7 @@ KEYS: Final[dict[str, Callable[[_Search], Key]]] = {
     "SMALLER": _sized("smaller"),
     "SUBJECT": _header("Subject"),
     "TEXT": lambda search: Leaf(query.Text(search.text())),
+    "THREADID": _object_id(query.HasThreadId),
     "TO": _header("To"),
     "UID": _uid,
     "UNANSWERED": _constant(Negated(_flag("\\Answered"))),

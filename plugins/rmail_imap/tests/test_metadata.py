@@ -1,0 +1,162 @@
+"""GETMETADATA, SETMETADATA (RFC 5464) and METADATA in LIST (RFC 9590)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
+from rmail_kernel.testing import Transcript
+
+if TYPE_CHECKING:
+    from plugins.rmail_imap.tests.conftest import Connect
+
+
+async def test_annotations_are_set_told_and_removed(client: Transcript) -> None:
+    await client.run("""
+        C: a SETMETADATA INBOX (/private/comment "mine" /SHARED/Comment "ours\\"")
+        S: a OK *
+        C: b GETMETADATA INBOX (/shared/comment /private/comment /shared/none)
+        S: * METADATA "INBOX" (/shared/comment "ours\\"" /private/comment "mine" /shared/none NIL)
+        S: b OK GETMETADATA completed
+        C: c GETMETADATA "" /shared/comment
+        S: * METADATA "" (/shared/comment NIL)
+        S: c OK *
+        C: d SETMETADATA "" (/shared/comment "all")
+        S: d OK *
+        C: e SETMETADATA inbox (/private/comment NIL)
+        S: e OK *
+        C: f GETMETADATA INBOX /private/comment
+        S: * METADATA "INBOX" (/private/comment NIL)
+        S: f OK *
+        C: g GETMETADATA "" /Shared/Comment
+        S: * METADATA "" (/shared/comment "all")
+        S: g OK *
+    """)
+
+
+async def test_values_are_any_bytes(client: Transcript) -> None:
+    await client.send(
+        b"a SETMETADATA Sent (/private/x {4+}\r\n\xc3\xa9\r\n /private/y ~{3+}\r\na\0b)\r\n"
+    )
+    await client.run("S: a OK *\nC: b GETMETADATA Sent (/private/x /private/y)")
+    await client.run('S: * METADATA "Sent" (/private/x {4}')
+    assert await client.line() == "é"
+    assert await client.line() == " /private/y ~{3}"
+    assert await client.line() == "a\0b)"
+    await client.run("""
+        S: b OK *
+        C: c SETMETADATA Sent (/private/z {3}
+        S: + *
+    """)
+    await client.send(b"a\0b)\r\n")
+    await client.run("S: c BAD *")
+
+
+async def test_depth_and_size_choose_what_is_told(client: Transcript) -> None:
+    await client.run("""
+        C: a SETMETADATA INBOX (/shared/a "1" /shared/a/b "22" /shared/a/b/c "333" /shared/ab "4")
+        S: a OK *
+        C: b GETMETADATA INBOX (DEPTH 1) /shared/a
+        S: * METADATA "INBOX" (/shared/a "1" /shared/a/b "22")
+        S: b OK *
+        C: c GETMETADATA (DEPTH infinity) INBOX (/shared /shared/a)
+        S: * METADATA "INBOX" (/shared/a "1" /shared/a/b "22" /shared/a/b/c "333" /shared/ab "4")
+        S: c OK *
+        C: d GETMETADATA INBOX (MAXSIZE 1 DEPTH infinity) (/shared/a)
+        S: * METADATA "INBOX" (/shared/a "1")
+        S: d OK [METADATA LONGENTRIES 3] *
+        C: e GETMETADATA INBOX (MAXSIZE 0) /shared/a
+        S: e OK [METADATA LONGENTRIES 1] *
+        C: f GETMETADATA INBOX (DEPTH 0) /shared/a
+        S: * METADATA "INBOX" (/shared/a "1")
+        S: f OK *
+        C: g GETMETADATA INBOX (DEPTH 1) /private
+        S: g OK *
+    """)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "GETMETADATA INBOX",
+        "GETMETADATA INBOX ()",
+        "GETMETADATA INBOX /comment",
+        "GETMETADATA INBOX /private/*",
+        "GETMETADATA INBOX /private/a%",
+        "GETMETADATA INBOX /private/",
+        "GETMETADATA INBOX /private//a",
+        "GETMETADATA INBOX private/a",
+        "GETMETADATA (DEPTH 2) INBOX /private/a",
+        "GETMETADATA (COLOUR 2) INBOX /private/a",
+        "GETMETADATA (DEPTH 1 DEPTH 1) INBOX /private/a",
+        "GETMETADATA INBOX (" + " ".join(f"/private/{n}" for n in range(201)) + ")",
+        "SETMETADATA INBOX /private/a x",
+        "SETMETADATA INBOX (/private/a)",
+        "SETMETADATA INBOX ()",
+        "SETMETADATA INBOX (/private/a atom)",
+    ],
+)
+async def test_what_is_no_metadata_command_is_bad(client: Transcript, arguments: str) -> None:
+    await client.send(f"a {arguments}\r\n".encode())
+    await client.run("S: a BAD *")
+
+
+async def test_limits_have_their_codes_and_nothing_is_set(client: Transcript) -> None:
+    size = MAX_ANNOTATION_BYTES + 1
+    await client.send(b"a SETMETADATA INBOX (/private/s NIL /private/b {%d+}\r\n" % size)
+    await client.send(b"x" * size + b")\r\n")
+    await client.run(f"S: a NO [METADATA MAXSIZE {MAX_ANNOTATION_BYTES}] *")
+    entries = " ".join(f'/private/{n} "v"' for n in range(MAX_ANNOTATIONS + 1))
+    await client.send(f"b SETMETADATA INBOX ({entries})\r\n".encode())
+    await client.run("""
+        S: b NO [METADATA TOOMANY] *
+        C: c GETMETADATA INBOX (DEPTH infinity) /private
+        S: c OK *
+        C: d SETMETADATA nowhere (/private/a "x")
+        S: d NO [NONEXISTENT] *
+        C: e GETMETADATA nowhere /private/a
+        S: e NO [NONEXISTENT] *
+    """)
+
+
+async def test_annotations_follow_their_mailbox(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE one
+        S: a OK *
+        C: b SETMETADATA one (/private/a "x")
+        S: b OK *
+        C: c RENAME one two
+        S: c OK *
+        C: d GETMETADATA two /private/a
+        S: * METADATA "two" (/private/a "x")
+        S: d OK *
+        C: e DELETE two
+        S: e OK *
+        C: f CREATE two
+        S: f OK *
+        C: g GETMETADATA two /private/a
+        S: * METADATA "two" (/private/a NIL)
+        S: g OK *
+    """)
+
+
+async def test_list_tells_annotations(connect: Connect) -> None:
+    client = await connect()
+    await client.run("""
+        C: a SETMETADATA Sent (/shared/color "red")
+        S: a OK *
+        C: b LIST "" (INBOX Sent) RETURN (METADATA (/shared/color) STATUS (MESSAGES))
+        S: * LIST () "/" "INBOX"
+        S: * STATUS "INBOX" (MESSAGES 0)
+        S: * METADATA "INBOX" (/shared/color NIL)
+        S: * LIST (\\Sent) "/" "Sent"
+        S: * STATUS "Sent" (MESSAGES 0)
+        S: * METADATA "Sent" (/shared/color "red")
+        S: b OK *
+        C: c LIST "" % RETURN (METADATA)
+        S: c BAD *
+        C: d LIST "" % RETURN (METADATA ())
+        S: d BAD *
+    """)
