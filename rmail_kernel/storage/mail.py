@@ -23,8 +23,8 @@ from rmail_kernel.storage.search import SearchNode
 
 
 class Flag(enum.IntFlag):
-    """System flags as bits (RFC 9051 2.3.2). Bits 6 to 31 of a view's flag word are the keywords
-    of its `keywords` table.
+    """System flags as bits (RFC 9051 2.3.2). Bits 6 to 62 of a flag word are the keywords of the
+    `keywords` table that it came with.
     """
 
     ANSWERED = 1
@@ -43,7 +43,10 @@ SYSTEM_FLAGS: dict[str, Flag] = {
     "\\Draft": Flag.DRAFT,
 }
 FIRST_KEYWORD_BIT = 6
-MAX_KEYWORDS = 26
+MAX_KEYWORDS = 57
+"""Keywords of one mailbox: what a flag word of 63 bits has room for."""
+LETTER_KEYWORDS = 26
+"""Of them, those that file names have letters for."""
 MAX_ANNOTATIONS = 100
 """Entries of one mailbox, or of the account (RFC 5464)."""
 MAX_ANNOTATION_BYTES = 16_384
@@ -94,7 +97,8 @@ class MailboxView:
 
     Attributes:
         uids: array of type 'I', ascending; only the first `total` entries belong to this view.
-        flags: array of type 'I': Flag bits, then keyword bits (bit 6 + index in `keywords`).
+        flags: array of type 'I', or 'Q' where there are more than LETTER_KEYWORDS keywords: Flag
+            bits, then keyword bits (bit 6 + index in `keywords`).
         modseq: the account MODSEQ this view stands at.
     """
 

@@ -9,7 +9,14 @@ import pytest
 
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Account, ScramKeys
-from rmail_kernel.storage.filesystem import annotating, fulltext, records, schema, state
+from rmail_kernel.storage.filesystem import (
+    annotating,
+    fulltext,
+    keyword_file,
+    records,
+    schema,
+    state,
+)
 from rmail_kernel.storage.filesystem.rebuild import new_row
 from rmail_kernel.storage.filesystem.tables import AccountRow
 from rmail_kernel.storage.ids import AccountId
@@ -70,6 +77,7 @@ def _account_fields() -> set[str]:
         ("account.json", _account_fields()),
         ("mail.json", set(_COUNTERS.as_json())),
         ("status.json", {*new_row(_COUNTERS, "INBOX", 0).as_json(), annotating.FIELD}),
+        ("keywords.json", {"version", keyword_file.FIELD}),
         ("annotations.json", {"version", annotating.FIELD}),
         ("aliases.json", set(records.dump_aliases([], {}))),
     ],

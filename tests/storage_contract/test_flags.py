@@ -6,7 +6,8 @@ import pytest
 
 from rmail_kernel.errors import Invalid, NotFound
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
-from rmail_kernel.storage.mail import MAX_KEYWORDS
+from rmail_kernel.storage.mail import LETTER_KEYWORDS, MAX_KEYWORDS
+from rmail_kernel.storage.search import HasFlag, Not
 from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item
 
 INBOX = MailboxId(1)
@@ -97,6 +98,51 @@ async def test_a_full_keyword_table_refuses_more_until_one_is_unused(store: Open
     await store.mail.expunge(ALICE, INBOX, _uids(5), only_deleted=False)
     await store.mail.store_flags(ALICE, INBOX, _uids(1), "add", more)
     assert await _flags(store) == [["k0", "one-more"], *([n] for n in names[1:] if n != "k4")]
+
+
+async def test_keywords_beyond_the_letters_are_like_others(store: Opened, other: Opened) -> None:
+    names = [f"k{index}" for index in range(LETTER_KEYWORDS + 5)]
+    await store.put(item(), item(MESSAGE, "\\Seen", *names), item(MESSAGE, names[-1]), item())
+    before = await other.mail.view(ALICE, INBOX)
+    late = frozenset({"late", names[-1]})
+    result = await store.mail.store_flags(ALICE, INBOX, _uids(1), "add", late)
+    assert [one.flags.bit_length() for one in result.changed] == [6 + len(names) + 1]
+    await store.mail.store_flags(ALICE, INBOX, _uids(3), "remove", frozenset({names[-1]}))
+    expected = [sorted(late), sorted(["\\Seen", *names]), [], []]
+    for one in (store, other):
+        assert [sorted(some) for some in await _flags(one)] == expected
+        view = await one.mail.view(ALICE, INBOX)
+        words = view.flags[: view.total]
+        assert [sorted(view.flag_names(word)) for word in words] == expected
+    changes = await other.mail.changes(ALICE, INBOX, before.modseq)
+    assert [one.uid for one in changes.changed] == [1, 3]
+    assert await store.mail.search(ALICE, INBOX, HasFlag(names[-1].upper())) == [1, 2]
+    assert await store.mail.search(ALICE, INBOX, Not(HasFlag("late"))) == [2, 3, 4]
+
+
+async def test_a_view_grows_with_the_keyword_table(store: Opened) -> None:
+    await store.put(*(item(MESSAGE, f"k{index}") for index in range(LETTER_KEYWORDS)))
+    small = await store.mail.view(ALICE, INBOX)
+    assert small.uids.itemsize + small.flags.itemsize == 8
+    await store.put(item(MESSAGE, "more", "\\Seen"))
+    large = await store.mail.view(ALICE, INBOX)
+    assert large.flag_names(large.flags[LETTER_KEYWORDS]) == ["\\Seen", "more"]
+    assert list(large.flags[: small.total]) == list(small.flags[: small.total])
+    await store.mail.expunge(ALICE, INBOX, _uids(1, 2, 3), only_deleted=False)
+    last = await store.mail.view(ALICE, INBOX)
+    assert last.flag_names(last.flags[last.total - 1]) == ["\\Seen", "more"]
+
+
+async def test_copies_and_moves_keep_all_keywords(store: Opened) -> None:
+    names = [f"k{index}" for index in range(LETTER_KEYWORDS + 5)]
+    await store.put(item(MESSAGE, *names[:2]), item(MESSAGE, *names[2:]), item(MESSAGE, *names))
+    await store.put(*(item(MESSAGE, f"s{index}", mailbox="Sent") for index in range(24)))
+    await store.mail.copy(ALICE, INBOX, _uids(1, 2), "Sent")
+    await store.mail.move(ALICE, INBOX, _uids(3), "Sent")
+    found = (await _flags(store, "Sent"))[24:]
+    assert [sorted(some) for some in found] == [names[:2], sorted(names[2:]), sorted(names)]
+    with pytest.raises(Invalid):
+        await store.put(*(item(MESSAGE, f"t{n}", mailbox="Sent") for n in range(10)))
 
 
 async def test_one_change_cannot_bring_more_keywords_than_the_table_holds(store: Opened) -> None:

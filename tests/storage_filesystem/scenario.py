@@ -41,6 +41,8 @@ async def _settle(store: Opened) -> None:
     await store.mail.settle(ALICE)
 
 
+KEYWORDS = [f"$K{index:02}" for index in range(30)]
+"""More than there are letters."""
 STEPS: list[Step] = [
     lambda s: s.mail.mailboxes(ALICE),
     lambda s: s.mail.create(ALICE, "Work/Now"),
@@ -61,6 +63,11 @@ STEPS: list[Step] = [
     lambda s: s.put(_message(6, "Junk")),
     lambda s: s.mail.delete(ALICE, "Junk"),
     lambda s: s.mail.create(ALICE, "Junk", special_use="\\Junk"),
+    lambda s: s.put(_message(8, "INBOX", *KEYWORDS)),
+    lambda s: s.mail.store_flags(ALICE, INBOX, [Uid(1)], "add", frozenset(KEYWORDS[-2:])),
+    lambda s: s.mail.copy(ALICE, INBOX, [Uid(1)], "Done/Work/Now", op_id="more"),
+    _settle,
+    lambda s: s.mail.store_flags(ALICE, INBOX, [Uid(1)], "remove", frozenset(KEYWORDS[-1:])),
     lambda s: s.mail.annotate(ALICE, None, {"/shared/admin": b"me"}),
     lambda s: s.put(_message(7, "Junk")),
     _settle,

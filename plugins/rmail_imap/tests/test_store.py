@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rmail_kernel.storage.mail import MAX_KEYWORDS
+
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
 
@@ -80,7 +82,7 @@ async def test_silent_changes_are_told_to_others_only(connect: Connect, fill: Fi
 async def test_more_keywords_than_fit_are_refused(connect: Connect, fill: Fill) -> None:
     await fill(1)
     client = await connect("INBOX")
-    names = " ".join(f"k{number}" for number in range(26))
+    names = " ".join(f"k{number}" for number in range(MAX_KEYWORDS))
     await client.run(f"""
         C: a STORE 1 +FLAGS.SILENT ({names})
         S: * FLAGS (*)
@@ -88,7 +90,7 @@ async def test_more_keywords_than_fit_are_refused(connect: Connect, fill: Fill) 
         S: a OK *
         C: b STORE 1 +FLAGS (\\Seen another)
         S: b NO [CANNOT] *
-        C: c SEARCH UNSEEN KEYWORD k25
+        C: c SEARCH UNSEEN KEYWORD k{MAX_KEYWORDS - 1}
         S: * SEARCH 1
         S: c OK *
     """)

@@ -14,7 +14,7 @@ from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.filesystem import unsettled
 from rmail_kernel.storage.filesystem.digest import Digest, digest, digest_of, insert
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, temporary_name, write_file
-from rmail_kernel.storage.filesystem.flagging import count, word_of
+from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.mailboxes import create
 from rmail_kernel.storage.filesystem.retries import remember, remembered
@@ -134,7 +134,16 @@ def place(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int
         unsettled.keep(tx, row.id, uid, one.raw)
     tx.db.execute(
         _INSERT_MESSAGE,
-        (row.id, uid, word, modseq, word, one.size_bytes, one.internal_date, tx.now),
+        (
+            row.id,
+            uid,
+            word,
+            modseq,
+            new_name(tx, row, uid, word),
+            one.size_bytes,
+            one.internal_date,
+            tx.now,
+        ),
     )
     insert(tx, row.id, uid, one.digest)
     row.total += 1

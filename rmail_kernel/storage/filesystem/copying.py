@@ -15,7 +15,7 @@ from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.digest import COPY_DIGEST, COPY_SUMMARY, COPY_UNDIGESTED
 from rmail_kernel.storage.filesystem.disk import sync_file, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
-from rmail_kernel.storage.filesystem.flagging import count, word_of
+from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.locate import find_name, settled
 from rmail_kernel.storage.filesystem.retries import remember, remembered
@@ -106,6 +106,11 @@ def _link_all(
 ) -> list[int]:
     if not found:
         return []
+    # All at once: a place that is free but for the rows to come must not be given out twice.
+    used = 0
+    for (_, flags, *_), _ in found:
+        used |= flags
+    _translated(tx, source, target, used)
     words = {flags: _translated(tx, source, target, flags) for (_, flags, *_), _ in found}
     uids = list(tx.allocate(target, len(found)))
     tx.intend(target, uids)
@@ -114,7 +119,8 @@ def _link_all(
         word = words[flags]
         _link(tx, path, f"{tx.shard(target, uid)}/{file_name(uid, word)}", date)
         failpoints.reach("copy.linked")
-        rows.append((target.id, uid, word, modseq, word, size, date, tx.now))
+        named = new_name(tx, target, uid, word)
+        rows.append((target.id, uid, word, modseq, named, size, date, tx.now))
         count(target, word, 1)
         target.size_bytes += size
     tx.db.executemany(

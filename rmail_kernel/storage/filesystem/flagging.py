@@ -11,11 +11,13 @@ from typing import Literal
 
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import (
     FIRST_KEYWORD_BIT,
+    LETTER_KEYWORDS,
     MAX_KEYWORDS,
     SYSTEM_FLAGS,
     Changed,
@@ -69,16 +71,19 @@ def _bit(row: MailboxRow, name: str) -> int:
 def _add_keyword(tx: Transaction, row: MailboxRow, name: str, taken: int) -> int:
     """The bit of a new keyword; `taken` are bits that this very change uses."""
     index = len(row.keywords)
-    if index < MAX_KEYWORDS:
+    unused = None if index < LETTER_KEYWORDS else _unused(tx, row, taken)
+    if unused is None:
+        if index >= MAX_KEYWORDS:
+            raise Invalid(f"A mailbox has at most {MAX_KEYWORDS} keywords", mailbox=row.name)
         row.keywords = (*row.keywords, name)
     else:
-        index = _unused(tx, row, taken)
+        index = unused
         row.keywords = (*row.keywords[:index], name, *row.keywords[index + 1 :])
     return 1 << (FIRST_KEYWORD_BIT + index)
 
 
-def _unused(tx: Transaction, row: MailboxRow, taken: int) -> int:
-    """A place of the full table that no message uses, also not in a name that lags behind."""
+def _unused(tx: Transaction, row: MailboxRow, taken: int) -> int | None:
+    """A place of the table that no message uses, also not in a name that lags behind."""
     used = taken
     found = schema.rows(
         tx.db,
@@ -88,10 +93,10 @@ def _unused(tx: Transaction, row: MailboxRow, taken: int) -> int:
     )
     for (word,) in found:
         used |= word
-    for index in range(MAX_KEYWORDS):
+    for index in range(len(row.keywords)):
         if not used >> (FIRST_KEYWORD_BIT + index) & 1:
             return index
-    raise Invalid(f"A mailbox has at most {MAX_KEYWORDS} keywords", mailbox=row.name)
+    return None
 
 
 def store_flags(
@@ -142,6 +147,14 @@ def applied(flags: int, op: FlagOp, change: int) -> int:
     if op == "add":
         return flags | change
     return flags & ~change if op == "remove" else change
+
+
+def new_name(tx: Transaction, row: MailboxRow, uid: int, word: int) -> int:
+    """`named` of a new message: its file has its name, but keywords that no name tells follow."""
+    if word <= IN_NAMES:
+        return word
+    tx.renames.append((row, uid, word))
+    return ~word
 
 
 def count(row: MailboxRow, flags: int, by: int) -> None:

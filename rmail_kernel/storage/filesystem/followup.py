@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rmail_kernel import failpoints
-from rmail_kernel.storage.filesystem import schema, tables
+from rmail_kernel.storage.filesystem import keyword_file, schema, tables
 from rmail_kernel.storage.filesystem.disk import sync_directory, temporary_name
+from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.layout import shard_name, shard_of
 from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -83,21 +84,24 @@ def settle(tx: Transaction, limit: int) -> bool:
     unnamed = list(
         schema.rows(
             tx.db,
-            "SELECT mailbox, uid, flags FROM message INDEXED BY message_unnamed"
+            "SELECT mailbox, uid, flags, named FROM message INDEXED BY message_unnamed"
             " WHERE named < 0 LIMIT ?",
             limit,
         )
     )
     unlinks = [(row, uid, settled(word)) for m, uid, word in gone if (row := box(m))]
-    renames = [(row, uid, word) for m, uid, word in unnamed if (row := box(m))]
+    renames = [(row, uid, word) for m, uid, word, _ in unnamed if (row := box(m))]
     files(tx, unlinks, renames)
     _sync({_shard(tx, row, uid) for row, uid, _ in (*unlinks, *renames)})
+    changed = {m for m, _, word, named in unnamed if (word | settled(named)) > IN_NAMES}
+    for row in filter(None, map(box, changed)):
+        keyword_file.write(tx.db, tx.paths.mailbox(row.name), row, tx.owner)
     tx.db.executemany(
         "DELETE FROM pending_unlink WHERE mailbox=? AND uid=?", [(m, uid) for m, uid, _ in gone]
     )
     tx.db.executemany(
         "UPDATE message SET named = flags WHERE mailbox=? AND uid=?",
-        [(m, uid) for m, uid, _ in unnamed],
+        [(m, uid) for m, uid, _, _ in unnamed],
     )
     return len(gone) == limit or len(unnamed) == limit
 

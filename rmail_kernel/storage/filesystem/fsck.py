@@ -15,9 +15,10 @@ from typing import Literal
 
 import apsw
 
-from rmail_kernel.storage.filesystem import outside, schema, settling, tables
+from rmail_kernel.storage.filesystem import keyword_file, outside, schema, settling, tables
 from rmail_kernel.storage.filesystem.agreement import counter_faults, status_faults
 from rmail_kernel.storage.filesystem.expunging import COLUMNS
+from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.layout import SHARD_SIZE
 from rmail_kernel.storage.filesystem.outside import known_bits, mtimes
 from rmail_kernel.storage.filesystem.rebuild import FoundFile, message_files
@@ -143,9 +144,25 @@ def _compare(
             texts.append(("warning", f"{file.path.name} is not in the index"))
         elif counted[file.uid] > 1:
             texts.append(("error", f"{file.path.name} is one of several files of this UID"))
-        elif rows[file.uid][2] >= 0 and file.word & known_bits(row) != rows[file.uid][1]:
+        elif rows[file.uid][2] >= 0 and _is_misnamed(row, file, rows[file.uid][1]):
             texts.append(("warning", f"{file.path.name} is not named after its flags"))
     return texts
+
+
+def _is_misnamed(row: MailboxRow, file: FoundFile, flags: int) -> bool:
+    return file.word & known_bits(row) & IN_NAMES != flags & IN_NAMES
+
+
+def _has_other_keywords(tx: Transaction, row: MailboxRow) -> bool:
+    """Whether keywords.json says anything else than the rows, of messages that are there."""
+    rows = keyword_file.told(tx.db, row)
+    said = keyword_file.read(tx.paths.mailbox(row.name), row.keywords)
+    for uid in {uid for uid in rows.keys() | said.keys() if rows.get(uid) != said.get(uid)}:
+        sql = "SELECT named FROM message WHERE mailbox=? AND uid=?"
+        found = schema.first(tx.db, sql, row.id, uid)
+        if found is not None and found[0] >= 0:
+            return True
+    return False
 
 
 def _resize(tx: Transaction, row: MailboxRow, uid: int, by: int) -> None:
@@ -173,6 +190,10 @@ def _check_mailbox(mailbox: int, repair: bool, tx: Transaction) -> list[Finding]
     highest = schema.value(tx.db, "SELECT max(uid) FROM message WHERE mailbox=?", mailbox) or 0
     if highest >= row.uidnext:
         texts.append(f"UIDNEXT is {row.uidnext}, but there is a message {highest}")
+    if _has_other_keywords(tx, row):
+        texts.append("keywords.json has other keywords of messages")
+        if repair:
+            keyword_file.write(tx.db, tx.paths.mailbox(row.name), row, tx.owner)
     if repair and texts:
         row.total, row.unseen, row.deleted, row.size_bytes, row.recent = counted
         row.uidnext = max(row.uidnext, highest + 1)

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from rmail_kernel.errors import Invalid, NotFound
 from rmail_kernel.storage.ids import AccountId
-from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, MAX_KEYWORDS
+from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, LETTER_KEYWORDS
 
 SHARD_SIZE = 1000
 MAX_UID = 0xFFFFFFFF
@@ -150,7 +150,7 @@ def _letters(word: int) -> str:
     system = [letter for index, letter in enumerate(_LETTERS) if word >> index & 1]
     own = [
         chr(ord("a") + index)
-        for index in range(MAX_KEYWORDS)
+        for index in range(LETTER_KEYWORDS)
         if word >> (FIRST_KEYWORD_BIT + index) & 1
     ]
     return "".join(system + own)

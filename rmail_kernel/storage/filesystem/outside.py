@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from rmail_kernel.errors import Corrupt
-from rmail_kernel.storage.filesystem import schema, tables
+from rmail_kernel.storage.filesystem import keyword_file, schema, tables
 from rmail_kernel.storage.filesystem.disk import read_json
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, forget_mailbox, remove
 from rmail_kernel.storage.filesystem.flagging import count
+from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.layout import (
     MAX_UID,
     SHARD_SIZE,
@@ -131,9 +133,10 @@ def _compare(
 ) -> None:
     """A file under another name than the one we gave it: its flags were changed."""
     uid, flags, named, _, _ = message
-    word = file.word & known_bits(row)
-    if named < 0 or word == named:
+    word = file.word & known_bits(row) & IN_NAMES
+    if named < 0 or word == named & IN_NAMES:
         return  # a name under way is ours
+    word |= flags & ~IN_NAMES
     modseq = _modseq(tx, modseqs)
     tx.db.execute(
         "UPDATE message SET flags=?, named=?, modseq=? WHERE mailbox=? AND uid=?",
@@ -257,7 +260,12 @@ def _adopt_all(tx: Transaction, row: MailboxRow) -> None:
     """The files of a new mailbox: each keeps its UID, which nobody saw under this name."""
     directory = tx.paths.mailbox(row.name)
     files = [file for _, shard in shards(directory) for file in message_files(shard)]
-    by_uid = {file.uid: file for file in files if file.uid and _is_at_home(file)}
+    more = keyword_file.read(directory, row.keywords)
+    by_uid = {
+        file.uid: replace(file, word=file.word | more.get(file.uid, 0))
+        for file in files
+        if file.uid and _is_at_home(file)
+    }
     taken = [by_uid[uid] for uid in sorted(by_uid)]
     if taken:
         row.uidnext = max(row.uidnext, taken[-1].uid + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
@@ -17,7 +17,7 @@ import structlog
 
 from rmail_kernel import failpoints
 from rmail_kernel.errors import Corrupt
-from rmail_kernel.storage.filesystem import fulltext, schema, tables
+from rmail_kernel.storage.filesystem import fulltext, keyword_file, schema, tables
 from rmail_kernel.storage.filesystem.disk import (
     FILE_MODE,
     Owner,
@@ -254,13 +254,14 @@ def _fill(db: apsw.Connection, mailbox: Path, row: MailboxRow, account: AccountR
     seen: dict[int, Path] = {}
     others: list[FoundFile] = []
     batch: list[FoundFile] = []
+    more = keyword_file.read(mailbox, row.keywords)
     for number_, shard in shards(mailbox):
         for file in sorted(message_files(shard), key=lambda one: one.uid):
             if file.uid in seen or file.uid == 0 or shard_of(file.uid) != number_:
                 others.append(file)
                 continue
             seen[file.uid] = file.path
-            batch.append(file)
+            batch.append(replace(file, word=file.word | more.get(file.uid, 0)))
         _insert(db, row, account, batch)
         batch.clear()
     highest = max(seen, default=0)

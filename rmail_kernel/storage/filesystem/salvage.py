@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 import structlog
 
-from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem import keyword_file, schema, tables
 from rmail_kernel.storage.filesystem.disk import (
     Owner,
     make_directory,
@@ -23,6 +23,7 @@ from rmail_kernel.storage.filesystem.disk import (
     temporary_name,
     write_file,
 )
+from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.layout import AccountPaths, directory_name
 from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled
 
@@ -133,7 +134,16 @@ def _flags(old: _Old) -> int:
         path = find_file(mailbox, uid, flags, settled(named)) if mailbox else None
         if path is not None and mailbox is not None:
             path.rename(message_path(mailbox, uid, flags))
+    for name in {name for name, _, flags, named in found if flags | settled(named) > IN_NAMES}:
+        _keywords(old, name)
     return len(found)
+
+
+def _keywords(old: _Old, name: object) -> None:
+    mailbox = old.mailbox(name)
+    row = tables.mailbox_row(old.db, str(name))
+    if mailbox is not None and row is not None:
+        keyword_file.write(old.db, mailbox, row, old.owner)
 
 
 def _messages(old: _Old) -> int:

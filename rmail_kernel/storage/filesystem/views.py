@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 import apsw
 import orjson
@@ -18,7 +18,7 @@ import orjson
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
-from rmail_kernel.storage.mail import Changed, Changes, MailboxView
+from rmail_kernel.storage.mail import LETTER_KEYWORDS, Changed, Changes, MailboxView
 
 FEW = 500
 """Rows that may be read on the event loop; more go to a thread."""
@@ -29,16 +29,18 @@ BLOCK: Final = 20_000
 
 def load(db: apsw.Connection, row: MailboxRow) -> MailboxView:
     """A view read from the database; `db` and `row` stand in one snapshot."""
-    uids, flags = array("I"), array("I")
+    uids, flags = array("I"), array(_code(row))
     last = 0
-    while found := _block(db, row.id, last):
+    while found := _block(db, row.id, last, flags.typecode):
         uids.extend(found[0])
         flags.extend(found[1])
         last = uids[-1]
     return _view(row, uids[:], flags[:])  # without the room that they had to grow
 
 
-def _block(db: apsw.Connection, mailbox: int, last: int) -> tuple[array[int], array[int]] | None:
+def _block(
+    db: apsw.Connection, mailbox: int, last: int, code: str
+) -> tuple[array[int], array[int]] | None:
     """The next UIDs and flags above `last`; None: there are no more."""
     # Two JSON arrays are read at half the cost of rows, and mostly without holding up other
     # threads. The rows come in the order of the primary key.
@@ -51,7 +53,12 @@ def _block(db: apsw.Connection, mailbox: int, last: int) -> tuple[array[int], ar
         BLOCK,
     ) or ("[]", "[]")
     uids = array("I", orjson.loads(raw_uids))
-    return (uids, array("I", orjson.loads(raw_flags))) if uids else None
+    return (uids, array(code, orjson.loads(raw_flags))) if uids else None
+
+
+def _code(row: MailboxRow) -> Literal["I", "Q"]:
+    """The type of the flag words: as small as their keywords allow."""
+    return "I" if len(row.keywords) <= LETTER_KEYWORDS else "Q"
 
 
 def _view(row: MailboxRow, uids: array[int], flags: array[int]) -> MailboxView:
@@ -98,6 +105,8 @@ def advance(view: MailboxView, row: MailboxRow, changes: Changes) -> MailboxView
     uids, flags, total = view.uids, view.flags, view.total
     if len(uids) != total or len(flags) != total:
         uids, flags = uids[:total], flags[:total]  # a newer view has grown these arrays
+    if flags.typecode < _code(row):
+        flags = array(_code(row), flags)
     if changes.vanished:
         uids, flags = _without(uids, flags, changes.vanished)
     last = uids[-1] if uids else 0
@@ -121,7 +130,7 @@ def _without(
         for place in reversed(gone):
             del kept_uids[place], kept_flags[place]
         return kept_uids, kept_flags
-    kept_uids, kept_flags = array("I"), array("I")
+    kept_uids, kept_flags = array("I"), array(flags.typecode)
     for before, place in pairwise((-1, *gone, len(uids))):
         if before + 1 < place:
             kept_uids += uids[before + 1 : place]
@@ -139,7 +148,7 @@ def _extended(
     if not fresh:
         return uids, flags
     more_uids = array("I", [one.uid for one in fresh])
-    more_flags = array("I", [one.flags for one in fresh])
+    more_flags = array(flags.typecode, [one.flags for one in fresh])
     try:
         uids.extend(more_uids)
     except BufferError:  # somebody looks at it through a memoryview

@@ -130,7 +130,7 @@ class Selected:
         if self.uids is view.uids:
             for spans in _grouped(places, most):
                 numbers: list[int] = []
-                uids, words = array("I"), array("I")
+                uids, words = array("I"), array(view.flags.typecode)
                 for span in spans:
                     numbers += range(span.start + 1, span.stop + 1)
                     uids += self.uids[span.start : span.stop]
