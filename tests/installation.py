@@ -7,7 +7,9 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rmail_kernel.auth import create_user
 
@@ -17,13 +19,17 @@ READY_S = 30.0
 
 
 class Installation:
-    """A store with the account USER, and two workers on it once started."""
+    """A store with the account USER, and two workers on it once started.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        changes: settings that differ; sections are merged key by key.
+    """
+
+    def __init__(self, root: Path, changes: Mapping[str, Any] | None = None) -> None:
         self.root = root
         self.config = root / "config.json"
         self.process: subprocess.Popen[bytes] | None = None
-        data = {
+        data: dict[str, Any] = {
             "mail_root": "store",
             "hostname": "mail.example.com",
             "domains": ["example.com"],
@@ -37,6 +43,8 @@ class Installation:
             "imap": {"host": "127.0.0.1", "port": 0, "imaps_port": None},
             "log": {"level": "error"},
         }
+        for key, value in (changes or {}).items():
+            data[key] = {**data.get(key, {}), **value} if isinstance(value, Mapping) else value
         self.config.write_text(json.dumps(data))
         user, _, domain = USER.partition("@")
         store = root / "store"

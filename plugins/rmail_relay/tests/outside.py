@@ -34,6 +34,7 @@ class Peers:
     attempts: list[Attempt] = field(default_factory=list)
     down: set[str] = field(default_factory=set)
     has_dsn: bool = False
+    reloads: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     busy: dict[str, int] = field(default_factory=dict)
     most_busy: dict[str, int] = field(default_factory=dict)
@@ -76,6 +77,10 @@ class Peers:
     async def route(self, domain: str) -> Route:
         """Always the same host."""
         return Route("mx", (f"mx.{domain}:25",))
+
+    def reload(self) -> None:
+        """Counts."""
+        self.reloads += 1
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -16,6 +16,7 @@ from rmail_relay.queued import decode
 from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.dsn import Action
 from rmail_kernel.model import Address, RecipientOptions
+from rmail_kernel.testing import make_settings
 
 from .outside import MESSAGE, Relay
 
@@ -177,6 +178,18 @@ async def test_a_destination_gets_so_many_at_a_time(relay: Relay) -> None:
     relay.peers.gate.set()
     await relay.settled(lambda jobs: not jobs)
     assert relay.peers.most_busy == {"a.test": 3, "b.test": 1}
+
+
+async def test_new_settings_hold_for_new_attempts(relay: Relay) -> None:
+    kernel = relay.server.kernel
+    changes = {"relay": {"retry_schedule_s": [7]}}
+    kernel.settings = make_settings(relay.server.mail_root, [], changes)
+    await kernel.bus.notify("on_reload", kernel=kernel)
+    relay.peers.answers = {"a.test": LATER}
+    await relay.send("dave@a.test")
+    (job,) = await relay.settled(lambda jobs: bool(jobs) and jobs[0].attempts == 1)
+    assert 6 <= job.due_at - relay.clock.time() <= 8
+    assert relay.peers.reloads == 1
 
 
 async def test_a_message_with_no_sense_is_held(relay: Relay) -> None:

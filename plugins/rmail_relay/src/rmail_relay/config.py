@@ -91,7 +91,7 @@ class RelaySettings(Section):
     max_parallel: int = Field(40, ge=1, le=1000)
     """Deliveries of one worker process at a time."""
     max_parallel_per_destination: int = Field(5, ge=1, le=100)
-    """Deliveries of one worker process to one destination at a time."""
+    """Deliveries to one destination at a time, of all worker processes."""
     dns_servers: list[NameServer] | None = Field(None, min_length=1)
     """Name servers as "address" or "address:port"; null: those of `dns.servers`."""
     mx_port: int = Field(25, ge=1, le=65535)

@@ -101,5 +101,8 @@ class Transport(Protocol):
     async def route(self, domain: str) -> Route:
         """The route of a domain, for people who ask (`rmail alias test`). Never raises."""
 
+    def reload(self) -> None:
+        """Takes new settings for new attempts; those under way end with the old ones."""
+
     async def close(self) -> None:
         """Ends idle connections. Idempotent."""

@@ -55,8 +55,9 @@ class RelayPlugin:
 
     @hookimpl
     async def on_reload(self, kernel: Kernel) -> None:
-        """New schedules and limits; the transport keeps what it was made with."""
+        """New schedules, limits and routes, for new attempts."""
         self._attempts.settings = kernel.section(self.name, RelaySettings)
+        self._transport.reload()
 
     @hookimpl
     def register_tasks(self, kernel: Kernel) -> list[SingletonTask]:
