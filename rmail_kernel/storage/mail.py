@@ -206,6 +206,10 @@ class MessageReader(Protocol):
     def size(self) -> int:
         """Bytes in all."""
 
+    @property
+    def raw(self) -> bytes | None:
+        """All of them, if they are at hand: those of a small message."""
+
     async def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end` (exclusive; None: the end). Large messages: read in
         pieces.

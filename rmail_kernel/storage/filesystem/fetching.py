@@ -20,7 +20,7 @@ from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 
 _log = structlog.get_logger("rmail.storage")
 BATCH = 100
-BATCH_WITH_CONTENT = 16
+BATCH_WITH_CONTENT = 32
 
 
 async def fetch(

@@ -15,7 +15,7 @@ import apsw
 from rmail_kernel.errors import Temporary
 from rmail_kernel.mime import decode_keys
 from rmail_kernel.storage.filesystem import schema
-from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled
+from rmail_kernel.storage.filesystem.locate import find_file, message_name, message_path, settled
 from rmail_kernel.storage.filesystem.moments import moment, moment_or_none
 from rmail_kernel.storage.filesystem.threads import email_text, thread_text
 from rmail_kernel.storage.ids import ModSeq, Uid
@@ -24,7 +24,7 @@ from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 SMALL_BYTES = 1 << 18
 """Messages up to this size are read when opened and need no descriptor afterwards."""
 _AT_ONCE_BYTES = 1 << 17
-_SLOW_S = 0.001
+_SLOW_S = 0.002
 _SUMMARY = (
     Field.ENVELOPE
     | Field.BODY
@@ -69,6 +69,11 @@ class SmallMessage:
         """Bytes in all."""
         return len(self._raw)
 
+    @property
+    def raw(self) -> bytes:
+        """All of them."""
+        return self._raw
+
     async def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end` (exclusive; None: the end)."""
         return self._raw[start:end]
@@ -89,6 +94,10 @@ class LargeMessage:
     def size(self) -> int:
         """Bytes in all."""
         return self._size
+
+    @property
+    def raw(self) -> None:
+        """They are not at hand."""
 
     async def read(self, start: int = 0, end: int | None = None) -> bytes:
         """The bytes from `start` to `end` (exclusive; None: the end)."""
@@ -139,18 +148,19 @@ def read_cached(mailbox: Path, found: Sequence[Fetched]) -> list[MessageReader |
     disk: then a thread would take longer than the reading. For the event loop.
     """
     contents: list[MessageReader | None] = []
+    folder = str(mailbox)
+    late_at = time.perf_counter() + _SLOW_S
     for one in found:
-        started = time.perf_counter()
-        raw = _read_now(message_path(mailbox, one.uid, one.flags), one.size_bytes)
+        raw = _read_now(message_name(folder, one.uid, one.flags), one.size_bytes)
         if raw is None:
             break
         contents.append(SmallMessage(raw))
-        if time.perf_counter() - started > _SLOW_S:
+        if time.perf_counter() > late_at:
             break
     return contents
 
 
-def _read_now(path: Path, size: int) -> bytes | None:
+def _read_now(path: str, size: int) -> bytes | None:
     """What a small file holds, if the page cache has all of it (preadv2(2), RWF_NOWAIT)."""
     if size > _AT_ONCE_BYTES:
         return None
@@ -160,7 +170,7 @@ def _read_now(path: Path, size: int) -> bytes | None:
         return None  # whatever it is, opening it the slow way tells
     try:
         buffer = bytearray(size + 1)
-        count = os.preadv(fd, [buffer], 0, os.RWF_NOWAIT)
+        count = os.preadv(fd, (buffer,), 0, os.RWF_NOWAIT)
         return bytes(memoryview(buffer)[:size]) if count == size else None
     except OSError:
         return None  # not cached, or a file system that cannot tell

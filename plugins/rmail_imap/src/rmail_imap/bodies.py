@@ -54,11 +54,25 @@ def cached_headers(item: BodyItem, raw_headers: Sequence[bytes]) -> list[bytes]:
     """
     find = _matcher(item.section.fields).findall
     blocks = [b"".join(find(raw)) for raw in raw_headers]
-    whole = [block + _end_of(block) for block in blocks]
-    if item.partial is not None:
-        first, count = item.partial
-        whole = [raw[first : first + count] for raw in whole]
-    return [b"{%d}\r\n%b" % (len(raw), raw) for raw in whole]
+    return [literal(cut(item, block + _end_of(block))) for block in blocks]
+
+
+def is_whole(item: BodyItem) -> bool:
+    """Whether an item is of the whole message, header and all."""
+    return needs(item) is Field.CONTENT
+
+
+def cut(item: BodyItem, raw: bytes) -> bytes:
+    """The bytes of a section with the item's partial applied."""
+    if item.partial is None:
+        return raw
+    first, count = item.partial
+    return raw[first : first + count]
+
+
+def literal(raw: bytes) -> bytes:
+    """RFC 3501 4.3."""
+    return b"{%d}\r\n%b" % (len(raw), raw)
 
 
 def filter_fields(raw_headers: bytes, names: tuple[bytes, ...]) -> bytes:

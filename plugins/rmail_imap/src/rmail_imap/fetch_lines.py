@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from rmail_imap import write
-from rmail_imap.bodies import cached_headers, needs
+from rmail_imap.bodies import cached_headers, cut, is_whole, literal, needs
 from rmail_imap.commands import FetchItem
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import AnyItem, BodyItem, Item
@@ -99,6 +99,15 @@ def _headers(item: BodyItem) -> Column:
     return Column(item.label.replace(b"%", b"%%") + b" %b", values)
 
 
+def _whole(item: BodyItem) -> Column:
+    """A message, or a part of its bytes, that the store gives with its row."""
+
+    def values(rows: Sequence[Fetched], _: FlagWriter) -> _Values:
+        return [literal(cut(item, row.content.raw or b"")) for row in rows if row.content]
+
+    return Column(item.label.replace(b"%", b"%%") + b" %b", values)
+
+
 class Plan:
     """What one FETCH needs, worked out once.
 
@@ -118,17 +127,26 @@ class Plan:
         self.lacks = [item for item in (Item.UID, Item.MODSEQ) if item not in items]
         self.sets_seen = not is_read_only and any(item.sets_seen for item in self.bodies)
         self.view_items = simple if _ON_VIEW.issuperset(items) else []
-        self._is_cached = all(needs(item) is Field.HEADERS for item in self.bodies)
-        self._columns = [*self._simple, *map(_headers, self.bodies)] if self._is_cached else []
+        headers = [item for item in self.bodies if needs(item) is Field.HEADERS]
+        whole = [item for item in self.bodies if is_whole(item)]
+        self._needs_headers, self._needs_raw = bool(headers), bool(whole)
+        self._is_at_hand = len(headers) + len(whole) == len(self.bodies)
+        self._columns = [*self._simple]
+        if self._is_at_hand:
+            self._columns += [_whole(one) if one in whole else _headers(one) for one in self.bodies]
         self.fields = Field.NONE
         for item in items:
             self.fields |= _fields(item)
 
     def is_ready(self, rows: Sequence[Fetched]) -> bool:
-        """Whether `lines` can be made of what the store gave: no body, or only cached headers, none
-        of which was cut short.
+        """Whether `lines` can be made of what the store gave: no body, or only cached headers none
+        of which was cut short, and small messages.
         """
-        return not self.bodies or (self._is_cached and all(row.has_all_headers for row in rows))
+        return (
+            self._is_at_hand
+            and (not self._needs_headers or all(row.has_all_headers for row in rows))
+            and (not self._needs_raw or all(row.content and row.content.raw for row in rows))
+        )
 
     def lines(self, numbers: Sequence[int], rows: Sequence[Fetched], flags: FlagWriter) -> bytes:
         """The responses of messages, for which `is_ready` holds."""

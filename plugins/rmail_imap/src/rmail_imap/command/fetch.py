@@ -101,6 +101,7 @@ async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Kn
         batch_numbers = [numbers[stored.uid] for stored in batch]
         if plan.is_ready(batch) and not told:
             session.write(plan.lines(batch_numbers, batch, flags))
+            _close(batch)
         else:
             error = await _write_batch(session, plan, flags, told, batch_numbers, batch)
             unreadable = error or unreadable
@@ -130,10 +131,14 @@ async def _write_batch(
             except Corrupt as error:
                 unreadable = error
     finally:
-        for stored in batch:
-            if stored.content is not None:
-                stored.content.close()
+        _close(batch)
     return unreadable
+
+
+def _close(batch: list[Fetched]) -> None:
+    for stored in batch:
+        if stored.content is not None:
+            stored.content.close()
 
 
 def _told_with_body(session: Session, plan: Plan) -> tuple[Item, ...]:
