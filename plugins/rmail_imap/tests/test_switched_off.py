@@ -26,7 +26,9 @@ command.load()
 PROBES = {
     "APPENDLIMIT": "STATUS INBOX (APPENDLIMIT)",
     "AUTH=LOGIN": "AUTHENTICATE LOGIN",
+    "AUTH=OAUTHBEARER": "AUTHENTICATE OAUTHBEARER",
     "AUTH=PLAIN": "AUTHENTICATE PLAIN",
+    "AUTH=XOAUTH2": "AUTHENTICATE XOAUTH2",
     "CHILDREN": 'LIST "" * RETURN (CHILDREN)',
     "CONDSTORE": "FETCH 1 MODSEQ",
     "CREATE-SPECIAL-USE": "CREATE x (USE (\\Junk))",
@@ -66,7 +68,7 @@ PROBES = {
     "WITHIN": "SEARCH YOUNGER 5",
 }
 """A command for each capability that is refused once it is off."""
-EARLY = {"AUTH=LOGIN", "AUTH=PLAIN", "SASL-IR", "STARTTLS"}
+EARLY = {"SASL-IR", "STARTTLS", *(name for name in PROBES if name.startswith("AUTH="))}
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ async def test_a_login_that_is_off_is_refused(rmail_server: RunningServer) -> No
             C: c AUTHENTICATE PLAIN
             S: c NO *
             C: d AUTHENTICATE PLAIN AGEAYg==
-            S: d NO *
+            S: d BAD *
             C: e STARTTLS
             S: e BAD *
             C: f LOGIN alice secret

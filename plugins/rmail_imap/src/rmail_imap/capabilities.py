@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rmail_imap.sasl import MECHANISMS
 from rmail_imap.session import Session
 from rmail_imap.state import State
 
@@ -14,7 +13,7 @@ def capabilities(session: Session) -> list[str]:
         names.append("STARTTLS")
     if session.state is State.NOT_AUTHENTICATED:
         if session.may_log_in:
-            names += [f"AUTH={name}" for name in MECHANISMS]
+            names += [f"AUTH={name}" for name in session.kernel.auth.mechanisms(session.binding)]
         else:
             names.append("LOGINDISABLED")
     return [name for name in names if name not in session.off]

@@ -56,6 +56,7 @@ class ImapService:
         wire.timeout_s = settings.login_timeout_s
         wire.expire_in(settings.login_timeout_s)
         session = Session(self._kernel, settings, wire, describe(wire), self._catalog)
+        session.bind()
         self._wires.add(wire)
         try:
             with self._kernel.connection(listener):

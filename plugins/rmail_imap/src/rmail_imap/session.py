@@ -34,6 +34,7 @@ class Session:
 
     Attributes:
         info: where the client comes from, and its principal after login.
+        binding: what the TLS channel is known by (RFC 5929 4), if it can be bound.
         selected: the selected mailbox, or None.
         is_over: LOGOUT was given.
         raw_tag: the tag of the command that runs.
@@ -57,6 +58,7 @@ class Session:
         self.info = info
         self.catalog = catalog
         self.off = disabled(settings)
+        self.binding: bytes | None = None
         self.selected: Selected | None = None
         self.failed_logins = 0
         self.is_over = False
@@ -109,6 +111,11 @@ class Session:
         """Whether STARTTLS can be given now (RFC 3501 6.2.1)."""
         is_early = self.info.principal is None
         return is_early and not self.info.tls and self.kernel.tls is not None
+
+    def bind(self) -> None:
+        """Notes what the channel is known by, for mechanisms that bind to it (RFC 5929 4)."""
+        tls, connection = self.kernel.tls, self.wire.ssl_object()
+        self.binding = None if tls is None or connection is None else tls.end_point(connection)
 
     def logged_in(self, principal: Principal) -> None:
         """Notes who it is; silence may last longer from now on."""

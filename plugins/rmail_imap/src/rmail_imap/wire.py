@@ -250,6 +250,11 @@ class Wire(asyncio.Protocol):
             raise Disconnected
         self.transport = transport
 
+    def ssl_object(self) -> ssl.SSLObject | None:
+        """The connection's TLS, None in clear text."""
+        tls = self.transport.get_extra_info("ssl_object")
+        return tls if isinstance(tls, ssl.SSLObject) else None
+
     def tls_name(self) -> str:
         """Version and cipher of the connection's TLS, "" in clear text."""
         tls = self.transport.get_extra_info("ssl_object")

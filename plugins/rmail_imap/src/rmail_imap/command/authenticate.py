@@ -13,6 +13,9 @@ from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_imap.wire import LineTooLong
+from rmail_kernel.auth.sasl import Challenge, Exchange
+from rmail_kernel.errors import Invalid
+from rmail_kernel.model import Principal
 
 feature("SASL-IR", "4959 3")
 
@@ -37,27 +40,40 @@ def authenticate_args(cursor: Cursor) -> AuthenticateArgs:
 @command("AUTHENTICATE", authenticate_args, state=State.NOT_AUTHENTICATED, rfc="3501 6.2.2")
 async def authenticate(session: Session, args: AuthenticateArgs) -> Reply:
     """Runs a SASL exchange."""
-    mechanism = sasl.MECHANISMS.get(args.mechanism)
-    if mechanism is None or f"AUTH={args.mechanism}" in session.off:
-        raise Refused("Unknown mechanism", b"CANNOT")
     if args.raw_initial is not None and "SASL-IR" in session.off:
         raise BadSyntax("Initial responses are not offered")
+    if f"AUTH={args.mechanism}" in session.off:
+        raise Refused("Unknown mechanism", b"CANNOT")
     check_privacy(session)
-
-    async def exchange(challenge: bytes) -> bytes:
-        await session.ask(b2a_base64(challenge, newline=False))
-        try:
-            line = await session.wire.read_line(session.line_limit_bytes)
-        except LineTooLong as error:
-            try:
-                await session.wire.discard_line(session.line_limit_bytes * 8)
-            except LineTooLong as endless:
-                raise Goodbye("The response is too long", b"TOOBIG") from endless
-            raise BadSyntax("The response is too long", b"TOOBIG") from error
-        raw = line.rstrip(b"\r\n")
-        if raw == b"*":  # RFC 3501 6.2.2
-            raise BadSyntax("Cancelled")
-        return sasl.decode(raw)
-
     initial = None if args.raw_initial is None else sasl.decode(args.raw_initial)
-    return await log_in(session, await mechanism(initial, exchange))
+    exchange = session.kernel.auth.exchange(args.mechanism, session.info, session.binding)
+    return await log_in(session, _run(session, exchange, initial))
+
+
+async def _run(session: Session, exchange: Exchange, response: bytes | None) -> Principal:
+    try:
+        result = await exchange.step(response)
+        while isinstance(result, Challenge):
+            result = await exchange.step(await _ask(session, result.raw))
+    except BadSyntax:
+        raise
+    except Invalid as error:
+        raise BadSyntax(error.safe) from error
+    return result
+
+
+async def _ask(session: Session, raw_challenge: bytes) -> bytes:
+    """The client's response to a challenge, both in base64 on their lines."""
+    await session.ask(b2a_base64(raw_challenge, newline=False))
+    try:
+        line = await session.wire.read_line(session.line_limit_bytes)
+    except LineTooLong as error:
+        try:
+            await session.wire.discard_line(session.line_limit_bytes * 8)
+        except LineTooLong as endless:
+            raise Goodbye("The response is too long", b"TOOBIG") from endless
+        raise BadSyntax("The response is too long", b"TOOBIG") from error
+    raw = line.rstrip(b"\r\n")
+    if raw == b"*":  # RFC 3501 6.2.2
+        raise BadSyntax("Cancelled")
+    return sasl.decode(raw)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from rmail_imap import capabilities
 from rmail_imap.commands import Reply, command
 from rmail_imap.errors import BadSyntax, Refused
@@ -10,6 +12,7 @@ from rmail_imap.sasl import Credentials
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import AuthFailed
+from rmail_kernel.model import Principal
 
 
 def login_args(cursor: Cursor) -> Credentials:
@@ -29,7 +32,8 @@ def login_args(cursor: Cursor) -> Credentials:
 async def login(session: Session, args: Credentials) -> Reply:
     """Logs in with a password."""
     check_privacy(session)
-    return await log_in(session, args)
+    auth = session.kernel.auth
+    return await log_in(session, auth.authenticate(args.login, args.secret, session.info))
 
 
 def check_privacy(session: Session) -> None:
@@ -38,16 +42,14 @@ def check_privacy(session: Session) -> None:
         raise Refused("Start TLS first", b"PRIVACYREQUIRED")
 
 
-async def log_in(session: Session, credentials: Credentials) -> Reply:
-    """Asks the auth service.
+async def log_in(session: Session, proof: Awaitable[Principal]) -> Reply:
+    """Waits for who it is, and notes it.
 
     Raises:
-        AuthFailed, Temporary: as it says.
+        AuthFailed, Temporary: as the auth service says.
     """
     try:
-        principal = await session.kernel.auth.authenticate(
-            credentials.login, credentials.secret, session.info
-        )
+        principal = await proof
     except AuthFailed:
         session.failed_logins += 1
         if session.failed_logins >= session.settings.max_failed_logins:

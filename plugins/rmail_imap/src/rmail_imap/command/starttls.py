@@ -30,5 +30,6 @@ async def starttls(session: Session, _: None) -> Reply:
         except OSError as error:  # ssl.SSLError is one
             raise Disconnected from error
         session.info = replace(session.info, tls=session.wire.tls_name())
+        session.bind()
 
     return Reply("Begin TLS", after=switch)
