@@ -164,3 +164,21 @@ async def test_messages_that_the_full_text_index_lost_are_missed_and_found_again
     ]
     assert (await _check(mail, repair=True)).is_clean
     assert (await _check(mail, repair=False)).findings == []
+
+
+async def test_repair_forgets_the_ids_of_threads_that_are_gone(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    reply = b"Message-ID: <b@x>\r\nReferences: <a@x>\r\n\r\n"
+    await store.put(
+        item(b"Message-ID: <a@x>\r\n\r\n"), item(reply), item(b"Message-ID: <c@x>\r\n\r\n")
+    )
+    before = [one.thread_id for one in await fetched(store, [2], Field.IDS)]
+    await mail.expunge(ALICE, MailboxId(1), [Uid(1), Uid(3)], only_deleted=False)
+    await check(mail, ALICE, repair=True, progress=lambda *_: None)
+    assert await mail.transact(ALICE, lambda tx: schema.value(tx.db, _REFERENCES)) == 2
+    await store.put(item(b"References: <a@x>\r\n\r\n"))
+    assert [one.thread_id for one in await fetched(store, [4], Field.IDS)] == before
+
+
+_REFERENCES = "SELECT count(*) FROM reference"

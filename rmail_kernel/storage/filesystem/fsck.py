@@ -24,6 +24,7 @@ from rmail_kernel.storage.filesystem.outside import known_bits, mtimes
 from rmail_kernel.storage.filesystem.rebuild import FoundFile, message_files
 from rmail_kernel.storage.filesystem.store import FilesystemMailStore
 from rmail_kernel.storage.filesystem.tables import MailboxRow
+from rmail_kernel.storage.filesystem.threads import forget_threads
 from rmail_kernel.storage.filesystem.transaction import RESERVE_MODSEQS, RESERVE_UIDS, Transaction
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import Flag
@@ -221,7 +222,8 @@ def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
     used = schema.first(tx.db, "SELECT total(size_bytes), count(*) FROM message") or (0, 0)
     account = tx.account
     if (account.used_bytes, account.used_messages) != (int(used[0]), used[1]):
-        texts.append(f"the account says {account.used_bytes} bytes, its messages {int(used[0])}")
+        said = f"{account.used_bytes} bytes in {account.used_messages} messages"
+        texts.append(f"the account says {said}, there are {int(used[0])} in {used[1]}")
     left = settling.leftovers(tx.paths, time.time())
     if left:
         texts.append(f"{len(left)} temporary files were left over")
@@ -229,6 +231,8 @@ def _check_account(repair: bool, tx: Transaction) -> list[Finding]:
         account.used_bytes, account.used_messages = int(used[0]), used[1]
         for path in left:
             path.unlink(missing_ok=True)
+    if repair:
+        forget_threads(tx)
     return [Finding("error", "", text, repair) for text in texts]
 
 

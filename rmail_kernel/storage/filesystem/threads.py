@@ -46,6 +46,12 @@ def thread_of(tx: Transaction, keys: MessageKeys, email: bytes) -> int:
     return thread
 
 
+def forget_threads(tx: Transaction) -> None:
+    """Drops the ids of threads that have no message left, if every message tells its thread."""
+    if schema.first(tx.db, "SELECT 1 FROM undigested LIMIT 1") is None:
+        tx.db.execute("DELETE FROM reference WHERE thread NOT IN (SELECT thread FROM digest)")
+
+
 def _known(tx: Transaction, ids: list[int]) -> dict[int, int]:
     if len(ids) == 1:
         found = schema.value(tx.db, "SELECT thread FROM reference WHERE id=?", ids[0])
