@@ -221,6 +221,19 @@ class RateLimitSettings(Section):
     """Messages that an account may send within 24 hours, from wherever; null: no limit."""
 
 
+class ProxyProtocolSettings(Section):
+    """The PROXY protocol, by which a proxy or load balancer tells who its client is."""
+
+    trusted: list[Network] = []
+    """Networks of the proxies. They must begin each connection with a header of version 1 or 2;
+    nobody else can send one. Empty: off.
+    """
+    listeners: list[str] = ["smtp", "submission", "smtps", "imap", "imaps"]
+    """Listeners that proxies connect to, by name."""
+    header_s: float = Field(10.0, gt=0, json_schema_extra=unit("s"))
+    """How long a header may take."""
+
+
 class LogSettings(Section):
     """Logs on standard error."""
 
@@ -251,6 +264,7 @@ class Settings(Section):
     exchange_api: ExchangeApiSettings = ExchangeApiSettings()
     dns: DnsSettings = DnsSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
+    proxy_protocol: ProxyProtocolSettings = ProxyProtocolSettings()
     log: LogSettings = LogSettings()
 
     _sections: dict[str, Section] = {}

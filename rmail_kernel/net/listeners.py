@@ -19,7 +19,8 @@ class Listener:
         host: address to bind, "0.0.0.0" means IPv4 any, "::" both families.
         port: TCP port; 0 picks a free one.
         protocol: makes the asyncio protocol of one accepted connection (for aiosmtpd,
-            StreamReaderProtocol, aiohttp).
+            StreamReaderProtocol, aiohttp). It asks `net.proxied.announced` there for the client
+            behind a proxy.
         implicit_tls: TLS from the first byte with the kernel's context.
         backlog: length of the accept queue.
         is_http: the handshake offers http/1.1 by ALPN (RFC 7301).

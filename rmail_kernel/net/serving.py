@@ -6,8 +6,10 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 
+from rmail_kernel.config import ProxyProtocolSettings
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.net.listeners import Listener
+from rmail_kernel.net.proxied import ProxiedServer
 from rmail_kernel.net.tls import TlsContexts
 
 HANDSHAKE_S = 30.0
@@ -16,8 +18,9 @@ HANDSHAKE_S = 30.0
 class Serving:
     """The servers that accept now."""
 
-    def __init__(self) -> None:
-        self._servers: list[asyncio.Server] = []
+    def __init__(self, proxies: ProxyProtocolSettings) -> None:
+        self._proxies = proxies
+        self._servers: list[asyncio.Server | ProxiedServer] = []
 
     async def add(
         self, tls: TlsContexts | None, listener: Listener, listening: socket.socket
@@ -32,6 +35,17 @@ class Serving:
             if tls is None:
                 raise ConfigError(f"listener {listener.name} needs TLS", path="tls.enabled")
             context = tls.http if listener.is_http else tls.server
+        if self._proxies.trusted and listener.name in self._proxies.listeners:
+            proxied = ProxiedServer(
+                listening,
+                listener.protocol,
+                trusted=tuple(self._proxies.trusted),
+                header_s=self._proxies.header_s,
+                context=context,
+                handshake_s=HANDSHAKE_S,
+            )
+            self._servers.append(proxied)
+            return
         server = await asyncio.get_running_loop().create_server(
             listener.protocol,
             sock=listening,
@@ -49,18 +63,22 @@ class Serving:
 
 
 async def serve(
-    tls: TlsContexts | None, listeners: Sequence[Listener], sockets: Mapping[str, socket.socket]
+    tls: TlsContexts | None,
+    listeners: Sequence[Listener],
+    sockets: Mapping[str, socket.socket],
+    proxies: ProxyProtocolSettings,
 ) -> Serving:
     """Accepts on the socket of each listener.
 
     Args:
         tls: the contexts for implicit TLS; None: TLS is off.
         sockets: by listener name.
+        proxies: which listeners have proxies before them.
 
     Raises:
         ConfigError: a listener wants TLS and TLS is off; none accepts then.
     """
-    serving = Serving()
+    serving = Serving(proxies)
     try:
         for listener in listeners:
             await serving.add(tls, listener, sockets[listener.name])

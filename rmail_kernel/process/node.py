@@ -110,7 +110,9 @@ class Node:
         tasks = kernel.bus.collect("register_tasks", SingletonTask, kernel=kernel)
         tasks += [*kernel.delivery.tasks(), *kernel.auth.tasks()]
         self._singletons = Singletons(kernel.settings.mail_root, tasks)
-        self._serving = await serve(kernel.tls, _distinct(listeners), sockets)
+        self._serving = await serve(
+            kernel.tls, _distinct(listeners), sockets, kernel.settings.proxy_protocol
+        )
         self.serves = frozenset(listener.name for listener in listeners)
         self._singletons.start(kernel.spawn)
         kernel.spawn(lag.watch(), "loop lag")

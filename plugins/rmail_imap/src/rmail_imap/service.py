@@ -16,6 +16,7 @@ from rmail_imap.wire import Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
 from rmail_kernel.net.networks import address_of
+from rmail_kernel.net.proxied import announced, client_of
 
 __all__ = ["ImapService"]
 _commands.load()
@@ -40,7 +41,7 @@ class ImapService:
 
     def protocol(self, listener: str) -> Wire:
         """The protocol of one accepted connection."""
-        return Wire(lambda wire: self._connected(wire, listener))
+        return Wire(lambda wire: self._connected(wire, listener), announced())
 
     async def watch_drain(self) -> None:
         """Ends sessions that wait for their client once the server drains."""
@@ -67,7 +68,7 @@ class ImapService:
 
 def describe(wire: Wire) -> SessionInfo:
     """Where a connection comes from."""
-    peer_host, peer_port = address_of(wire.transport.get_extra_info("peername"))
+    peer_host, peer_port = client_of(wire.transport, wire.told)
     _, local_port = address_of(wire.transport.get_extra_info("sockname"))
     return SessionInfo(
         id=secrets.token_hex(8),

@@ -32,6 +32,7 @@ class Wire(asyncio.Protocol):
 
     Args:
         connected: called once the connection stands.
+        told: the client that a proxy has announced, kept for whoever asks.
 
     Attributes:
         transport: the current transport, the TLS one after start_tls.
@@ -42,8 +43,11 @@ class Wire(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, connected: Callable[[Wire], None]) -> None:
+    def __init__(
+        self, connected: Callable[[Wire], None], told: tuple[str, int] | None = None
+    ) -> None:
         self._connected = connected
+        self.told = told
         self._loop = asyncio.get_running_loop()
         self._input = bytearray()
         self._scanned = 0

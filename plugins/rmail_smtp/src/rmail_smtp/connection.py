@@ -19,6 +19,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
 from rmail_kernel.net.networks import address_of
+from rmail_kernel.net.proxied import announced, client_of
 
 from . import replies
 from .command import Command
@@ -68,6 +69,7 @@ class SmtpConnection(SMTP):
         self._commands = commands
         self._live = live
         self._options = kernel.section("smtp", SmtpSettings)
+        self._told = announced()
         self._id = secrets.token_hex(6)
         self._state: Session
         self.command_size_limits = {}  # the class's own is shared by all connections
@@ -86,13 +88,27 @@ class SmtpConnection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A connection, or the same one again under TLS."""
         super().connection_made(transport)
-        info = _described(self._id, self._role.protocol, transport)
+        info = self._described(transport)
         if self._original_transport is not None:
             self._state.begin_anew(info, self._binding(transport))
             return
         wire = Wire(self._reader, self._writer, self._options.idle_s)
         binding = self._binding(transport)
         self._state = Session(self._kernel, self._role, self._options, wire, info, binding)
+
+    def _described(self, transport: asyncio.BaseTransport) -> SessionInfo:
+        """A session that has said nothing yet, at its two ends."""
+        peer_host, peer_port = client_of(transport, self._told)
+        _, local_port = address_of(transport.get_extra_info("sockname"))
+        cipher = transport.get_extra_info("cipher")
+        return SessionInfo(
+            self._id,
+            self._role.protocol,
+            peer_host=peer_host,
+            peer_port=peer_port,
+            local_port=local_port,
+            tls=f"{cipher[1]} {cipher[0]}" if cipher else "",
+        )
 
     def _binding(self, transport: asyncio.BaseTransport) -> bytes | None:
         channel = transport.get_extra_info("ssl_object")
@@ -192,18 +208,3 @@ class SmtpConnection(SMTP):
         if self.transport is not None:
             self._writer.write(reply.encode())
             self._writer.close()
-
-
-def _described(session_id: str, protocol: str, transport: asyncio.BaseTransport) -> SessionInfo:
-    """A session that has said nothing yet, at its two ends."""
-    peer_host, peer_port = address_of(transport.get_extra_info("peername"))
-    _, local_port = address_of(transport.get_extra_info("sockname"))
-    cipher = transport.get_extra_info("cipher")
-    return SessionInfo(
-        session_id,
-        protocol,
-        peer_host=peer_host,
-        peer_port=peer_port,
-        local_port=local_port,
-        tls=f"{cipher[1]} {cipher[0]}" if cipher else "",
-    )

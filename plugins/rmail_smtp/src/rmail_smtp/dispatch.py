@@ -21,8 +21,9 @@ from .session import Session
 from .wire import WireError
 
 _log = structlog.get_logger("rmail.smtp")
-# Browsers can be made to speak to any port; what they say first is no SMTP.
-_HTTP_VERBS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT"})
+# Browsers can be made to speak to any port; what they say first is no SMTP. A PROXY header here is
+# one of a host that may send none.
+_FOREIGN_VERBS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"PROXY"})
 
 
 async def dispatch(table: Mapping[bytes, Command], session: Session, raw_line: bytes) -> Reply:
@@ -35,7 +36,7 @@ async def dispatch(table: Mapping[bytes, Command], session: Session, raw_line: b
     verb = raw_verb.upper()  # RFC 5321 2.4: verbs in any case
     command = table.get(verb)
     if command is None:
-        return replies.NOT_SMTP if verb in _HTTP_VERBS else replies.UNKNOWN_COMMAND
+        return replies.NOT_SMTP if verb in _FOREIGN_VERBS else replies.UNKNOWN_COMMAND
     _log.debug("command", verb=verb.decode("ascii"))
     if len(raw_line) > command.max_line_bytes:
         return replies.LINE_TOO_LONG
