@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,29 @@ def large(folder: Path, limit_bytes: int) -> Iterator[tuple[int, dict[str, int]]
         more[plugin] = _SETTINGS[plugin] | {"max_message_bytes": limit_bytes}
     with _running(folder, _SETTINGS | more) as found:
         yield found
+
+
+@contextmanager
+def relaying(
+    folder: Path, smarthost_port: int, workers: int
+) -> Iterator[tuple[dict[str, int], Callable[..., None]]]:
+    """A running rmail that sends all foreign mail to a port of loopback; gives its ports and a
+    function that runs a command of `rmail` beside it.
+    """
+    more = {
+        "plugins": ["smtp", "relay"],
+        "workers": workers,
+        "tls": {"enabled": False},
+        "smtp": _LISTENER | {"submission_port": 0, "smtps_port": None},
+        "relay": {"smarthost": {"host": "127.0.0.1", "port": smarthost_port, "tls": "none"}},
+    }
+
+    def command(*words: str) -> None:
+        end = ["--config", str(folder / "config.json")]
+        subprocess.run([sys.executable, "-m", "rmail_kernel.cli", *words, *end], check=True)
+
+    with _running(folder, {**_SETTINGS, **more}) as (_, ports):
+        yield ports, command
 
 
 @contextmanager

@@ -89,6 +89,7 @@ class Postfix:
 
     def __init__(self, folder: Path, port: int, peer_port: int, certificate_file: Path) -> None:
         self._folder = folder
+        self._main = (folder / "etc/main.cf").read_text()
         self.port = port
         self.peer_port = peer_port
         self.certificate = certificate_file
@@ -113,6 +114,15 @@ class Postfix:
                     return message
             await asyncio.sleep(_POLL_S)  # another program's folder tells nobody
         raise AssertionError(f"no message {subject!r}; {self.log()[-2000:]}")
+
+    def configure(self, more: str) -> None:
+        """Takes more lines of main.cf, in place of those of an earlier call."""
+        (self._folder / "etc/main.cf").write_text(self._main + more)
+        self.command("reload")
+
+    def command(self, word: str) -> None:
+        """Runs `postfix WORD`. RuntimeError: it failed."""
+        _run(self._folder, word)
 
     def log(self) -> str:
         """Its log."""
