@@ -90,7 +90,7 @@ class RelaySettings(Section):
     """When a sender is told, once, that mail still waits; null: never, unless it was asked for."""
     max_parallel: int = Field(40, ge=1, le=1000)
     """Deliveries of one worker process at a time."""
-    max_parallel_per_destination: int = Field(5, ge=1, le=100)
+    max_parallel_per_destination: int = Field(20, ge=1, le=100)
     """Deliveries to one destination at a time, of all worker processes."""
     dns_servers: list[NameServer] | None = Field(None, min_length=1)
     """Name servers as "address" or "address:port"; null: those of `dns.servers`."""
@@ -98,7 +98,7 @@ class RelaySettings(Section):
     """Port of mail exchangers."""
     max_addresses: int = Field(6, ge=2, le=100)
     """Addresses tried in one attempt (RFC 5321 5.1: at least two)."""
-    max_connections_per_host: int = Field(10, ge=1, le=1000)
+    max_connections_per_host: int = Field(20, ge=1, le=1000)
     """Connections of one worker process to one host at a time."""
     idle_s: float = Field(5.0, ge=0, le=300, json_schema_extra=unit("s"))
     """How long a connection is kept for another message; 0: not at all."""

@@ -109,7 +109,10 @@ class Scheduler:
                 self._failures.pop(lane, None)
             return
         self._failures[lane] += 1
-        backoff_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (self._failures[lane] - 1))
+        failures = self._failures[lane]
+        pauses_s = self._settings.pauses_s
+        pause_s = pauses_s[min(failures, len(pauses_s)) - 1]  # what one message would wait
+        backoff_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (failures - 1), pause_s)
         backoff_s *= 1 + self._chance.uniform(-JITTER, JITTER)
         _log.info("destination left alone", destination=lane, backoff_s=round(backoff_s))
         await self._kernel.queue.postpone(KIND, lane, self._kernel.clock.time() + backoff_s)

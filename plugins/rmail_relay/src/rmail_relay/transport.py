@@ -44,6 +44,7 @@ class _Attempt:
     verdicts: dict[Address, Verdict] = field(default_factory=dict)
     told_by: dict[Address, Session] = field(default_factory=dict)
     has_address: bool = False
+    was_reached: bool = False  # some host was ready to take mail
     failure: PeerFailure | None = None
     failed_host: str = ""
 
@@ -246,6 +247,7 @@ class SmtpTransport:
 
     async def _hand_over(self, state: _Attempt, session: Session) -> bool:
         """Sends the message over a session; whether that went well as far as it went."""
+        state.was_reached = True
         try:
             await self._send(state, session)
         except PeerFailure as failure:
@@ -296,7 +298,9 @@ class SmtpTransport:
             self._kernel.clock.now(),
         )
         if session is None:
-            is_down = verdict.kind is Kind.DEFERRED
+            is_down = verdict.kind is Kind.DEFERRED and (
+                not state.was_reached or verdict.code == 421
+            )
             return replace(base, remote=state.failed_host, is_destination_down=is_down)
         return replace(
             base,
