@@ -120,6 +120,17 @@ class Content:
         """All of it in memory: for small messages and tests."""
         return b"".join(self.chunks())
 
+    def read_range(self, start: int, end: int) -> bytes:
+        """The bytes [start, end), in memory."""
+        raw = self.head[start:end]
+        first = max(0, start - len(self.head)) + self.skip
+        count = end - max(start, len(self.head))
+        if count <= 0:
+            return raw
+        if isinstance(self.body, bytes):
+            return raw + self.body[first : first + count]
+        return raw + os.pread(self.body.fileno(), count, first)
+
     def raw_header(self) -> bytes:
         """The header block with its empty line, at most MAX_HEADER_BYTES of it (RFC 5322 2.1)."""
         raw = self.head + self._start(_USUAL_HEADER_BYTES)
@@ -192,15 +203,22 @@ class Content:
 
 
 class ContentWriter:
-    """Collects a message as it arrives: in memory up to SPOOL_BYTES, then in an unlinked file.
+    """Collects a message as it arrives: in memory while small, then in an unlinked file.
 
     Args:
         directory: where the file goes (default: the system's temporary folder).
         limit_bytes: larger messages raise TooLarge.
+        memory_bytes: from what size on it is a file.
     """
 
-    def __init__(self, directory: Path | None = None, limit_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        limit_bytes: int | None = None,
+        memory_bytes: int = SPOOL_BYTES,
+    ) -> None:
         self._directory = directory
+        self._memory = memory_bytes
         self._limit = limit_bytes
         self._pieces: list[bytes] = []
         self._file: SpoolFile | None = None
@@ -223,7 +241,7 @@ class ContentWriter:
         if self._limit is not None and self.size > self._limit:
             self._pieces.clear()
             raise TooLarge("The message is too large", limit_bytes=self._limit)
-        if self._file is None and self.size > SPOOL_BYTES:
+        if self._file is None and self.size > self._memory:
             self._file = SpoolFile(self._directory)
             self._file.append(b"".join(self._pieces))
             self._pieces.clear()

@@ -17,7 +17,7 @@ import structlog
 from rmail_kernel.bus import Bus
 from rmail_kernel.clock import Clock
 from rmail_kernel.config import Section, Settings
-from rmail_kernel.content import ContentWriter
+from rmail_kernel.content import SPOOL_BYTES, ContentWriter
 from rmail_kernel.observe.metrics import CONNECTIONS, TASK_ERRORS
 
 if TYPE_CHECKING:
@@ -83,16 +83,19 @@ class Kernel:
         context = contextvars.copy_context()
         return await loop.run_in_executor(self.pool, context.run, function, *arguments)
 
-    def writer(self, limit_bytes: int | None = None) -> ContentWriter:
+    def writer(
+        self, limit_bytes: int | None = None, *, memory_bytes: int = SPOOL_BYTES
+    ) -> ContentWriter:
         """Takes a message as it arrives; large ones go to a file beside the store, as the system's
         temporary folder may be memory.
 
         Args:
             limit_bytes: a larger one raises TooLarge.
+            memory_bytes: from what size on it is a file.
         """
         directory = self.settings.mail_root / "run"
         directory.mkdir(mode=0o700, exist_ok=True)
-        return ContentWriter(directory, limit_bytes)
+        return ContentWriter(directory, limit_bytes, memory_bytes)
 
     def spawn(
         self, work: Coroutine[Any, Any, Any], name: str, *, is_telling: bool = False

@@ -18,7 +18,15 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from rmail_kernel.mime import decode_structure, decode_words, fields, text_of, walk
+from rmail_kernel.mime import (
+    Group,
+    addresses,
+    decode_structure,
+    decode_words,
+    fields,
+    text_of,
+    walk,
+)
 from rmail_kernel.mime.structure import Part
 from rmail_kernel.mime.summary import CACHED_FIELDS
 from rmail_kernel.storage.ids import AccountId, MailboxId, Uid
@@ -58,6 +66,9 @@ _INLINE_BYTES = 1 << 16  # what takes a thread longer to pass on than to read
 _PIECE_CHARS = 256
 _INLINE_MESSAGES = 2000
 
+
+ADDRESS_FIELDS = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
+"""Fields of address lists (RFC 5322 3.6)."""
 
 T = TypeVar("T")
 
@@ -428,7 +439,25 @@ def _body(text: str) -> _Condition:
 def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> Iterator[str]:
     for field, value in headers:
         if field.lower() == name:
-            yield value_text(value)
+            yield from value_texts(name, value)
+
+
+def value_texts(name: bytes, value: bytes) -> Iterator[str]:
+    """What the condition Header finds text in, folded: the value of a field of that lower-case name
+    and, where comments stand in them, its addresses without.
+    """
+    yield value_text(value)
+    if name in ADDRESS_FIELDS and b"(" in value:
+        yield _addresses_text(value)
+
+
+def _addresses_text(value: bytes) -> str:
+    """The addresses of a field without the comments in them: what ENVELOPE tells (RFC 9051 6.4.4
+    searches there).
+    """
+    items = addresses(value[:MAX_HEADER_BYTES])
+    boxes = [box for item in items for box in (item.members if isinstance(item, Group) else [item])]
+    return fold(", ".join(box.address for box in boxes))
 
 
 def field_text(name: bytes, value: bytes) -> str:

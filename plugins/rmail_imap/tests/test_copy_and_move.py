@@ -68,10 +68,27 @@ async def test_move_tells_uids_then_expunges(connect: Connect, fill: Fill) -> No
     """)
 
 
-async def test_move_to_the_same_mailbox_is_refused(connect: Connect, fill: Fill) -> None:
-    await fill(1)
+async def test_move_to_the_same_mailbox_gives_a_new_uid(connect: Connect, fill: Fill) -> None:
+    await fill(2)
     client = await connect("INBOX")
     await client.run("""
         C: a MOVE 1 INBOX
-        S: a NO [CANNOT] *
+        S: * OK [COPYUID * 1 3] *
+        S: * 1 EXPUNGE
+        S: * 2 EXISTS
+        S: * * RECENT
+        S: a OK *
+        C: b UID FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT)]
+        S: * 1 FETCH (UID 2 *
+        S: Subject: 2
+        S:
+        S: )
+        S: * 2 FETCH (UID 3 *
+        S: Subject: 1
+        S:
+        S: )
+        S: b OK *
+        C: c STATUS INBOX (MESSAGES SIZE UIDNEXT)
+        S: * STATUS "INBOX" (MESSAGES 2 SIZE * UIDNEXT 4)
+        S: c OK *
     """)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rmail_imap import command
-from rmail_imap.command.append import AppendArgs, append_args
 from rmail_imap.command.store import store_args
 from rmail_imap.commands import TABLE
 from rmail_imap.errors import BadSyntax, Refused
+from rmail_imap.parse.append import Announced, AppendArgs, append_args
 from rmail_imap.parse.cursor import Cursor, Limits
 from rmail_imap.parse.dates import date_time, search_date
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
@@ -68,7 +68,7 @@ def test_inbox_is_one_name_in_any_case() -> None:
 
 def test_a_mailbox_name_is_decoded() -> None:
     assert Cursor(b'"Entw&APw-rfe/"').mailbox() == "Entwürfe"
-    with pytest.raises(BadSyntax):
+    with pytest.raises(Refused):
         Cursor(b'"a&b"').mailbox()
 
 
@@ -263,8 +263,11 @@ def test_search_depth_and_keys_are_limited() -> None:
 def test_append_is_parsed_up_to_its_message() -> None:
     found = append_args(Cursor(b' x (\\Seen) "17-Jul-1996 02:44:25 -0000" {10+}'))
     at = datetime(1996, 7, 17, 2, 44, 25, tzinfo=UTC)
-    assert found == AppendArgs("x", frozenset({"\\Seen"}), at, 10, False)
-    assert append_args(Cursor(b" {1}\r\nx {10}")).is_waiting
+    assert found == AppendArgs("x", Announced(frozenset({"\\Seen"}), at, 10, is_waiting=False))
+    assert append_args(Cursor(b" {1}\r\nx {10}")).message.is_waiting
+    assert append_args(Cursor(b" x ~{10}")).message.is_binary
+    utf8 = append_args(Cursor(b" x UTF8 (~{10+}")).message
+    assert (utf8.is_utf8, utf8.is_binary, utf8.size_bytes) == (True, True, 10)
 
 
 def test_store_forms() -> None:

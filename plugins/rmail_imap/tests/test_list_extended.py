@@ -63,9 +63,11 @@ async def test_names_above_a_match_are_told_with_recursivematch(client: Transcri
         C: b DELETE Work
         S: b OK *
         C: c LIST (RECURSIVEMATCH SUBSCRIBED) "" W*
-        S: * LIST (\\NonExistent) "/" "Work" ("CHILDINFO" ("SUBSCRIBED"))
         S: * LIST (\\Subscribed) "/" "Work/Plans"
         S: c OK *
+        C: f LIST (RECURSIVEMATCH SUBSCRIBED) "" Work
+        S: * LIST (\\NonExistent) "/" "Work" ("CHILDINFO" ("SUBSCRIBED"))
+        S: f OK *
         C: d LIST (RECURSIVEMATCH) "" *
         S: d BAD *
         C: e LIST (RECURSIVEMATCH REMOTE) "" *

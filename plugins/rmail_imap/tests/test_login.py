@@ -272,3 +272,21 @@ async def test_id_and_namespace_and_enable(rmail_server: RunningServer) -> None:
             S: * ENABLED
             S: h OK *
         """)
+
+
+async def test_an_id_of_thirty_long_fields_is_taken_before_login(
+    rmail_server: RunningServer,
+) -> None:
+    # RFC 2971 3.3
+    fields = " ".join(f'"{"n" * 28}{number:02}" "{"v" * 1024}"' for number in range(30))
+    async with rmail_server.connect("imap") as client:
+        await client.expect("* OK *")
+        await client.send(f"a ID ({fields})\r\n".encode())
+        await client.run("""
+            S: * ID (*)
+            S: a OK *
+        """)
+        await client.send(b"b ID (" + b'"x" "y" ' * 5000 + b")\r\n")
+        await client.expect("b BAD [TOOBIG] *")
+        await client.send(b"c LOGIN alice " + b"x" * 9000 + b"\r\n")
+        await client.expect("c BAD [TOOBIG] *")

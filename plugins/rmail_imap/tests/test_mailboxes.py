@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from rmail_kernel.testing import Transcript
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ async def test_names_beyond_ascii(client: Transcript) -> None:
         S: * STATUS "Entw&APw-rfe &- mehr" (MESSAGES 0)
         S: c OK *
         C: d CREATE "a&b"
-        S: d BAD *
+        S: d NO [CANNOT] *
     """)
 
 
@@ -135,4 +137,15 @@ async def test_special_uses_are_listed(client: Transcript) -> None:
         S: * LIST (\\HasNoChildren \\Sent) "/" "Sent"
         S: * LIST (\\HasNoChildren \\Trash) "/" "Trash"
         S: a OK *
+    """)
+
+
+@pytest.mark.parametrize("name", ["&AGE-", "&Jjo-!&", "a&Jjo", '"&U,BTFw-&ZeVnLIqe-"', "&AGEA6Q-"])
+async def test_a_name_has_one_form_only(client: Transcript, name: str) -> None:
+    # RFC 3501 5.1.3: no printable ASCII and no needless shifts in modified base64
+    await client.run(f"""
+        C: a CREATE {name}
+        S: a NO [CANNOT] *
+        C: b SELECT {name}
+        S: b NO [CANNOT] *
     """)

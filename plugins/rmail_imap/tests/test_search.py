@@ -85,3 +85,19 @@ async def test_search_that_cannot_be(connect: Connect) -> None:
         S: * SEARCH
         S: d OK *
     """)
+
+
+async def test_an_address_is_found_without_the_comments_in_it(connect: Connect, fill: Fill) -> None:
+    await fill([b"From: <bob (the (one))@ (really) example.org>, a@b (name)\r\n\r\nx"])
+    client = await connect("INBOX")
+    await client.run("""
+        C: a SEARCH FROM bob@example.org
+        S: * SEARCH 1
+        S: a OK *
+        C: b SEARCH FROM "the (one)"
+        S: * SEARCH 1
+        S: b OK *
+        C: c SEARCH FROM name@
+        S: * SEARCH
+        S: c OK *
+    """)

@@ -23,7 +23,7 @@ import apsw
 import orjson
 import structlog
 
-from rmail_kernel.storage.evaluate import fold
+from rmail_kernel.storage.evaluate import ADDRESS_FIELDS, fold
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner
 from rmail_kernel.storage.filesystem.layout import AccountPaths
@@ -227,6 +227,8 @@ def _look_up(db: apsw.Connection, low: int, condition: SearchNode, open_: set[in
             return _split(_hits(db, low, ("body",), fold(text)), fold(text), open_)
         case Text(text):
             return _split(_hits(db, low, ("header", "body"), fold(text)), fold(text), open_)
+        case Header(name, text) if "@" in text and name.lower().encode() in ADDRESS_FIELDS:
+            return None  # comments may stand in an address (RFC 5322 3.4.1)
         case Header(_, text):
             # The text may stand in another field: what has it is looked at.
             hits = _hits(db, low, ("header",), fold(text))

@@ -15,7 +15,7 @@ from typing import Any, Final
 import apsw
 
 from rmail_kernel.mime import CACHED_FIELDS
-from rmail_kernel.storage.evaluate import compares, fold, sent_day, value_text
+from rmail_kernel.storage.evaluate import compares, fold, sent_day, value_texts
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.fulltext import GRAM
@@ -190,9 +190,12 @@ def _of_block(condition: Header | Dated) -> Callable[[bytes], bool]:
             return found is not None and compares(condition, sent_day(found[1]))
 
         return is_then
-    field, needle = _field(condition.name.lower().encode()), fold(condition.text)
+    name, needle = condition.name.lower().encode(), fold(condition.text)
+    field = _field(name)
     return lambda raw: any(
-        needle in value_text(found[1].removesuffix(b"\r")) for found in field.finditer(raw)
+        needle in text
+        for found in field.finditer(raw)
+        for text in value_texts(name, found[1].removesuffix(b"\r"))
     )
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
+from rmail_imap.binary import Decoded, decode
 from rmail_imap.parse.fetch import BodyItem
 from rmail_imap.session import Session
 from rmail_imap.wire import Disconnected
 from rmail_kernel.errors import Corrupt, RmailError
-from rmail_kernel.mime import CACHED_FIELDS, Part, decode_structure, field_block, locate
+from rmail_kernel.mime import CACHED_FIELDS, Part, decode_structure, field_block, find_part, locate
+from rmail_kernel.mime.decoding import IDENTITY
 from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 
 PIECE_BYTES: Final = 1 << 18
@@ -25,11 +27,19 @@ _FROM_FILE: Final = Field.CONTENT | Field.STRUCTURE
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where the bytes of a section are: ready, or a range [start, end) of the message."""
+    """Where the bytes of a section are: ready, or a range [start, end) of the message, or of what
+    a part of it was decoded to.
+    """
 
     raw: bytes | None
     start: int = 0
     end: int = 0
+    decoded: Decoded | None = None
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Both ends."""
+        return self.start, self.end
 
     @property
     def size(self) -> int:
@@ -40,7 +50,11 @@ class Found:
 def needs(item: BodyItem) -> Field:
     """What the store must read for an item."""
     section = item.section
-    if section.part or section.kind in ("HEADER", "TEXT", "MIME", "HEADER.FIELDS.NOT"):
+    if (
+        item.form != "encoded"
+        or section.part
+        or section.kind in ("HEADER", "TEXT", "MIME", "HEADER.FIELDS.NOT")
+    ):
         return _FROM_FILE
     if section.kind == "HEADER.FIELDS":
         is_cached = all(name.lower() in CACHED_FIELDS for name in section.fields)
@@ -118,6 +132,8 @@ class Body:
     async def find(self, item: BodyItem) -> Found | None:
         """The bytes of an item, None if the message has no such part."""
         section = item.section
+        if item.form != "encoded":
+            return await self._decoded(item)
         stored = self._stored
         if section.kind == "HEADER.FIELDS" and not section.part and stored.raw_headers is not None:
             if stored.has_all_headers:
@@ -142,18 +158,35 @@ class Body:
 
     async def read(self, found: Found) -> bytes:
         """All bytes of a find, which must be small."""
-        return found.raw if found.raw is not None else await self._read(found.start, found.end)
+        return found.raw if found.raw is not None else await self._piece(found, *found.range)
 
     async def send(self, found: Found) -> None:
         """Writes a large find in pieces; the announced literal must come whole or not at all."""
         wire = self._session.wire
         try:
             for start in range(found.start, found.end, PIECE_BYTES):
-                wire.write(await self._read(start, min(start + PIECE_BYTES, found.end)))
+                wire.write(await self._piece(found, start, min(start + PIECE_BYTES, found.end)))
                 await wire.flush()
         except RmailError as error:
             wire.abort()
             raise Disconnected from error
+
+    async def _decoded(self, item: BodyItem) -> Found | None:
+        """A part without its transfer encoding; what holds other parts has none (RFC 2045 6.4)."""
+        if not item.section.part:
+            return _clip(0, (await self._content()).size, item)
+        part = find_part(await self._structure(), item.section.part)
+        if part is None:
+            return None
+        if part.children or part.is_multipart or part.encoding in IDENTITY:
+            return _clip(*part.body_range, item)
+        decoded = await decode(self._session.kernel, await self._content(), part)
+        return replace(_clip(0, decoded.content.size, item), decoded=decoded)
+
+    async def _piece(self, found: Found, start: int, end: int) -> bytes:
+        if found.decoded is not None:
+            return found.decoded.read(start, end)
+        return await self._read(start, end)
 
     async def _read(self, start: int, end: int) -> bytes:
         raw = await (await self._content()).read(start, end)

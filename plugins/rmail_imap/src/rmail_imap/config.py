@@ -20,6 +20,8 @@ class ImapSettings(Section):
     """Most connections at one time in one worker process."""
     max_message_bytes: int = Field(52_428_800, ge=1024, json_schema_extra=unit("bytes"))
     """Largest message that APPEND takes."""
+    max_append_messages: int = Field(500, ge=1)
+    """Most messages in one APPEND."""
     max_command_bytes: int = Field(65_536, ge=1024, json_schema_extra=unit("bytes"))
     """Longest command with its literals, the message of APPEND not counted."""
     max_greeting_bytes: int = Field(8_192, ge=512, json_schema_extra=unit("bytes"))

@@ -104,7 +104,11 @@ class Connection:
         try:
             line = await self._wire.read_line(limit)
         except LineTooLong:
-            return await self._skip_line(limit)
+            limit = self._session.long_line_bytes(self._wire.peek(128))
+            try:
+                line = await self._wire.read_line(limit)
+            except LineTooLong:
+                return await self._skip_line(limit)
         head = _HEAD.match(line)
         tag = head or _TAG.match(line)
         if tag is None:
@@ -172,7 +176,7 @@ class Connection:
             return False
         try:
             command.parse(self._cursor(request))
-        except BadSyntax:
+        except RmailError:
             return False
         return True
 

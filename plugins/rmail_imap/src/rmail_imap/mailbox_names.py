@@ -36,7 +36,10 @@ def decode_name(raw: bytes) -> str:
     for match in _SHIFTED.finditer(raw):
         pieces += [_direct(raw[at : match.start()]), _unshift(match[1])]
         at = match.end()
-    return "".join(pieces) + _direct(raw[at:])
+    name = "".join(pieces) + _direct(raw[at:])
+    if encode_name(name) != raw:  # RFC 3501 5.1.3: one name has one form
+        raise Invalid("The mailbox name is not modified UTF-7")
+    return name
 
 
 def canonical(name: str) -> str:

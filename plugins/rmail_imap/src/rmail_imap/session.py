@@ -6,7 +6,7 @@ It decides nothing; the connection runs commands, the command modules act.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rmail_imap.catalog import Catalog, disabled
 from rmail_imap.config import ImapSettings
@@ -22,6 +22,10 @@ from rmail_kernel.storage.ids import AccountId
 
 if TYPE_CHECKING:
     from rmail_kernel.storage.mail import MailStore
+
+
+LONGEST_ID_BYTES: Final = 1 << 15
+"""30 fields with names of 30 bytes and values of 1024, quoted (RFC 2971 3.3)."""
 
 
 def highest_modseq(modseq: int) -> bytes:
@@ -163,6 +167,14 @@ class Session:
         settings = self.settings
         is_early = self.info.principal is None
         return settings.max_greeting_bytes if is_early else settings.max_command_bytes
+
+    def long_line_bytes(self, start: bytes) -> int:
+        """Longest line now, for one that starts so: ID may be as long as its fields make it, also
+        before login (RFC 2971 3.3).
+        """
+        words = start.split(b" ", 2)
+        is_id = len(words) == 3 and words[1].upper() == b"ID" and "ID" in self.catalog.commands
+        return max(self.line_limit_bytes, LONGEST_ID_BYTES if is_id else 0)
 
     def write(self, raw: bytes) -> None:
         """Gathers untagged responses, with their line ends."""

@@ -117,6 +117,10 @@ class Wire(asyncio.Protocol):
             await self._more()
         return self._take(end + 1)
 
+    def peek(self, most: int) -> bytes:
+        """The input that comes next, as far as it is there."""
+        return bytes(self._input[:most])
+
     async def read_exactly(self, count: int) -> bytes:
         """The next `count` bytes; for counts within the limits of a command."""
         while len(self._input) < count:

@@ -6,11 +6,39 @@ import importlib
 from typing import Final
 
 MODULES: Final = (
-    "append", "authenticate", "capability", "check", "close", "copy", "create", "delete",
-    "enable", "expunge", "fetch", "id", "idle", "list_mailboxes", "login", "logout",
-    "metadata", "move", "namespace", "noop", "quota", "rename", "search", "select", "sort",
-    "starttls", "status", "store", "subscribe", "thread", "unselect",
-)  # fmt: skip
+    "append",
+    "authenticate",
+    "capability",
+    "check",
+    "close",
+    "copy",
+    "create",
+    "delete",
+    "enable",
+    "expunge",
+    "fetch",
+    "id",
+    "idle",
+    "list_mailboxes",
+    "login",
+    "logout",
+    "metadata",
+    "move",
+    "namespace",
+    "noop",
+    "quota",
+    "rename",
+    "replace",
+    "search",
+    "select",
+    "sort",
+    "starttls",
+    "status",
+    "store",
+    "subscribe",
+    "thread",
+    "unselect",
+)
 
 
 def load() -> None:

@@ -22,6 +22,7 @@ from rmail_kernel.errors import Corrupt, NotFound
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Flag
 
+feature("BINARY", "3516 4")
 feature("SAVEDATE", "8514 4")
 feature("PARTIAL", "9394 3")
 feature("PREVIEW", "8970 3")
@@ -173,17 +174,23 @@ async def _write_bodies(
     pieces = [b"* %d FETCH (%b" % (number, b" ".join(values))]
     separator = b" " if values else b""
     try:
-        for item in plan.bodies:
-            found = await body.find(item)
+        # RFC 3516 4.3: what cannot be decoded fails before anything is sent of it.
+        for item, found in [(item, await body.find(item)) for item in plan.bodies]:
             pieces.append(separator + item.label)
             separator = b" "
+            if item.form == "size":
+                pieces.append(b" %d" % (found.size if found else 0))
+                continue
             if found is None:
                 pieces.append(b" NIL")
                 continue
-            pieces.append(b" {%d}\r\n" % found.size)
             if found.size <= PIECE_BYTES:
-                pieces.append(await body.read(found))
+                raw = await body.read(found)
+                mark = b"~" if item.form == "decoded" and b"\0" in raw else b""
+                pieces.append(b" %b{%d}\r\n%b" % (mark, len(raw), raw))
                 continue
+            mark = b"~" if item.form == "decoded" else b""  # RFC 3516 4.3: it may hold NUL
+            pieces.append(b" %b{%d}\r\n" % (mark, found.size))
             session.write(b"".join(pieces))
             pieces.clear()
             await body.send(found)

@@ -4,7 +4,7 @@ options of LIST-EXTENDED (RFC 5258) and LIST-STATUS (RFC 5819).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Final
 
 from rmail_imap import write
@@ -53,6 +53,15 @@ class _Tree:
             return not self.criteria
         return all(meets(mailbox) for meets in self.criteria)
 
+    def tells(self, name: str, named: Set[str]) -> bool:
+        """Whether a name is told; `named`: those that match the patterns. One that only leads to
+        selected ones is not when all of them are told themselves (RFC 5258 3.5).
+        """
+        if name not in named or name in self.selected:
+            return name in named
+        below = (other for other in self.selected if other.startswith(name + SEPARATOR))
+        return name in self.leading and any(other not in named for other in below)
+
     def attributes(self, name: str) -> list[str]:
         """The attributes of a name, those of RFC 5258 where they were asked for."""
         mailbox, args = self.mailboxes.get(name), self.args
@@ -81,10 +90,9 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
     # RFC 5258 3: beside others, an empty pattern matches nothing.
     patterns = [Pattern(args.raw_reference + raw) for raw in args.raw_patterns if raw]
     tree = _Tree(await session.mail.mailboxes(session.account), args, session.off)
+    named = {name for name in tree.names if any(one.matches(name) for one in patterns)}
     for name in tree.names:
-        if name not in tree.selected and name not in tree.leading:
-            continue
-        if not any(pattern.matches(name) for pattern in patterns):
+        if not tree.tells(name, named):
             continue
         info = _child_info(args) if name in tree.leading else b""
         _write(session, b"LIST", tree.attributes(name), name, info)

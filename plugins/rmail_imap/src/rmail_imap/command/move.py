@@ -6,7 +6,6 @@ from rmail_imap import write
 from rmail_imap.command.copy import CopyArgs, copy_args, copy_code, target_mailbox
 from rmail_imap.command.expunge import writable
 from rmail_imap.commands import Reply, command
-from rmail_imap.errors import Refused
 from rmail_imap.session import Session
 from rmail_imap.state import State
 
@@ -17,8 +16,6 @@ async def move(session: Session, args: CopyArgs) -> Reply:
     selected = writable(session)
     uids = selected.uids_at(selected.resolve(args.messages))
     target = await target_mailbox(session, args.mailbox)
-    if target.id == selected.id:
-        raise Refused("The messages are there already", b"CANNOT")
     if not uids:
         return Reply("Nothing to move")
     result = await session.mail.move(session.account, selected.id, uids, target.id)

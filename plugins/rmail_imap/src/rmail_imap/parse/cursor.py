@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from rmail_imap.errors import BadSyntax
+from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.mailbox_names import canonical, decode_name
 from rmail_imap.parse.gates import GATES, Place
 from rmail_kernel.errors import Invalid
@@ -181,13 +181,13 @@ class Cursor:
         return self.take(_LIST_MAILBOX, "a mailbox pattern") if raw is None else raw
 
     def mailbox(self) -> str:
-        """mailbox: its name, decoded, INBOX in upper case (RFC 3501 5.1)."""
+        """mailbox: its name, decoded, INBOX in upper case (RFC 3501 5.1). Refused: not a name."""
         try:
             return canonical(decode_name(self.astring()))
         except BadSyntax:
             raise
-        except Invalid as error:
-            raise BadSyntax(error.safe) from error
+        except Invalid as error:  # the syntax is right, the name is not
+            raise Refused(error.safe, b"CANNOT") from error
 
     def _quoted_or_literal(self) -> bytes | None:
         match = _QUOTED.match(self.raw, self.at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from rmail_imap import write
 from rmail_imap.commands import FetchItem
@@ -41,6 +41,9 @@ class Item(enum.Enum):
     PREVIEW = b"PREVIEW"  # RFC 8970 3
 
 
+Form = Literal["encoded", "decoded", "size"]
+
+
 @dataclass(frozen=True, slots=True)
 class BodyItem:
     """Bytes of a message: BODY[section]<partial> or one of the RFC822 items.
@@ -49,12 +52,15 @@ class BodyItem:
         label: name in the response.
         sets_seen: fetching it sets \\Seen.
         partial: first byte and count, None for all.
+        form: "encoded" as they are, "decoded" without their transfer encoding, or only how many
+            bytes that gives (RFC 3516 4.2).
     """
 
     section: Section
     label: bytes
     sets_seen: bool
     partial: tuple[int, int] | None = None
+    form: Form = "encoded"
 
 
 AnyItem = Item | BodyItem | FetchItem
@@ -83,6 +89,7 @@ _ITEMS: Final[dict[str, Item | BodyItem]] = {
     "RFC822.TEXT": BodyItem(Section(kind="TEXT"), b"RFC822.TEXT", sets_seen=True),
     "RFC822.HEADER": BodyItem(Section(kind="HEADER"), b"RFC822.HEADER", sets_seen=False),
 }
+BINARY: Final = frozenset({"BINARY", "BINARY.PEEK", "BINARY.SIZE"})
 _KINDS: Final[dict[str, SectionKind]] = {
     "HEADER": "HEADER",
     "HEADER.FIELDS": "HEADER.FIELDS",
@@ -164,6 +171,8 @@ def _item(cursor: Cursor) -> AnyItem:
     name = cursor.word()
     if cursor.peek() == b"[" and name in ("BODY", "BODY.PEEK"):
         return _body_item(cursor, sets_seen=name == "BODY")
+    if cursor.peek() == b"[" and name in BINARY:
+        return _binary_item(cursor, name)
     cursor.check("FETCH", name)
     item = _ITEMS.get(name) or _added(cursor, name)
     if item is None:
@@ -183,7 +192,7 @@ def _added(cursor: Cursor, name: str) -> FetchItem | None:
 
 def is_item(name: str) -> bool:
     """Whether there is a shipped item of that upper-case name."""
-    return name in _ITEMS or name in _MACROS or name == "BODY.PEEK"
+    return name in _ITEMS or name in _MACROS or name == "BODY.PEEK" or name in BINARY
 
 
 def _body_item(cursor: Cursor, *, sets_seen: bool) -> BodyItem:
@@ -195,6 +204,23 @@ def _body_item(cursor: Cursor, *, sets_seen: bool) -> BodyItem:
     if octets is not None:
         label += b"<%d>" % octets[0]
     return BodyItem(section, label, sets_seen, octets)
+
+
+def _binary_item(cursor: Cursor, name: str) -> BodyItem:
+    """BINARY[part]<partial>, BINARY.PEEK and BINARY.SIZE (RFC 3516 4.2)."""
+    cursor.check("FETCH", "BINARY")
+    cursor.expect(b"[")
+    section = _section(cursor)
+    if section.kind:
+        raise BadSyntax("Only a part can be decoded")
+    cursor.expect(b"]")
+    if name == "BINARY.SIZE":
+        return BodyItem(section, b"BINARY.SIZE[%b]" % _label(section), False, None, "size")
+    octets = _octets(cursor) if cursor.skip(b"<") else None
+    label = b"BINARY[%b]" % _label(section)
+    if octets is not None:
+        label += b"<%d>" % octets[0]
+    return BodyItem(section, label, name == "BINARY", octets, "decoded")
 
 
 def _section(cursor: Cursor) -> Section:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 Place = Literal[
+    "APPEND",
     "CREATE",
     "EXPUNGE",
     "FETCH",
@@ -25,9 +26,11 @@ Place = Literal[
 """Where a word stands: after the command of that name, or in its list of modifiers or options."""
 
 GATES: Final[dict[Place, dict[str, str]]] = {
+    "APPEND": {"~": "BINARY"},
     "CREATE": {"USE": "CREATE-SPECIAL-USE"},
     "EXPUNGE": {"": "UIDPLUS"},
     "FETCH": {
+        "BINARY": "BINARY",
         "EMAILID": "OBJECTID",
         "MODSEQ": "CONDSTORE",
         "PREVIEW": "PREVIEW",

@@ -1,0 +1,190 @@
+"""Messages that a client sends: each goes to a spool as it comes, and none is stored before the
+last is there (RFC 3502). Never more in memory than MEMORY_BYTES of one command.
+
+What can be refused is refused before the client sends it (RFC 3501 7.5); what comes without asking
+(RFC 7888 4) is read and dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_imap.binary import without_nul
+from rmail_imap.errors import BadSyntax, Goodbye, Refused
+from rmail_imap.parse.append import Announced, announced
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.session import Session
+from rmail_imap.wire import LineTooLong
+from rmail_kernel.content import Content
+from rmail_kernel.errors import NotFound, RmailError
+from rmail_kernel.storage.mail import AppendItem, Quota
+
+MEMORY_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 1 << 18
+_NEXT: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
+
+
+@dataclass(slots=True)
+class _Uploads:
+    """The messages of one command so far."""
+
+    session: Session
+    mailbox: str
+    items: list[AppendItem]
+    size_bytes: int = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """What of the next message may be kept in memory."""
+        return max(0, MEMORY_BYTES - self.size_bytes)
+
+
+async def receive(
+    session: Session, mailbox: str, first: Announced, *, most: int
+) -> list[AppendItem]:
+    """Reads the announced message, those that follow it in the same command, and its end.
+
+    Args:
+        mailbox: where they are to go.
+        most: how many messages there may be.
+
+    Raises:
+        Refused, BadSyntax: the command fails; nothing of it is left to be read.
+        Goodbye: too much was sent without asking.
+    """
+    uploads = _Uploads(session, mailbox, [])
+    async with refusing(session, first):
+        await _check_mailbox(session, mailbox)
+    message = first
+    while True:
+        rest = await _one(uploads, message)
+        if not rest.strip():
+            return uploads.items
+        try:
+            if len(uploads.items) >= most:
+                raise BadSyntax("Too many messages in one command", b"LIMIT")
+            message = _following(session, rest)
+        except BadSyntax:
+            await _skip_announced(session, rest)
+            raise
+
+
+def _following(session: Session, rest: bytes) -> Announced:
+    raw = rest.removesuffix(b"\n").removesuffix(b"\r")
+    return announced(Cursor(raw, limits=session.limits, dialect=session.dialect))
+
+
+async def _one(uploads: _Uploads, message: Announced) -> bytes:
+    """Reads one message; what follows on its last line."""
+    session = uploads.session
+    async with refusing(session, message):
+        await _check(uploads, message)
+    if message.is_waiting:
+        await session.ask()
+    content, has_nul = await _read(uploads, message)
+    rest = await _rest_of_line(session)
+    try:
+        if message.is_utf8:
+            if not rest.startswith(b")"):
+                raise BadSyntax("Expected ')' after the message")
+            rest = rest[1:]
+        if has_nul:
+            content = await _freed_of_nul(session, message, content)
+    except RmailError:
+        await _skip_announced(session, rest)
+        raise
+    uploads.items.append(AppendItem(uploads.mailbox, content, message.flags, message.internal_date))
+    uploads.size_bytes += content.size
+    return rest
+
+
+async def _freed_of_nul(session: Session, message: Announced, content: Content) -> Content:
+    if not message.is_binary:  # RFC 3501 9: CHAR8 in literals
+        raise BadSyntax("The message holds a NUL")
+    return await without_nul(session.kernel, content)  # RFC 3516 4.4, 6
+
+
+@asynccontextmanager
+async def refusing(session: Session, message: Announced) -> AsyncIterator[None]:
+    """Checks before a message is read: when one fails, what comes unasked is dropped."""
+    try:
+        yield
+    except RmailError:
+        if not message.is_waiting:
+            await _skip(session, message.size_bytes)
+        raise
+
+
+async def _check_mailbox(session: Session, mailbox: str) -> None:
+    try:
+        await session.mail.status(session.account, mailbox)
+    except NotFound as error:
+        raise Refused("There is no such mailbox", b"TRYCREATE") from error
+
+
+async def _check(uploads: _Uploads, message: Announced) -> None:
+    session = uploads.session
+    if message.size_bytes > session.settings.max_message_bytes:
+        raise Refused("The message is too large", b"TOOBIG")  # RFC 7889 4
+    if not message.size_bytes:
+        raise Refused("The message is empty", b"CANNOT")  # RFC 3502 6.3.11: cancels the command
+    size_bytes = uploads.size_bytes + message.size_bytes
+    quota = await session.mail.quota(session.account)
+    _check_quota(quota, size_bytes, len(uploads.items) + 1)
+
+
+def _check_quota(quota: Quota, size_bytes: int, messages: int) -> None:
+    """Spares a client the way of a message that will not fit; the store decides for good."""
+    if quota.limit_bytes is not None and quota.used_bytes + size_bytes > quota.limit_bytes:
+        raise Refused("The quota is used up", b"OVERQUOTA")
+    if quota.limit_messages is not None and quota.used_messages + messages > quota.limit_messages:
+        raise Refused("There are as many messages as may be", b"OVERQUOTA")
+
+
+async def _read(uploads: _Uploads, message: Announced) -> tuple[Content, bool]:
+    """The message, and whether it holds a NUL."""
+    session = uploads.session
+    has_nul, left = False, message.size_bytes
+    limit = session.settings.max_message_bytes
+    try:
+        with session.kernel.writer(limit, memory_bytes=uploads.memory_bytes) as writer:
+            while left:
+                piece = await session.wire.read_some(min(left, _PIECE_BYTES))
+                has_nul = has_nul or b"\0" in piece
+                left -= len(piece)
+                writer.write(piece)
+            return writer.finish(), has_nul
+    except RmailError:
+        await _skip(session, left)  # what is left of the message must not be read as commands
+        raise
+
+
+async def _skip(session: Session, size_bytes: int) -> None:
+    """Drops a message that was sent without asking, and all that come after it (RFC 7888 4)."""
+    await _discard(session, size_bytes)
+    await _skip_announced(session, await _rest_of_line(session))
+
+
+async def _skip_announced(session: Session, rest: bytes) -> None:
+    """Drops what is announced at a line's end; of a client that waits nothing comes."""
+    while (literal := _NEXT.search(rest)) is not None and literal[2]:
+        await _discard(session, int(literal[1]))
+        rest = await _rest_of_line(session)
+
+
+async def _discard(session: Session, size_bytes: int) -> None:
+    if size_bytes > 2 * session.settings.max_message_bytes:
+        raise Goodbye("The message is too large", b"TOOBIG")
+    while size_bytes:
+        size_bytes -= len(await session.wire.read_some(min(size_bytes, _PIECE_BYTES)))
+
+
+async def _rest_of_line(session: Session) -> bytes:
+    try:
+        return await session.wire.read_line(session.line_limit_bytes)
+    except LineTooLong as error:
+        raise Goodbye("The command is too long", b"TOOBIG") from error
