@@ -192,8 +192,12 @@ def read_rows(
         for one, row in _keyed(db, "summary", mailbox, found, columns):
             _put(one, row)
     if fields & _DIGEST and found:
+        has_ids, has_keys = bool(fields & Field.IDS), bool(fields & Field.KEYS)
         for one, row in _keyed(db, "digest", mailbox, found, "email, thread, keys"):
-            _put_digest(one, fields, *row)
+            if has_ids:
+                one.email_id, one.thread_id = email_text(row[0]), thread_text(row[1])
+            if has_keys:
+                one.keys = decode_keys(row[2])
     return found, {row[0]: settled(row[3]) for row in rows}
 
 
@@ -213,16 +217,11 @@ def _keyed(
             yield one, known[key]
 
 
-def _put_digest(one: Fetched, fields: Field, email: bytes, thread: int, raw_keys: bytes) -> None:
-    if fields & Field.IDS:
-        one.email_id, one.thread_id = email_text(email), thread_text(thread)
-    if fields & Field.KEYS:
-        one.keys = decode_keys(raw_keys)
-
-
 def incomplete(found: Sequence[Fetched], fields: Field) -> list[Fetched]:
     """The messages of which something that was asked for is yet to be made from their files."""
     values = [value for bit, value in _VALUES if fields & bit]
+    if not any(None in map(value, found) for value in values):
+        return []
     return [one for one in found if any(value(one) is None for value in values)]
 
 
