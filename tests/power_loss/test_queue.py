@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from rmail_kernel.clock import Clock
 from tests.power_loss.checking import cases, scratch
 from tests.power_loss.disk import Disk, Tree
-from tests.power_loss.queue_workload import text
+from tests.power_loss.queue_workload import Later, text
 from tests.power_loss.recording import Entry, Event, Mark, Recording, Sync, is_possible, record
 from tests.storage_contract.test_queue import opened, take
 
@@ -40,7 +39,7 @@ async def wrong(tree: Tree, said: Sequence[dict[str, object]]) -> str:
     with scratch() as disk:
         tree.write(disk)
         try:
-            async with opened(disk / "store", Clock()) as queue:
+            async with opened(disk / "store", Later()) as queue:
                 await take(queue)
                 found = {job.id: job for job in await queue.jobs("relay")}
                 contents = {name: (await queue.content(job)).read() for name, job in found.items()}

@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -187,6 +187,40 @@ async def test_a_full_database_fails_all_of_a_batch(root: Path, clock: FakeClock
                 await queue.done(lease)
         await queue.done(lease)
         assert await queue.jobs("relay") == []
+    assert spool(root) == []
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"\0" * 50)])
+async def test_a_small_message_outlives_what_a_power_loss_does_to_its_file(
+    root: Path, clock: FakeClock, harm: Callable[[Path], object]
+) -> None:
+    async with opened(root, clock) as queue:
+        await queue.put([job("a")], MESSAGE)
+        (path,) = (root / "queue/spool").iterdir()
+        whole = path.read_bytes()
+        harm(path)
+        (lease,) = await take(queue)
+        assert (await queue.content(lease.job)).read() == MESSAGE.read()
+        clock.advance(10)
+        await take(queue)
+        assert path.read_bytes() == whole
+        assert (await queue.content(lease.job)).read() == MESSAGE.read()
+    lose(root)
+    async with opened(root, clock) as queue:
+        assert [one.id for one in await queue.jobs("relay")] == ["a"]
+
+
+async def test_a_finished_message_whose_file_comes_back_torn_is_forgotten(
+    root: Path, clock: FakeClock
+) -> None:
+    async with opened(root, clock) as queue:
+        await queue.put([job("a")], MESSAGE)
+        (path,) = (root / "queue/spool").iterdir()
+        (lease,) = await take(queue)
+        await queue.done(lease)
+    path.write_bytes(b"")
+    async with opened(root, clock) as queue:
+        assert await take(queue) == []
     assert spool(root) == []
 
 

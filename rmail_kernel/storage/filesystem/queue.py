@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 128
 OWNERS_S = 2.0
+SETTLE_S = 5.0
+SETTLE_FILES = 64
 SWEEP_S = 600.0
 T = TypeVar("T")
 _Waiting = tuple[Operation, "asyncio.Future[Any]"]
@@ -62,6 +64,7 @@ class FilesystemQueue:
         self._waiting: list[_Waiting] = []
         self._is_running = False
         self._looked_at = -OWNERS_S
+        self._settled_at = 0.0
         self._swept_at = -SWEEP_S
 
     async def close(self) -> None:
@@ -101,8 +104,11 @@ class FilesystemQueue:
         found = await self._do_value(lambda batch: rows.place(batch.db, job.id))
         if found is None or not job.size_bytes:
             raise NotFound("The job has no message", job=job.id)
+        file, head_bytes, raw = found
+        if raw is not None:
+            return Content.of(raw[head_bytes:])
         try:
-            return await self._in(self._pool, self._ready().files.content, *found)
+            return await self._in(self._pool, self._ready().files.content, file, head_bytes)
         except OSError as error:
             raise Temporary("The message cannot be read now", reason=str(error)) from error
 
@@ -194,6 +200,8 @@ class FilesystemQueue:
             return
         sizes = (written.head_bytes, written.size_bytes)
         rows.insert(batch.db, map(SpooledJob, jobs), written.name, written.created_at, *sizes)
+        if written.raw is not None:
+            rows.keep_body(batch.db, written.name, self._clock.time(), written.raw)
         batch.later.append(partial(files.accept, written.name))
 
     def _finish(self, batch: Batch, job_id: str, file: str) -> None:
@@ -226,9 +234,25 @@ class FilesystemQueue:
             dead = await self._in(self._pool, self._owners.dead)
             if dead:
                 await self._do_value(partial(self._take_over, dead))
+        if now - self._settled_at >= SETTLE_S:
+            self._settled_at = now
+            await self._settle()
         if now - self._swept_at >= SWEEP_S:
             self._swept_at = now
             await self._do_value(lambda batch: self._ready().sweep(batch))
+
+    async def _settle(self) -> None:
+        """Makes small files durable that wait longer than most do; then their rows forget them."""
+        before = self._clock.time() - SETTLE_S
+        while found := await self._do_value(
+            lambda batch: rows.bodies(batch.db, before, SETTLE_FILES)
+        ):
+            try:
+                await self._in(self._pool, self._ready().files.settle, found)
+            except OSError as error:
+                raise Temporary("Queued messages cannot be synced", reason=str(error)) from error
+            files = [file for file, _ in found]
+            await self._do_value(partial(_forget, files))
 
     def _take_over(self, dead: Sequence[str], batch: Batch) -> None:
         for owner in dead:
@@ -291,6 +315,10 @@ class FilesystemQueue:
         except RuntimeError:  # closed
             failure = Temporary("The queue is closed")
             finished([Answer(error=failure) for _ in taken])
+
+
+def _forget(files: Sequence[str], batch: Batch) -> None:
+    rows.drop_bodies(batch.db, files)
 
 
 def _resolve(future: asyncio.Future[Any], answer: Answer) -> None:

@@ -107,6 +107,7 @@ class QueueDatabase:
                 placed.append(operation.written)
         if placed:
             reach("queue.placed")
+        if any(written.raw is None for written in placed):
             self.files.sync()
         batch = Batch(db)
         with _transaction(db):
@@ -213,6 +214,9 @@ class QueueDatabase:
         before = self._clock.time() - ABANDONED_S
         for name, is_accepted, written_at in list(self.files.names()):
             if name in known:
+                continue
+            if rows.is_finished(db, name):
+                self.files.remove(name)
                 continue
             if is_accepted or is_new:
                 self._adopt_one(db, name)

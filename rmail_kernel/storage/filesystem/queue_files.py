@@ -3,6 +3,8 @@
 `{name}.msg` is a line of JSON, the jobs that share it, and then the message; until its rows are
 committed it is `{name}.new`. `{name}.log` has a line for each later change of a job. All functions
 block: call them in a thread.
+
+A small file is not synced when it is written: until it is, its row has its bytes (`settle`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -24,11 +26,13 @@ from rmail_kernel.storage.filesystem.disk import (
     Owner,
     make_directory,
     sync_directory,
+    sync_file,
     write_file,
 )
 from rmail_kernel.storage.queue import NewJob
 
 FILE_VERSION = 1
+SMALL_BYTES = 32_768
 MAX_HEAD_BYTES = 1 << 24
 _NAME = re.compile(r"[0-9a-f]{32}\Z")
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
@@ -46,12 +50,17 @@ class SpooledJob:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that has no name of its own yet, and where its message begins."""
+    """A file that has no name of its own yet, and where its message begins.
+
+    Attributes:
+        raw: the whole of a small file, which is not synced; None: it is.
+    """
 
     path: Path
     created_at: float
     head_bytes: int
     size_bytes: int
+    raw: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -83,11 +92,15 @@ class SpoolFiles:
         sync_directory(folder.parent)
 
     def write(self, jobs: Sequence[NewJob], created_at: float, content: Content | None) -> Written:
-        """Writes a file under a name of its own and syncs it; `place` gives it its name."""
+        """Writes a file under a name of its own; `place` gives it its name."""
         path = self.folder / f"{os.urandom(16).hex()}.tmp"
         head = {"version": FILE_VERSION, "created": created_at, "jobs": list(map(asdict, jobs))}
         raw_head = json.dumps(head, ensure_ascii=False).encode() + b"\n"
-        body = content.chunks() if content is not None else ()
+        if content is None or content.size <= SMALL_BYTES:
+            raw = raw_head + (content.read() if content is not None else b"")
+            size = write_file(path, (raw,), self._owner, mtime=None, durable=False)
+            return Written(path, created_at, len(raw_head), size - len(raw_head), raw)
+        body = content.chunks()
         size = write_file(path, chain((raw_head,), body), self._owner, mtime=None)
         return Written(path, created_at, len(raw_head), size - len(raw_head))
 
@@ -103,6 +116,23 @@ class SpoolFiles:
         """Marks a file whose rows are committed."""
         with suppress(FileNotFoundError):
             self._path(name, ".new").rename(self._path(name, ".msg"))
+
+    def settle(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Syncs small files, and writes those anew that a power loss took or tore."""
+        for name, raw in files:
+            try:
+                path = self._existing(name)
+                is_whole = path.read_bytes() == raw
+            except (NotFound, FileNotFoundError):
+                path, is_whole = self._path(name, ".msg"), False
+            if is_whole:
+                with suppress(FileNotFoundError):  # finished meanwhile
+                    sync_file(path)
+            else:
+                aside = self.folder / f"{os.urandom(16).hex()}.tmp"
+                write_file(aside, (raw,), self._owner, mtime=None)
+                aside.replace(path)
+        self.sync()
 
     def log(self, name: str, line: dict[str, Any]) -> None:
         """Writes down a change of a job, for the case that the database is lost."""

@@ -17,7 +17,7 @@ from rmail_kernel.errors import Conflict
 from rmail_kernel.storage.filesystem.queue_files import SpooledJob
 from rmail_kernel.storage.queue import Job, JobState, Lease, NewJob, Record, Tally
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FINISHED_S = 7 * 86400.0
 FIRST_LOOK = 256  # rows
 Found = list[tuple[str, str]]  # ids and files of jobs
@@ -30,6 +30,8 @@ CREATE INDEX job_next ON job(kind, is_held, next_at);
 CREATE INDEX job_lane ON job(kind, is_held, lane, next_at);
 CREATE INDEX job_file ON job(file);
 CREATE INDEX job_owner ON job(owner) WHERE owner IS NOT NULL;
+CREATE TABLE body(file TEXT PRIMARY KEY, at REAL, raw BLOB) WITHOUT ROWID;
+CREATE INDEX body_at ON body(at);
 CREATE TABLE finished(id TEXT PRIMARY KEY, at REAL) WITHOUT ROWID;
 CREATE INDEX finished_at ON finished(at);
 PRAGMA user_version={SCHEMA_VERSION};
@@ -64,6 +66,27 @@ def insert(
                 json.dumps(job.record, ensure_ascii=False), spooled.error,
             ),
         )  # fmt: skip
+
+
+def keep_body(db: apsw.Connection, file: str, now: float, raw: bytes) -> None:
+    """Keeps the bytes of a file that is not synced."""
+    db.execute("INSERT OR IGNORE INTO body VALUES(?, ?, ?)", (file, now, raw))
+
+
+def bodies(db: apsw.Connection, before: float, limit: int) -> list[tuple[str, bytes]]:
+    """Files that are not known to be synced, and their bytes."""
+    query = "SELECT file, raw FROM body WHERE at <= ? ORDER BY at LIMIT ?"
+    return cast(list[tuple[str, bytes]], db.execute(query, (before, limit)).fetchall())
+
+
+def drop_bodies(db: apsw.Connection, files: Iterable[str]) -> None:
+    """These files are synced, or gone."""
+    db.executemany("DELETE FROM body WHERE file = ?", [(file,) for file in files])
+
+
+def is_finished(db: apsw.Connection, file: str) -> bool:
+    """Whether all jobs of a file were done within the last days."""
+    return bool(db.execute("SELECT 1 FROM finished WHERE id = ?", (file,)).fetchall())
 
 
 def is_known(db: apsw.Connection, jobs: Iterable[NewJob]) -> bool:
@@ -175,7 +198,11 @@ def finish(db: apsw.Connection, job_id: str, file: str, now: float) -> bool:
     """Forgets a job; whether it was the last one of its file."""
     db.execute("DELETE FROM job WHERE id = ?", (job_id,))
     db.execute("REPLACE INTO finished VALUES(?, ?)", (job_id, now))
-    return not db.execute("SELECT 1 FROM job WHERE file = ? LIMIT 1", (file,)).fetchall()
+    if db.execute("SELECT 1 FROM job WHERE file = ? LIMIT 1", (file,)).fetchall():
+        return False
+    db.execute("REPLACE INTO finished VALUES(?, ?)", (file, now))
+    drop_bodies(db, [file])
+    return True
 
 
 def set_held(db: apsw.Connection, kind: str, ids: Sequence[str], _now: float) -> Found:
@@ -246,10 +273,11 @@ def select_one(db: apsw.Connection, kind: str, job_id: str, now: float) -> Job |
     return job_of(rows[0], _state(rows[0], now)) if rows else None
 
 
-def place(db: apsw.Connection, job_id: str) -> tuple[str, int] | None:
-    """The file of a job, and where the message begins in it."""
-    rows = db.execute("SELECT file, head_bytes FROM job WHERE id = ?", (job_id,)).fetchall()
-    return cast(tuple[str, int], rows[0]) if rows else None
+def place(db: apsw.Connection, job_id: str) -> tuple[str, int, bytes | None] | None:
+    """The file of a job, where the message begins in it, and its bytes if they are kept."""
+    query = "SELECT file, head_bytes, raw FROM job LEFT JOIN body USING(file) WHERE id = ?"
+    rows = db.execute(query, (job_id,)).fetchall()
+    return cast(tuple[str, int, bytes | None], rows[0]) if rows else None
 
 
 def next_due(db: apsw.Connection, kind: str) -> float | None:
