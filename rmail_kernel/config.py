@@ -119,6 +119,8 @@ class StorageSettings(Section):
 
     driver: str = "filesystem"
     """Name of the driver."""
+    reserve_mb: int = Field(default=64, ge=0, le=1024)
+    """Room in MB that is kept on the disk so that mail can be deleted when it is full; 0: none."""
 
 
 class TlsSettings(Section):

@@ -24,6 +24,7 @@ _BASE: dict[str, Any] = {
     "hostname": "mail.example.com",
     "domains": [DOMAIN],
     "auth": {"bcrypt_cost": 4},
+    "storage": {"reserve_mb": 0},
     "http": {"host": "127.0.0.1", "port": 0, "tls_port": 0},
     "process": {"drain_s": 2, "threads": 4},
     "log": {"format": "console", "level": "warning"},

@@ -18,6 +18,7 @@ from rmail_kernel.storage.filesystem.disk import (
     write_json,
 )
 from rmail_kernel.storage.filesystem.queue import FilesystemQueue
+from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.filesystem.state import SqliteState
 from rmail_kernel.storage.filesystem.store import FilesystemMailStore
 
@@ -40,7 +41,11 @@ async def open_storage(kernel: Kernel) -> Storage:
     _allow_descriptors()
     directory = FilesystemDirectory(root, clock=kernel.clock, events=kernel.events)
     state = SqliteState(root / "state.db", kernel.clock)
-    mail = FilesystemMailStore(root, directory, kernel.events, kernel.clock, kernel.pool)
+    size_bytes = kernel.settings.storage.reserve_mb << 20
+    reserve = Reserve(root / "reserve", size_bytes, Owner.of(root)) if size_bytes else None
+    mail = FilesystemMailStore(
+        root, directory, kernel.events, kernel.clock, kernel.pool, reserve=reserve
+    )
     queue = FilesystemQueue(root / "queue", kernel.clock, kernel.events, kernel.pool)
 
     async def close() -> None:

@@ -123,17 +123,18 @@ class OpenAccount:
         *,
         alone: bool = False,
         durable: bool = True,
+        vital: bool = False,
         before: Callable[[], None] | None = None,
         failed: Callable[[], None] | None = None,
     ) -> T:
         """Runs an operation in the next batch. It goes on when the caller is cancelled."""
-        work = Work(run, alone, durable, before, failed)
+        work = Work(run, alone, durable, vital, before, failed)
         value: T = await asyncio.shield(self._writer.submit(work))
         return value
 
     async def sync_files(self) -> None:
         """Makes the files of acknowledged messages durable, and drops the rows that were."""
-        found = await self.write(unsettled.listed, alone=True, durable=False)
+        found = await self.write(unsettled.listed, alone=True, durable=False, vital=True)
         if not found:
             return
         try:
@@ -142,11 +143,11 @@ class OpenAccount:
             keys = await self.run(self._batches.sync_files, found)
         except Temporary:
             self._has_lost = True  # a disk tells of a failure only once
-            await self.write(unsettled.rewrite, alone=True)
+            await self.write(unsettled.rewrite, alone=True, vital=True)
             self._has_lost = False
             keys = [one.key for one in found]
         failpoints.reach("unsettled.synced")
-        await self.write(lambda tx: unsettled.forget(tx, keys), durable=False)
+        await self.write(lambda tx: unsettled.forget(tx, keys), durable=False, vital=True)
 
     async def run(
         self, function: Callable[..., T], *arguments: Any, pool: Executor | None = None
@@ -213,7 +214,7 @@ class OpenAccount:
 
     async def _reopen(self) -> None:
         """Has the writer make sure that there is a sound database, and opens it for reading."""
-        await self.write(_nothing, durable=False)
+        await self.write(_nothing, durable=False, vital=True)
         self._drop_reader()
         try:
             self._reader = await self.run(Reader, self.paths)
@@ -221,7 +222,7 @@ class OpenAccount:
             return  # deleted again already; the next attempt finds out
 
     async def _repair(self) -> None:
-        await self.write(_examine, durable=False)
+        await self.write(_examine, durable=False, vital=True)
         self._drop_reader()
 
     def _drop_reader(self) -> None:

@@ -64,7 +64,7 @@ class Background:
             return
         account.users += 1
         try:
-            while await account.write(settling.settle, alone=True, durable=False):
+            while await account.write(settling.settle, alone=True, durable=False, vital=True):
                 pass
             await account.sync_files()
             await account.run(settling.clean_temporary, account.paths.temporary, time.time())
@@ -132,10 +132,10 @@ class Background:
         account.looked_at[mailbox or _ALL] = now
         found = await differing(account, mailbox)
         if _ALL in found:
-            await account.write(outside.take_mailboxes, alone=True)
+            await account.write(outside.take_mailboxes, alone=True, vital=True)
         for one in found:
             if one != _ALL:
-                await account.write(partial(outside.take_mailbox, one))
+                await account.write(partial(outside.take_mailbox, one), vital=True)
 
 
 async def differing(account: OpenAccount, mailbox: int | None = None) -> list[int]:

@@ -26,6 +26,7 @@ from rmail_kernel.storage.filesystem import (
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.lock import AccountLock
+from rmail_kernel.storage.filesystem.reserve import Reserve, lacks_room
 from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.filesystem.unsettled import Unsettled
 
@@ -36,6 +37,7 @@ DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 @dataclass(frozen=True, slots=True)
 class Work:
     """One operation. `is_alone`: it has a batch for itself. `is_durable`: its commit is synced.
+    `is_vital`: it makes room, or mail cannot be looked at without it, so it may use the reserve.
     `before`: what it does before the lock is taken; if that fails, it has failed. `failed`: what
     it does after it has failed.
     """
@@ -43,6 +45,7 @@ class Work:
     run: Callable[[Transaction], Any]
     is_alone: bool = False
     is_durable: bool = True
+    is_vital: bool = False
     before: Callable[[], None] | None = None
     failed: Callable[[], None] | None = None
 
@@ -84,8 +87,15 @@ class Identity:
 class Batches:
     """The writing side of one account in one process. Used by one thread at a time."""
 
-    def __init__(self, paths: AccountPaths, owner: Owner, time: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        paths: AccountPaths,
+        owner: Owner,
+        time: Callable[[], float],
+        reserve: Reserve | None = None,
+    ) -> None:
         self._paths = paths
+        self._reserve = reserve
         self._owner = owner
         self._time = time
         self._db: apsw.Connection | None = None
@@ -114,15 +124,51 @@ class Batches:
 
     def run(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         """Runs a batch; outcomes in order, and the MODSEQ of each mailbox that changed."""
-        early = {n: error for n, work in enumerate(works) if (error := _prepare(work))}
+        early = {n: error for n, work in enumerate(works) if (error := self._prepare(work))}
         ready = [work for n, work in enumerate(works) if n not in early]
-        outcomes, changes = self._run(ready) if ready else ([], {})
+        outcomes, changes = self._run_with_room(ready) if ready else ([], {})
         left = iter(outcomes)
         found = [early.get(n) or next(left) for n in range(len(works))]
         for work, outcome in zip(works, found, strict=True):
             if outcome.error is not None and work.failed is not None:
                 work.failed()
         return found, changes
+
+    def _prepare(self, work: Work) -> Outcome | None:
+        try:
+            if self._reserve is not None and not work.is_vital:
+                self._reserve.require()
+            if work.before is not None:
+                work.before()
+        except Exception as error:  # noqa: BLE001 - the caller is told, the others go on
+            return Outcome(error=translate(error))
+        return None
+
+    def _run_with_room(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
+        """Runs a batch; what is vital and found no room once more, with the reserve given up."""
+        outcomes, changes = self._run(works)
+        short = [n for n, one in enumerate(outcomes) if lacks_room(one.error)]
+        short = [n for n in short if works[n].is_vital]
+        if not short or self._reserve is None:
+            return outcomes, changes
+        _log.warning("the disk is full, its reserve is given up", path=str(self._paths.home))
+        try:
+            self._reserve.release()
+        except OSError:
+            return outcomes, changes
+        again, more = self._run([works[n] for n in short])
+        self._restart_log()
+        for n, outcome in zip(short, again, strict=True):
+            outcomes[n] = outcome
+        return outcomes, changes | more
+
+    def _restart_log(self) -> None:
+        """Has the log of the database begin at its start again, so that it need not grow."""
+        try:
+            if self._db is not None:
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        except apsw.Error as error:
+            _log.warning("the log of the database still grows", error=str(error))
 
     def _run(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         try:
@@ -256,15 +302,6 @@ class Batches:
                 return  # the intent stays, so the next batch completes it
         failpoints.reach("followup.after")
         self._lock.settle()
-
-
-def _prepare(work: Work) -> Outcome | None:
-    try:
-        if work.before is not None:
-            work.before()
-    except Exception as error:  # noqa: BLE001 - the caller is told, the others go on
-        return Outcome(error=translate(error))
-    return None
 
 
 def _is_behind(db: apsw.Connection) -> bool:

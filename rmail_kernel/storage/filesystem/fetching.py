@@ -105,7 +105,7 @@ async def _try_again(
             for one, reader in zip(found, contents, strict=True)
         ]
 
-    again = await account.write(search, durable=False)
+    again = await account.write(search, durable=False, vital=True)
     for one, reader in zip(found, again, strict=True):
         if reader is None:
             account.forget_looks()

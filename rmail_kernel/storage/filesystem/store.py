@@ -38,6 +38,7 @@ from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.index_check import index_faults
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Room, Transaction
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
@@ -76,6 +77,7 @@ class FilesystemMailStore:
         clock: where time comes from.
         pool: threads for everything that blocks.
         max_open: accounts kept open; idle ones are closed beyond it.
+        reserve: room on the disk that is kept for deleting; None: none.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class FilesystemMailStore:
         pool: ThreadPoolExecutor,
         *,
         max_open: int = MAX_OPEN_ACCOUNTS,
+        reserve: Reserve | None = None,
     ) -> None:
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._root = root
@@ -95,6 +98,7 @@ class FilesystemMailStore:
         self._events = events
         self._clock = clock
         self._pool = pool
+        self._reserve = reserve
         self.max_open = max(1, min(max_open, descriptors // _DESCRIPTORS // 2))
         self._accounts: OrderedDict[AccountId, OpenAccount] = OrderedDict()
         self._opening: dict[AccountId, asyncio.Task[None]] = {}
@@ -146,7 +150,7 @@ class FilesystemMailStore:
         loop = asyncio.get_running_loop()
         try:
             batches = await loop.run_in_executor(
-                self._pool, Batches, paths, self._owner, self._clock.time
+                self._pool, Batches, paths, self._owner, self._clock.time, self._reserve
             )
         except OSError as error:
             raise translate(error) from error
@@ -193,7 +197,7 @@ class FilesystemMailStore:
     ) -> T:
         """Runs a function in a transaction of its own (fsck). Not part of the contract."""
         async with self._use(account) as one:
-            return await one.write(run, alone=True, durable=durable)
+            return await one.write(run, alone=True, durable=durable, vital=True)
 
     # -- mailboxes -------------------------------------------------------------------------
 
@@ -232,7 +236,7 @@ class FilesystemMailStore:
     async def delete(self, account: AccountId, name: str) -> None:
         """Deletes a mailbox and its messages. Invalid, NotFound."""
         async with self._use(account) as one:
-            await one.write(lambda tx: mailboxes.delete(tx, name), alone=True)
+            await one.write(lambda tx: mailboxes.delete(tx, name), alone=True, vital=True)
 
     async def subscribe(self, account: AccountId, name: str, subscribed: bool) -> None:
         """Sets or clears the subscription. NotFound."""
@@ -289,7 +293,7 @@ class FilesystemMailStore:
         async with self._use(account) as one:
             if not (await one.box(mailbox)).recent:
                 return frozenset()
-            return await one.write(lambda tx: expunging.claim_recent(tx, mailbox))
+            return await one.write(lambda tx: expunging.claim_recent(tx, mailbox), vital=True)
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Everything after `since`."""
@@ -315,7 +319,8 @@ class FilesystemMailStore:
         """Changes flags by name, one MODSEQ for the call. Invalid."""
         async with self._use(account) as one:
             return await one.write(
-                lambda tx: flagging.store_flags(tx, mailbox, uids, op, flags, unchanged_since)
+                lambda tx: flagging.store_flags(tx, mailbox, uids, op, flags, unchanged_since),
+                vital=True,
             )
 
     async def copy(
@@ -356,7 +361,8 @@ class FilesystemMailStore:
         """Removes messages; their UIDs, ascending."""
         async with self._use(account) as one:
             return await one.write(
-                lambda tx: expunging.expunge(tx, mailbox, uids, only_deleted=only_deleted)
+                lambda tx: expunging.expunge(tx, mailbox, uids, only_deleted=only_deleted),
+                vital=True,
             )
 
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:
