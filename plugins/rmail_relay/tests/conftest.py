@@ -32,14 +32,32 @@ from rmail_kernel.testing import (
 from .outside import Peers, Relay
 
 RAW = b"Subject: Hello\r\n\r\nBody\r\n"
-QUICK = {"connect_s": 2, "greeting_s": 1, "command_s": 1, "data_s": 1, "block_s": 1, "final_s": 1}
+PATIENT: dict[str, float] = {
+    "connect_s": 20,
+    "greeting_s": 20,
+    "command_s": 20,
+    "data_s": 20,
+    "block_s": 20,
+    "final_s": 30,
+}
+QUICK = dict.fromkeys(PATIENT, 1.5)
 Send = Callable[..., Coroutine[Any, Any, dict[str, RecipientOutcome]]]
 MakeTransport = Callable[..., SmtpTransport]
 
 
+@pytest.fixture
+def patience() -> dict[str, float]:
+    """How long peers are waited for; override it with QUICK where they keep us waiting."""
+    return PATIENT
+
+
 @pytest_asyncio.fixture
 async def make_transport(
-    tmp_path: Path, rmail_dns: FakeDns, rmail_mx: FakeMx, rmail_clock: FakeClock
+    tmp_path: Path,
+    rmail_dns: FakeDns,
+    rmail_mx: FakeMx,
+    rmail_clock: FakeClock,
+    patience: dict[str, float],
 ) -> AsyncIterator[MakeTransport]:
     """Transports whose DNS and mail exchangers are the fake ones; arguments are settings of the
     section.
@@ -47,7 +65,7 @@ async def make_transport(
     made: list[tuple[Kernel, SmtpTransport]] = []
 
     def make(**relay: Any) -> SmtpTransport:
-        base = {"dns_servers": [rmail_dns.server], "mx_port": rmail_mx.port, "timeouts": QUICK}
+        base = {"dns_servers": [rmail_dns.server], "mx_port": rmail_mx.port, "timeouts": patience}
         settings = make_settings(tmp_path / "store", ["relay"], {"relay": base | relay})
         settings.mail_root.mkdir(exist_ok=True)
         kernel = Kernel(settings, Bus(hookspecs), clock=rmail_clock)

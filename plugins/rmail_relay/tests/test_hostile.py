@@ -22,6 +22,11 @@ DROP = Drop()
 CLOSING = Drop("421 4.3.2 closing")
 
 
+@pytest.fixture
+def patience() -> dict[str, float]:
+    return QUICK
+
+
 async def one(send: Send, **fields: Any) -> RecipientOutcome:
     before = time.monotonic()
     outcome = (await send(**fields))[BOB]

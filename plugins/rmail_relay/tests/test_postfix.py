@@ -14,21 +14,20 @@ from rmail_kernel.testing import FakeDns, Postfix
 from .conftest import MakeTransport, Send
 
 SENDER = "sender@postfix.test"
-PATIENT = {"connect_s": 10, "greeting_s": 20, "command_s": 20, "data_s": 20, "final_s": 30}
 
 
 @pytest.fixture
 def direct(make_transport: MakeTransport, rmail_dns: FakeDns, rmail_postfix: Postfix) -> Any:
     """By the mail exchangers of DNS: TLS with a certificate that nobody knows."""
     rmail_dns.mx("postfix.test", "mx.postfix.test")
-    return make_transport(mx_port=rmail_postfix.port, timeouts=PATIENT)
+    return make_transport(mx_port=rmail_postfix.port)
 
 
 def hub(make_transport: MakeTransport, postfix: Postfix, tls: str) -> SmtpTransport:
     """As a smarthost."""
     rule = {"host": "localhost", "port": postfix.port, "tls": tls}
     trust = {"ca_file": str(postfix.certificate)}
-    return make_transport(smarthost=rule | trust, timeouts=PATIENT)
+    return make_transport(smarthost=rule | trust)
 
 
 def letter(subject: str, body: str = "Body\r\n.\r\n..\r\n") -> bytes:

@@ -11,11 +11,16 @@ from rmail_relay.outcome import Kind, RecipientOutcome
 
 from rmail_kernel.testing import FakeMx, Hang, Raw
 
-from .conftest import MakeTransport, Send
+from .conftest import QUICK, MakeTransport, Send
 
 BOB = "bob@remote.test"
 LOGIN = {"username": "user@example.com", "password": "s,e=cret"}
 Hub = dict[str, Any]
+
+
+@pytest.fixture
+def patience() -> dict[str, float]:
+    return QUICK
 
 
 @pytest.fixture
