@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import apsw
+
 from rmail_kernel.content import Content
 from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage.events import Change, EventBus
@@ -97,11 +99,11 @@ class FilesystemQueue:
 
     async def next_due(self, kind: str) -> float | None:
         """When a job can be taken."""
-        return await self._do_value(lambda batch: rows.next_due(batch.db, kind))
+        return await self._look(lambda db: rows.next_due(db, kind))
 
     async def content(self, job: Job) -> Content:
         """The message of a job."""
-        found = await self._do_value(lambda batch: rows.place(batch.db, job.id))
+        found = await self._look(lambda db: rows.place(db, job.id))
         if found is None or not job.size_bytes:
             raise NotFound("The job has no message", job=job.id)
         file, head_bytes, raw = found
@@ -179,17 +181,17 @@ class FilesystemQueue:
     async def jobs(self, kind: str, *, after: str = "", limit: int = 1000) -> list[Job]:
         """A page of jobs."""
         now = self._clock.time()
-        return await self._do_value(lambda batch: rows.select(batch.db, kind, after, limit, now))
+        return await self._look(lambda db: rows.select(db, kind, after, limit, now))
 
     async def job(self, kind: str, job_id: str) -> Job | None:
         """One job."""
         now = self._clock.time()
-        return await self._do_value(lambda batch: rows.select_one(batch.db, kind, job_id, now))
+        return await self._look(lambda db: rows.select_one(db, kind, job_id, now))
 
     async def tally(self, kind: str) -> Tally:
         """How many there are."""
         now = self._clock.time()
-        return await self._do_value(lambda batch: rows.tally(batch.db, kind, now))
+        return await self._look(lambda db: rows.tally(db, kind, now))
 
     # --- parts of transactions, in the queue's thread
 
@@ -244,9 +246,7 @@ class FilesystemQueue:
     async def _settle(self) -> None:
         """Makes small files durable that wait longer than most do; then their rows forget them."""
         before = self._clock.time() - SETTLE_S
-        while found := await self._do_value(
-            lambda batch: rows.bodies(batch.db, before, SETTLE_FILES)
-        ):
+        while found := await self._look(lambda db: rows.bodies(db, before, SETTLE_FILES)):
             try:
                 await self._in(self._pool, self._ready().files.settle, found)
             except OSError as error:
@@ -279,6 +279,9 @@ class FilesystemQueue:
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
+
+    async def _look(self, query: Callable[[apsw.Connection], T]) -> T:
+        return cast(T, await self._do(Operation(lambda b: query(b.db), is_looking=True)))
 
     async def _do_value(self, run: Callable[[Batch], T]) -> T:
         return cast(T, await self._do(Operation(run)))

@@ -41,10 +41,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What somebody wants done within a batch; `written` is a spool file that needs its name."""
+    """What somebody wants done within a batch; `written` is a spool file that needs its name.
+    A batch that only looks waits for no writer.
+    """
 
     run: Callable[[Batch], Any]
     written: Written | None = None
+    is_looking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,6 @@ class QueueDatabase:
             failure = Temporary("The queue does not take it now", reason=repr(error))
             return [Answer(error=failure) for _ in operations]
 
-    def read(self, query: Callable[[apsw.Connection], Any]) -> Any:
-        """Looks at the database. Temporary: it cannot be read now."""
-        (answer,) = self.run([Operation(lambda batch: query(batch.db))])
-        if answer.error is not None:
-            raise answer.error
-        return answer.value
-
     def _run(self, operations: Sequence[Operation], placed: list[Written]) -> list[Answer]:
         db = self._opened()
         for operation in operations:
@@ -110,7 +106,8 @@ class QueueDatabase:
         if any(written.raw is None for written in placed):
             self.files.sync()
         batch = Batch(db)
-        with _transaction(db):
+        is_looking = all(operation.is_looking for operation in operations)
+        with _transaction(db, "BEGIN" if is_looking else "BEGIN IMMEDIATE"):
             answers = [_answer(operation, batch) for operation in operations]
             reach("queue.before_commit")
         reach("queue.committed")
@@ -241,8 +238,8 @@ class QueueDatabase:
 
 
 @contextmanager
-def _transaction(db: apsw.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
+def _transaction(db: apsw.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    db.execute(begin)
     try:
         yield
         db.execute("COMMIT")
