@@ -4,6 +4,8 @@ recipient has one fate.
 
 from __future__ import annotations
 
+import asyncio
+import resource
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -12,10 +14,19 @@ from typing import Any, cast
 import pytest
 from rmail_relay.outcome import Kind
 from rmail_relay.queued import decode
+from structlog.testing import capture_logs
 
+from rmail_kernel.content import Content
 from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.dsn import Action
-from rmail_kernel.model import Address, RecipientOptions
+from rmail_kernel.model import (
+    Address,
+    Defer,
+    Envelope,
+    RecipientOptions,
+    SessionInfo,
+    Submission,
+)
 from rmail_kernel.testing import make_settings
 
 from .outside import MESSAGE, Relay
@@ -206,8 +217,6 @@ def test_a_record_comes_back_as_it_was() -> None:
     from rmail_relay.outcome import RecipientOutcome
     from rmail_relay.queued import Queued, encode
 
-    from rmail_kernel.model import Envelope, SessionInfo
-
     at = datetime(2026, 1, 2, tzinfo=UTC)
     envelope = Envelope(DAVE, (DAVE, ERIN), SessionInfo("x", "smtp"), at, smtputf8=True)
     outcome = RecipientOutcome(DAVE, Kind.DEFERRED, 451, "4.1.1", "é", at, "mx", "TLS", True)
@@ -216,3 +225,63 @@ def test_a_record_comes_back_as_it_was() -> None:
         is_delay_told=True,
     )
     assert decode(encode(queued)) == queued
+
+
+async def test_one_operation_is_queued_once_also_when_it_was_done(relay: Relay) -> None:
+    """As recovery after a crash hands a message over again."""
+    kernel = relay.server.kernel
+    envelope = Envelope(None, (DAVE, ERIN), SessionInfo("x", "internal"), relay.clock.now())
+    submission = Submission(envelope, Content.of(MESSAGE))
+    recipients = (DAVE, Address("frank", "b.test"))
+
+    async def hand_over(op_id: str) -> None:
+        taken = await kernel.bus.first(
+            "on_outbound", submission=submission, recipients=recipients, op_id=op_id
+        )
+        assert taken is True
+
+    relay.peers.gate.clear()
+    await hand_over("o1")
+    await hand_over("o1")
+    assert len(await relay.jobs()) == 2
+    relay.peers.gate.set()
+    await relay.settled(lambda jobs: not jobs)
+    await hand_over("o1")
+    assert await relay.jobs() == []
+    await hand_over("o2")
+    await relay.peers.tried(4)
+    await relay.settled(lambda jobs: not jobs)
+    assert len(relay.peers.attempts) == 4
+
+
+async def test_a_queue_that_takes_nothing_defers_the_client(relay: Relay) -> None:
+    spool = relay.server.mail_root / "queue/spool"
+    await relay.send("dave@a.test")
+    await relay.settled(lambda jobs: not jobs)
+    spool.rmdir()
+    spool.touch()
+    report = await relay.send("dave@a.test")
+    assert isinstance(report.verdict, Defer)
+    spool.unlink()
+    spool.mkdir()
+    assert (await relay.send("dave@a.test")).is_accepted
+
+
+async def test_an_answer_is_not_forgotten_while_the_disk_is_full(relay: Relay) -> None:
+    """A message that a peer took must not be sent again because nobody could write that down."""
+    relay.peers.gate.clear()
+    await relay.send("dave@a.test")
+    await relay.peers.tried(1)
+    database = relay.server.mail_root / "queue/queue.db-wal"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with capture_logs() as logs:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (database.stat().st_size, before[1]))
+        try:
+            relay.peers.gate.set()
+            async with asyncio.timeout(20):
+                while not any("written down" in line["event"] for line in logs):
+                    await asyncio.sleep(0.01)  # a log line is no event
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await relay.settled(lambda jobs: not jobs)
+    assert len(relay.peers.attempts) == 1
