@@ -1,5 +1,5 @@
-"""Fuzz targets: the grammar, and whole sessions fed with changed transcripts. Whatever comes in, the
-answer is BAD, NO or OK, or the connection ends; never an internal error, never a stall.
+"""Fuzz targets: the grammar, and whole sessions fed with changed transcripts. Whatever comes in,
+the answer is BAD, NO or OK, or the connection ends; never an internal error, never a stall.
 
 RMAIL_IMAP_FUZZ_EXAMPLES sets how many changed transcripts there are.
 """
@@ -33,7 +33,7 @@ COMMANDS: Final = [
     b"FETCH 1:* (UID FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (From To)]<0.20>)",
     b"UID FETCH 1:3,5 (BODY[1.MIME] RFC822.SIZE PREVIEW (LAZY) EMAILID) (CHANGEDSINCE 1)",
     b"STORE 1:2 (UNCHANGEDSINCE 9) +FLAGS.SILENT (\\Seen $Work)", b"UID STORE * -FLAGS \\Deleted",
-    b"SEARCH RETURN (MIN MAX COUNT PARTIAL 1:2) CHARSET UTF-8 OR (FROM x NOT SEEN) SINCE 1-Jan-2020",
+    b"SEARCH RETURN (MIN MAX COUNT PARTIAL 1:2) CHARSET UTF-8 OR (FROM x NOT SEEN) ON 1-Jan-2020",
     b"UID SEARCH FUZZY TEXT {3+}\r\nabc 1:*", b"SORT (REVERSE DATE SUBJECT) UTF-8 ALL",
     b"UID THREAD REFERENCES UTF-8 ALL", b"COPY 1 Archive", b"UID MOVE 1 Archive", b"EXPUNGE",
     b'APPEND INBOX (\\Seen) "17-Jul-1996 02:44:25 -0700" {10+}\r\nA: b\r\n\r\nxx',

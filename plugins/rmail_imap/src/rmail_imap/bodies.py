@@ -15,7 +15,7 @@ from rmail_imap.binary import Decoded, decode
 from rmail_imap.parse.fetch import BodyItem
 from rmail_imap.session import Session
 from rmail_imap.wire import Disconnected
-from rmail_kernel.errors import Corrupt, RmailError
+from rmail_kernel.errors import Corrupt, NotFound, RmailError
 from rmail_kernel.mime import CACHED_FIELDS, Part, decode_structure, field_block, find_part, locate
 from rmail_kernel.mime.decoding import IDENTITY
 from rmail_kernel.storage.mail import Fetched, Field, MessageReader
@@ -214,9 +214,11 @@ class Body:
         rows = session.mail.fetch(
             session.account, session.mailbox.id, [self._stored.uid], _FROM_FILE
         )
+        found = [batch[0] async for batch in rows]
+        if not found:
+            raise NotFound("The message was expunged meanwhile")
         self._opened.append(self._stored)
-        async for batch in rows:
-            self._stored = batch[0]
+        self._stored = found[0]
         if self._stored.content is None:
             raise Corrupt("The message cannot be read", uid=self._stored.uid)
 

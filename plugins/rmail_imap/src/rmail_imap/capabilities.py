@@ -16,7 +16,7 @@ def capabilities(session: Session) -> list[str]:
             names += [f"AUTH={name}" for name in session.kernel.auth.mechanisms(session.binding)]
         else:
             names.append("LOGINDISABLED")
-    return [name for name in names if name not in session.off]
+    return [name for name in names if name.upper() not in session.off]
 
 
 def code(session: Session) -> bytes:

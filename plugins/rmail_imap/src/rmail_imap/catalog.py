@@ -100,7 +100,8 @@ def _check(is_taken: bool, kind: str, name: str) -> None:
 
 
 def _check_known(catalog: Catalog, path: str, names: Iterable[str]) -> None:
-    known = catalog.capabilities | {f"AUTH={name}" for name in MECHANISMS}
+    known = {name.upper() for name in catalog.capabilities}
+    known |= {f"AUTH={name}" for name in MECHANISMS}
     for name in names:
         if name.upper() in known:
             continue

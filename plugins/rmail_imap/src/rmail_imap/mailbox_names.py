@@ -21,13 +21,13 @@ def encode_name(name: str) -> bytes:
     return _ENCODED.sub(_shift, name).encode("ascii")
 
 
-def decode_name(raw: bytes) -> str:
+def decode_name(raw: bytes, *, is_utf8: bool = False) -> str:
     """The name that a wire form stands for.
 
     Raises:
         Invalid: not modified UTF-7. Raw UTF-8, which some clients send, is taken as it is.
     """
-    if not raw.isascii():
+    if is_utf8 or not raw.isascii():
         try:
             return raw.decode()
         except UnicodeDecodeError as error:

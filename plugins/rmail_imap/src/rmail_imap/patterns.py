@@ -19,30 +19,33 @@ _WILDCARDS: Final = re.compile(rb"[*%]+")
 
 
 class Pattern:
-    """A pattern in its wire form.
+    """A pattern in its wire form: modified UTF-7, or UTF-8 where the client enabled it.
 
     Raises:
         BadSyntax: longer than MAX_PATTERN_BYTES.
     """
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, *, is_utf8: bool = False) -> None:
         if len(raw) > MAX_PATTERN_BYTES:
             raise BadSyntax("The pattern is too long", b"LIMIT")
-        self._exact = _compile(raw)
-        self._any_case = _compile(raw.upper())
+        self._is_utf8 = is_utf8
+        self._exact = _compile(raw, is_utf8=is_utf8)
+        self._any_case = _compile(raw.upper(), is_utf8=is_utf8)
 
     def matches(self, name: str) -> bool:
         """Whether a mailbox name matches; INBOX does in any case (RFC 3501 5.1)."""
-        if self._exact.fullmatch(encode_name(name).decode("ascii")):
+        wire = name if self._is_utf8 else encode_name(name).decode("ascii")
+        if self._exact.fullmatch(wire):
             return True
         return name == "INBOX" and bool(self._any_case.fullmatch(name))
 
 
-def _compile(raw: bytes) -> re2._Regexp[str]:
+def _compile(raw: bytes, *, is_utf8: bool) -> re2._Regexp[str]:
+    charset = "utf-8" if is_utf8 else "latin-1"
     pieces, at = [], 0
     for match in _WILDCARDS.finditer(raw):
-        pieces.append(re2.escape(raw[at : match.start()].decode("latin-1")))
+        pieces.append(re2.escape(raw[at : match.start()].decode(charset, "replace")))
         pieces.append(".*" if b"*" in match[0] else f"[^{SEPARATOR}]*")
         at = match.end()
-    pieces.append(re2.escape(raw[at:].decode("latin-1")))
+    pieces.append(re2.escape(raw[at:].decode(charset, "replace")))
     return re2.compile("(?s)" + "".join(pieces))

@@ -46,6 +46,8 @@ class Session:
         off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
         is_qresync: the client understands VANISHED (RFC 7162 3.2.3).
+        is_utf8: names are UTF-8 on the wire (RFC 9755 3).
+        is_rev2: the client speaks IMAP4rev2 (RFC 9051), so is_utf8 too.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Session:
         self.is_over = False
         self.raw_tag = b""
         self.is_condstore = False
-        self.is_qresync = False
+        self.is_qresync = self.is_utf8 = self.is_rev2 = False
         self.limits = Limits(
             settings.max_set_ranges, settings.max_search_depth, settings.max_search_keys
         )
@@ -128,6 +130,14 @@ class Session:
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
 
+    def logged_out(self) -> None:
+        """Back to where the connection began; TLS, and what ID said, stays (RFC 8437 3)."""
+        self.info = replace(self.info, principal=None)
+        self.selected = None
+        self.is_condstore = self.is_qresync = self.is_utf8 = self.is_rev2 = False
+        self.wire.timeout_s = self.settings.login_timeout_s
+        self.wire.expire_in(self.settings.login_timeout_s)
+
     def name_client(self, name: str) -> None:
         """Switches off what the settings say of a client of this name (RFC 2971 3.1). What was
         off stays off.
@@ -137,7 +147,8 @@ class Session:
     @property
     def dialect(self) -> Dialect:
         """What the grammar of this session is."""
-        return Dialect(self.off, self.catalog.items)
+        has_charset = self.is_rev2 or not self.is_utf8
+        return Dialect(self.off, self.catalog.items, self.is_utf8, has_charset)
 
     def use_condstore(self) -> None:
         """Tells MODSEQ with flags from now on: the client gave a command that asks for it (RFC

@@ -88,6 +88,11 @@ async def _tell_expunges(session: Session, selected: Selected) -> None:
 
 async def _tell_new(session: Session, selected: Selected) -> None:
     mail = session.mail
+    if session.is_rev2:  # RFC 9051 E: there is no \\Recent
+        selected.recent.clear()
+        selected.told = selected.total
+        session.write(b"* %d EXISTS\r\n" % selected.total)
+        return
     if not selected.is_read_only and (await mail.status(session.account, selected.id)).recent:
         selected.recent |= await mail.claim_recent(session.account, selected.id)
     selected.told = selected.total

@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
+from rmail_imap.deflate import Deflate
+
 HIGH_WATER_BYTES: Final = 1 << 17
 FLUSH_BYTES: Final = 1 << 16
 _LINGER_S: Final = 5.0
@@ -38,6 +40,7 @@ class Wire(asyncio.Protocol):
         transport: the current transport, the TLS one after start_tls.
         timeout_s: longest wait for the client, in either direction; Silence past it.
         deadline_at: moment of the loop's clock at which waiting ends, whatever comes in.
+        received_bytes, sent_bytes: over the connection, as they were sent.
         ending: raised instead of waiting for more input, when set.
     """
 
@@ -57,6 +60,8 @@ class Wire(asyncio.Protocol):
         self._writer: asyncio.Future[None] | None = None
         self._is_eof = self._is_lost = self._is_woken = False
         self._is_reading_paused = self._is_writing_paused = False
+        self._deflate: Deflate | None = None
+        self.received_bytes = self.sent_bytes = 0
         self.timeout_s = 60.0
         self.deadline_at: float | None = None
         self.ending: Exception | None = None
@@ -68,8 +73,13 @@ class Wire(asyncio.Protocol):
         self._connected(self)
 
     def data_received(self, data: bytes) -> None:
-        self._input += data
-        if len(self._input) > HIGH_WATER_BYTES and not self._is_reading_paused:
+        self.received_bytes += len(data)
+        if self._deflate is None:
+            self._input += data
+        else:
+            self._deflate.packed += data
+            self._unpack()
+        if self.pending_bytes > HIGH_WATER_BYTES and not self._is_reading_paused:
             self.transport.pause_reading()
             self._is_reading_paused = True
         _release(self._reader)
@@ -102,7 +112,7 @@ class Wire(asyncio.Protocol):
     @property
     def pending_bytes(self) -> int:
         """Input that nobody has taken."""
-        return len(self._input)
+        return len(self._input) + (len(self._deflate.packed) if self._deflate else 0)
 
     async def read_line(self, limit: int) -> bytes:
         """The next line with its line end.
@@ -179,12 +189,13 @@ class Wire(asyncio.Protocol):
 
     async def _more(self) -> None:
         """Waits for more input than there is."""
-        if self._is_eof:
+        before = len(self._input)
+        self._unpack()
+        if self._is_eof and len(self._input) == before:
             raise Disconnected
         timeout_s = self.timeout_s
         if self.deadline_at is not None:
             timeout_s = min(timeout_s, max(0.0, self.deadline_at - self._loop.time()))
-        before = len(self._input)
         while len(self._input) == before:
             if self.ending is not None:
                 raise self.ending
@@ -239,9 +250,45 @@ class Wire(asyncio.Protocol):
     def send(self) -> None:
         """Hands what is gathered to the transport, without waiting."""
         if self._output and not self._is_lost:
-            self.transport.write(b"".join(self._output))
+            raw = b"".join(self._output)
+            packed = raw if self._deflate is None else self._deflate.pack(raw)
+            self.sent_bytes += len(packed)
+            self.transport.write(packed)
         self._output.clear()
         self._output_bytes = 0
+
+    # --- compression
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether COMPRESS is in force."""
+        return self._deflate is not None
+
+    def start_compression(self) -> None:
+        """Compresses from here on; input that is there already is compressed (RFC 4978 3)."""
+        self.send()
+        self._deflate = Deflate(bytes(self._input))
+        self._input.clear()
+        self._scanned = 0
+        self._unpack()
+
+    def end_compression(self) -> None:
+        """No compression from here on (RFC 8437 4)."""
+        self.send()
+        if self._deflate is not None:
+            self._input += self._deflate.packed
+            self._deflate = None
+
+    def _unpack(self) -> None:
+        """Unpacks input as far as there is room for it."""
+        if self._deflate is None:
+            return
+        try:
+            while raw := self._deflate.unpack(HIGH_WATER_BYTES + 1 - len(self._input)):
+                self._input += raw
+        except ValueError:
+            self.end(Disconnected())
+            self.abort()
 
     # --- the connection
 

@@ -28,9 +28,25 @@ def astring(raw: bytes) -> bytes:
     return raw if _ATOM.match(raw) and raw.upper() != b"NIL" else string(raw)
 
 
-def mailbox(name: str) -> bytes:
-    """A mailbox name, quoted as most servers do."""
-    return string(encode_name(name))
+def mailbox(name: str, *, is_utf8: bool = False) -> bytes:
+    """A mailbox name, quoted as most servers do; for clients that enabled it in UTF-8."""
+    if not is_utf8:
+        return string(encode_name(name))
+    raw = name.encode("utf-8", "replace")
+    return b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", raw)
+
+
+def list_line(
+    kind: bytes, attributes: Iterable[str], name: str, more: bytes = b"", *, is_utf8: bool = False
+) -> bytes:
+    """A LIST or LSUB response (RFC 3501 7.2.2)."""
+    raw_name = mailbox(name, is_utf8=is_utf8)
+    return b'* %b %b "/" %b%b\r\n' % (kind, flags(attributes), raw_name, more)
+
+
+def old_name(name: str, *, is_utf8: bool) -> bytes:
+    """What a LIST response adds when the client used another name (RFC 9051 6.3.9.7)."""
+    return b' ("OLDNAME" (%b))' % mailbox(name, is_utf8=is_utf8)
 
 
 def flags(names: Iterable[str]) -> bytes:

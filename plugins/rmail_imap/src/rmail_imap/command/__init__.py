@@ -11,6 +11,7 @@ MODULES: Final = (
     "capability",
     "check",
     "close",
+    "compress",
     "copy",
     "create",
     "delete",
@@ -37,6 +38,7 @@ MODULES: Final = (
     "store",
     "subscribe",
     "thread",
+    "unauthenticate",
     "unselect",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from rmail_imap import write
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
@@ -60,7 +61,7 @@ def _uses(cursor: Cursor) -> frozenset[str]:
 async def create(session: Session, args: CreateArgs) -> Reply:
     """Makes a mailbox and the missing ones above it."""
     if not args.uses:
-        return _reply(await session.mail.create(session.account, args.mailbox))
+        return _reply(session, args, await session.mail.create(session.account, args.mailbox))
     if len(args.uses) > 1:
         raise Refused("A mailbox has one special use", b"USEATTR")
     (use,) = args.uses
@@ -75,8 +76,11 @@ async def create(session: Session, args: CreateArgs) -> Reply:
         if "special_use" not in error.fields:
             raise
         raise Refused(error.safe, b"USEATTR") from error
-    return _reply(made)
+    return _reply(session, args, made)
 
 
-def _reply(made: MailboxStatus) -> Reply:
+def _reply(session: Session, args: CreateArgs, made: MailboxStatus) -> Reply:
+    if session.is_rev2 and made.name != args.mailbox:  # RFC 9051 6.3.4
+        more = write.old_name(args.mailbox, is_utf8=True)
+        session.write(write.list_line(b"LIST", (), made.name, more, is_utf8=True))
     return Reply(code=b"MAILBOXID (%b)" % made.objectid.encode())  # RFC 8474 4.1

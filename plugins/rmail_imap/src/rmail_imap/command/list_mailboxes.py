@@ -11,7 +11,7 @@ from rmail_imap import write
 from rmail_imap.command.metadata import response
 from rmail_imap.command.status import status_line
 from rmail_imap.commands import command, feature
-from rmail_imap.mailbox_names import SEPARATOR, encode_name, parents
+from rmail_imap.mailbox_names import SEPARATOR, parents
 from rmail_imap.parse.list_mailboxes import CRITERIA, ListArgs, list_args, lsub_args
 from rmail_imap.patterns import Pattern
 from rmail_imap.session import Session
@@ -88,7 +88,11 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
     if "HIGHESTMODSEQ" in args.status:
         session.use_condstore()
     # RFC 5258 3: beside others, an empty pattern matches nothing.
-    patterns = [Pattern(args.raw_reference + raw) for raw in args.raw_patterns if raw]
+    patterns = [
+        Pattern(args.raw_reference + raw, is_utf8=session.is_utf8)
+        for raw in args.raw_patterns
+        if raw
+    ]
     tree = _Tree(await session.mail.mailboxes(session.account), args, session.off)
     named = {name for name in tree.names if any(one.matches(name) for one in patterns)}
     for name in tree.names:
@@ -101,7 +105,8 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
             session.write(await status_line(session, name, tree.mailboxes[name], args.status))
         if args.entries and name in tree.selected and name in tree.mailboxes:
             stored = await session.mail.annotations(session.account, tree.mailboxes[name].id)
-            session.write(response(name, {entry: stored.get(entry) for entry in args.entries}))
+            values = {entry: stored.get(entry) for entry in args.entries}
+            session.write(response(session, name, values))
         await session.flush_full()
 
 
@@ -122,7 +127,7 @@ async def list_subscribed(session: Session, args: ListArgs) -> None:
         return
     mailboxes = await session.mail.mailboxes(session.account)
     names = [mailbox.name for mailbox in mailboxes if mailbox.is_subscribed]
-    pattern = Pattern(args.raw_reference + raw_pattern)
+    pattern = Pattern(args.raw_reference + raw_pattern, is_utf8=session.is_utf8)
     leading: set[str] = set()
     if b"%" in raw_pattern:
         leading = {parent for name in names for parent in parents(name)} - set(names)
@@ -138,5 +143,4 @@ def _order(name: str) -> tuple[bool, list[str]]:
 def _write(
     session: Session, kind: bytes, attributes: Sequence[str], name: str, more: bytes = b""
 ) -> None:
-    raw_name = write.string(encode_name(name))
-    session.write(b'* %b %b "/" %b%b\r\n' % (kind, write.flags(attributes), raw_name, more))
+    session.write(write.list_line(kind, attributes, name, more, is_utf8=session.is_utf8))

@@ -40,7 +40,7 @@ async def get_metadata(session: Session, args: GetMetadataArgs) -> Reply:
         else:
             told[name] = value
     if told:
-        session.write(response(args.mailbox or "", told))
+        session.write(response(session, args.mailbox or "", told))
         await session.flush_full()
     # RFC 5464 4.2.1
     return Reply(code=b"METADATA LONGENTRIES %d" % longest if longest else b"")
@@ -64,10 +64,11 @@ async def set_metadata(session: Session, args: SetMetadataArgs) -> None:
         raise Refused(error.safe, b"METADATA TOOMANY") from error
 
 
-def response(mailbox: str, values: Mapping[str, bytes | None]) -> bytes:
+def response(session: Session, mailbox: str, values: Mapping[str, bytes | None]) -> bytes:
     """The METADATA response with values (RFC 5464 4.4.1)."""
+    raw_name = write.mailbox(mailbox, is_utf8=session.is_utf8)
     pairs = (write.astring(name.encode()) + b" " + _value(value) for name, value in values.items())
-    return b"* METADATA %b (%b)\r\n" % (write.mailbox(mailbox), b" ".join(pairs))
+    return b"* METADATA %b (%b)\r\n" % (raw_name, b" ".join(pairs))
 
 
 def _value(value: bytes | None) -> bytes:

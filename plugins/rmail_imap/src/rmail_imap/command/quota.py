@@ -41,7 +41,7 @@ async def get_quota(session: Session, raw_root: bytes) -> None:
 async def get_quota_root(session: Session, name: str) -> None:
     """The quota root of a mailbox, and its quota."""
     await session.mail.status(session.account, name)
-    session.write(b'* QUOTAROOT %b ""\r\n' % write.mailbox(name))
+    session.write(b'* QUOTAROOT %b ""\r\n' % write.mailbox(name, is_utf8=session.is_utf8))
     await _write_quota(session)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax
@@ -23,6 +24,9 @@ feature("SEARCH=FUZZY", "6203 3")
 feature("WITHIN", "5032 2")
 
 
+_ALL: Final = Returns(frozenset({"ALL"}))
+
+
 @command(
     "SEARCH", search_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.4"
 )
@@ -32,8 +36,9 @@ async def search(session: Session, args: SearchArgs) -> Reply:
     reply = Reply(holds_expunges=args.has_numbers)
     with emptied_by_no(session.mailbox, args):
         rows = await find(session, args)
-        if args.returns is not None:
-            await write_results(session, args, args.returns, rows)
+        returns = args.returns or (_ALL if session.is_rev2 else None)  # RFC 9051 6.4.4
+        if returns is not None:
+            await write_results(session, args, returns, rows)
             return reply
         modseq = await told_modseq(session, args, [Uid(uid) for _, uid in rows])
     more = b" (MODSEQ %d)" % modseq if modseq else b""

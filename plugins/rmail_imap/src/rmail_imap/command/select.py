@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from rmail_imap import write
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax
 from rmail_imap.flag_words import announce
@@ -14,7 +15,7 @@ from rmail_imap.resync import tell_missed
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session, highest_modseq
 from rmail_imap.state import State
-from rmail_kernel.storage.mail import Flag, MailboxView
+from rmail_kernel.storage.mail import Flag, MailboxStatus, MailboxView
 
 feature("CONDSTORE", "7162 3.1")
 feature("OBJECTID", "8474 4")
@@ -51,17 +52,21 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
     status = await session.mail.status(session.account, args.mailbox)
     view = await session.mail.view(session.account, status.id)
     recent: Collection[int] = ()
-    if is_read_only and status.recent:  # RFC 3501 6.3.2: messages do not lose \Recent
+    if session.is_rev2:  # RFC 9051 E: there is no \\Recent
+        pass
+    elif is_read_only and status.recent:  # RFC 3501 6.3.2: messages do not lose \Recent
         recent = view.uids[max(0, view.total - status.recent) : view.total]  # nobody's yet
     elif status.recent:
         recent = await session.mail.claim_recent(session.account, status.id)
     selected = Selected(view, name=status.name, is_read_only=is_read_only, recent=recent)
     session.write(announce(view.keywords, is_read_only=is_read_only))
     count = sum(uid < view.uidnext for uid in recent)  # later ones were not announced yet
-    session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.total, count))
-    first = _first_unseen(view) if status.unseen else None
-    if first is not None:
-        session.write(b"* OK [UNSEEN %d] First unseen\r\n" % first)
+    session.write(b"* %d EXISTS\r\n" % view.total)
+    if session.is_rev2:
+        _tell_list(session, args.mailbox, status)
+    else:
+        session.write(b"* %d RECENT\r\n" % count)
+        _tell_unseen(session, view, status)
     session.write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % view.uidvalidity)
     session.write(b"* OK [UIDNEXT %d] Next UID\r\n" % view.uidnext)
     # RFC 8474 4.2
@@ -72,6 +77,21 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
     session.selected = selected
     if args.known is not None:
         await tell_missed(session, selected, args.known)
+
+
+def _tell_list(session: Session, name: str, status: MailboxStatus) -> None:
+    """The mailbox as LIST tells it, with the client's name for it if that is another (RFC 9051
+    6.3.2).
+    """
+    more = write.old_name(name, is_utf8=True) if name != status.name else b""
+    uses = [status.special_use] if status.special_use else []
+    session.write(write.list_line(b"LIST", uses, status.name, more, is_utf8=True))
+
+
+def _tell_unseen(session: Session, view: MailboxView, status: MailboxStatus) -> None:
+    first = _first_unseen(view) if status.unseen else None
+    if first is not None:
+        session.write(b"* OK [UNSEEN %d] First unseen\r\n" % first)
 
 
 def _first_unseen(view: MailboxView) -> int | None:

@@ -80,7 +80,7 @@ async def status_line(
     """The STATUS response."""
     numbers = [await _number(session, found, item) for item in items]
     values = " ".join(f"{item} {number}" for item, number in zip(items, numbers, strict=True))
-    return b"* STATUS %b (%b)\r\n" % (write.mailbox(name), values.encode())
+    return b"* STATUS %b (%b)\r\n" % (write.mailbox(name, is_utf8=session.is_utf8), values.encode())
 
 
 async def _number(session: Session, found: MailboxStatus, item: str) -> int | str:

@@ -49,10 +49,14 @@ class Dialect:
     Attributes:
         off: capabilities that are switched off.
         items: FETCH items that plugins bring along.
+        is_utf8: mailbox names are UTF-8, not modified UTF-7 (RFC 9755 3, RFC 9051 5.1).
+        has_charset: SEARCH may name a charset; not after UTF8=ACCEPT was enabled (RFC 9755 3).
     """
 
     off: frozenset[str] = frozenset()
     items: Mapping[str, FetchItem] = field(default_factory=dict)
+    is_utf8: bool = False
+    has_charset: bool = True
 
 
 _PLAIN: Final = Dialect()
@@ -145,6 +149,13 @@ class Cursor:
             raise BadSyntax("A number is too large")
         return int(digits)
 
+    def number64(self) -> int:
+        """number64: 63 bits, unsigned (RFC 9051 9)."""
+        digits = self.take(_NUMBER, "a number")
+        if len(digits) > 19 or int(digits) > _MAX_MODSEQ:
+            raise BadSyntax("A number is too large")
+        return int(digits)
+
     def modseq(self) -> ModSeq:
         """mod-sequence-valzer: 63 bits, unsigned (RFC 7162 7)."""
         digits = self.take(_NUMBER, "a MODSEQ")
@@ -183,7 +194,7 @@ class Cursor:
     def mailbox(self) -> str:
         """mailbox: its name, decoded, INBOX in upper case (RFC 3501 5.1). Refused: not a name."""
         try:
-            return canonical(decode_name(self.astring()))
+            return canonical(decode_name(self.astring(), is_utf8=self.dialect.is_utf8))
         except BadSyntax:
             raise
         except Invalid as error:  # the syntax is right, the name is not

@@ -255,9 +255,9 @@ def _field_names(cursor: Cursor) -> tuple[bytes, ...]:
 
 
 def _octets(cursor: Cursor) -> tuple[int, int]:
-    start = cursor.number()
+    start = cursor.number64()
     cursor.expect(b".")
-    count = cursor.number()
+    count = cursor.number64()
     cursor.expect(b">")
     if count == 0:  # RFC 3501 9: nz-number
         raise BadSyntax("A partial fetch of nothing")

@@ -26,7 +26,7 @@ Place = Literal[
 """Where a word stands: after the command of that name, or in its list of modifiers or options."""
 
 GATES: Final[dict[Place, dict[str, str]]] = {
-    "APPEND": {"~": "BINARY"},
+    "APPEND": {"~": "BINARY", "UTF8": "UTF8=ACCEPT"},
     "CREATE": {"USE": "CREATE-SPECIAL-USE"},
     "EXPUNGE": {"": "UIDPLUS"},
     "FETCH": {

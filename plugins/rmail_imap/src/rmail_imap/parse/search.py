@@ -165,6 +165,8 @@ def search_args(cursor: Cursor) -> SearchArgs:
     options = returns(cursor)
     raw_charset = b"UTF-8"
     if cursor.raw[cursor.at : cursor.at + 8].upper() == b"CHARSET ":
+        if not cursor.dialect.has_charset:
+            raise BadSyntax("Strings are UTF-8 once UTF8=ACCEPT is enabled")
         cursor.at += 8
         raw_charset = cursor.astring()
         cursor.space()
@@ -217,7 +219,7 @@ def _dated(
 def _sized(op: Literal["larger", "smaller"]) -> Callable[[_Search], Key]:
     def parse(search: _Search) -> Key:
         search.cursor.space()
-        return Leaf(query.Sized(op, search.cursor.number()))
+        return Leaf(query.Sized(op, search.cursor.number64()))
 
     return parse
 
