@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rmail_imap import command
 from rmail_imap.commands import TABLE
-from rmail_imap.errors import BadSyntax
+from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
 
 from rmail_kernel.testing import RunningServer
@@ -55,26 +55,22 @@ TOKENS: Final = [
     st.lists(st.one_of(st.sampled_from(TOKENS), st.binary(max_size=6)), max_size=12),
     st.booleans(),
 )
-def test_parsers_raise_nothing_but_syntax_errors(
-    name: str, tokens: list[bytes], is_uid: bool
-) -> None:
+def test_parsers_raise_nothing_but_refusals(name: str, tokens: list[bytes], is_uid: bool) -> None:
     cursor = Cursor(b" ".join([b"", *tokens]), is_uid=is_uid)
-    with contextlib.suppress(BadSyntax):
+    with contextlib.suppress(BadSyntax, Refused):
         TABLE[name].parse(cursor)
     assert cursor.at <= len(cursor.raw)
 
 
 @settings(max_examples=EXAMPLES * 10, deadline=None)
 @given(st.sampled_from(COMMANDS), st.integers(), st.integers(0, 4))
-def test_changed_arguments_raise_nothing_but_syntax_errors(
-    raw: bytes, seed: int, changes: int
-) -> None:
+def test_changed_arguments_raise_nothing_but_refusals(raw: bytes, seed: int, changes: int) -> None:
     name, _, rest = changed(raw, random.Random(seed), changes).partition(b" ")
     if name.upper() == b"UID":
         name, _, rest = rest.partition(b" ")
     entry = TABLE.get(name.decode("latin-1").upper())
     if entry is not None:
-        with contextlib.suppress(BadSyntax):
+        with contextlib.suppress(BadSyntax, Refused):
             entry.parse(Cursor(b" " + rest))
 
 
