@@ -86,6 +86,7 @@ def test_the_secret_is_made_once(tmp_path: Path) -> None:
 async def test_an_alias_to_elsewhere_forwards_and_bounces_come_back(relay: Relay) -> None:
     directory = relay.server.kernel.directory
     await directory.add_alias("example.com", Alias("away", "dave@a.test"))
+    await directory.add_alias("example.com", Alias(".*", "bob"))
     report = await relay.server.deliver(MESSAGE, "away@example.com", sender=str(CAROL))
     assert report.is_accepted
     (attempt,) = await relay.peers.tried(1)
@@ -98,6 +99,8 @@ async def test_an_alias_to_elsewhere_forwards_and_bounces_come_back(relay: Relay
     _, back = await relay.peers.tried(2)
     assert back.envelope.recipients == (CAROL,)
     assert back.envelope.sender is None
+    assert await relay.server.messages("bob") == []
+    await directory.remove_alias("example.com", ".*")
     refused = await relay.server.deliver(MESSAGE, "SRS0=A=AA=a.test=x@example.com", sender=None)
     assert refused.verdict is not None
 

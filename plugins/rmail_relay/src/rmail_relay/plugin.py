@@ -64,7 +64,7 @@ class RelayPlugin:
         """Counting the queue."""
         return [SingletonTask("relay-tallies", partial(tallies.watch, kernel))]
 
-    @hookimpl
+    @hookimpl(tryfirst=True)  # a rule that catches all must not keep them
     async def on_resolve(self, address: Address) -> list[Address] | None:
         """An SRS address leads back to the sender that it stands for."""
         if self._srs is None or not is_rewritten(address):
