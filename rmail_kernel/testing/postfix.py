@@ -10,12 +10,13 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
@@ -26,6 +27,7 @@ DOMAIN = "postfix.test"
 _INSTALLED = Path("/etc/postfix")
 _TEMPLATE = Path("/usr/share/postfix/master.cf.dist")
 _START_S = 20.0
+_COMMAND_S = 30.0
 _POLL_S = 0.05
 _OTHERS = ("maildrop", "uucp", "ifmail", "bsmtp", "scalemail-backend", "mailman")
 _MAIN = """\
@@ -143,12 +145,12 @@ def running(*, client_tls: str = "may") -> Iterator[Postfix]:
     folder = Path(tempfile.mkdtemp(prefix="rmail-postfix-"))
     try:
         postfix = _write(folder, client_tls)
-        _run(folder, "start")
         try:
+            _run(folder, "start")
             _wait(postfix)
             yield postfix
         finally:
-            _run(folder, "stop")
+            _stop(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -198,12 +200,26 @@ def _free_ports(count: int) -> list[int]:
 def _run(folder: Path, command: str) -> None:
     done = subprocess.run(  # noqa: S603 - words of our own
         ["postfix", "-c", str(folder / "etc"), command],  # noqa: S607 - where it is installed
-        capture_output=True,
-        timeout=60,
+        stdout=subprocess.DEVNULL,  # a pipe would be kept open by what it leaves running
+        stderr=subprocess.DEVNULL,
+        timeout=_COMMAND_S,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"postfix {command}: {done.stderr.decode(errors='replace')}")
+        raise RuntimeError(f"postfix {command} failed with {done.returncode}")
+
+
+def _stop(folder: Path) -> None:
+    """Stops it; with force where it does not end. All are in the process group of its master."""
+    try:
+        pid = int((folder / "spool/pid/master.pid").read_text().split()[0])
+    except (FileNotFoundError, IndexError):
+        return  # it did not start
+    with suppress(RuntimeError, subprocess.TimeoutExpired):
+        _run(folder, "stop")
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _wait(postfix: Postfix) -> None:
