@@ -12,6 +12,7 @@ from email.message import EmailMessage
 from typing import Any, cast
 
 import pytest
+from rmail_relay import attempts
 from rmail_relay.outcome import Kind
 from rmail_relay.queued import decode
 from structlog.testing import capture_logs
@@ -27,6 +28,7 @@ from rmail_kernel.model import (
     SessionInfo,
     Submission,
 )
+from rmail_kernel.storage.filesystem.queue import FilesystemQueue
 from rmail_kernel.testing import make_settings
 
 from .outside import MESSAGE, Relay
@@ -284,4 +286,28 @@ async def test_an_answer_is_not_forgotten_while_the_disk_is_full(relay: Relay) -
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     await relay.settled(lambda jobs: not jobs)
+    assert len(relay.peers.attempts) == 1
+
+
+async def test_an_attempt_ends_with_its_lease(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else has the message then: two must not send it at a time."""
+    monkeypatch.setattr(attempts, "RENEW_S", 1.0)
+    relay.peers.gate.clear()
+    await relay.send("dave@a.test")
+    await relay.peers.tried(1)
+    kernel = relay.server.kernel
+    folder = relay.server.mail_root / "queue"
+    other = FilesystemQueue(folder, relay.clock, kernel.events, kernel.pool)
+    try:
+        relay.clock.advance(attempts.LEASE_S + 1)
+        (taken,) = await other.lease("relay", 1, 600, per_lane=9, total=9)
+        async with asyncio.timeout(20):
+            while relay.peers.busy["a.test"]:
+                await asyncio.sleep(0.02)  # a cancelled attempt tells nobody
+        await other.done(taken)
+    finally:
+        await other.close()
+    assert await relay.jobs() == []
     assert len(relay.peers.attempts) == 1
