@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from rmail_kernel.hooks import hookimpl
     from rmail_kernel.kernel import Kernel
     from rmail_kernel.model import (
+        Accept,
         Address,
+        Annotate,
         Defer,
         Delivery,
         Discard,
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
+    "Accept": "model",
     "Address": "model",
+    "Annotate": "model",
     "Defer": "model",
     "Delivery": "model",
     "Discard": "model",
@@ -44,7 +48,9 @@ _LAZY = {
     "hookimpl": "hooks",
 }
 __all__ = [
+    "Accept",
     "Address",
+    "Annotate",
     "Defer",
     "Delivery",
     "Discard",

@@ -19,7 +19,7 @@ import structlog
 
 from rmail_kernel.errors import PluginError, RmailError, Temporary
 from rmail_kernel.hooks import PROJECT
-from rmail_kernel.model import Defer, Discard, Reject
+from rmail_kernel.model import Accept, Annotate, Defer, Discard, Reject
 from rmail_kernel.observe.metrics import HOOK_ERRORS, HOOK_SECONDS
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _log = structlog.get_logger("rmail.bus")
 
 
 class Bus:
-    """The registry of plugins and the four ways to call a hook.
+    """The registry of plugins and the ways to call a hook.
 
     Args:
         specs: the module that declares the hooks.
@@ -87,6 +87,27 @@ class Bus:
             answer = await self._call(hook, impl, arguments)
             if answer is not None:
                 return answer
+        return None
+
+    async def policy(
+        self, hook: str, notes: list[Annotate] | None = None, **arguments: Any
+    ) -> Reject | Defer | None:
+        """Why a stage is refused; None: it is not. Accept ends the walk with yes.
+
+        Args:
+            notes: where annotations are put.
+
+        Raises:
+            Temporary: an implementation raised, stalled or answered rubbish (fail closed).
+        """
+        for impl in self._implementations(hook):
+            answer = await self._call(hook, impl, arguments)
+            if isinstance(answer, Reject | Defer):
+                return answer
+            if isinstance(answer, Accept):
+                return None
+            if isinstance(answer, Annotate) and notes is not None:
+                notes.append(answer)
         return None
 
     async def chain(self, hook: str, argument: str, value: T) -> T | Reject | Defer | Discard:

@@ -20,6 +20,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Mode(StrEnum):
     """How the bus walks the implementations of a hook."""
 
+    POLICY = (
+        "policy"  # Reject, Defer or Accept ends the walk, Annotate is kept; an error: Temporary
+    )
     FIRST = "first"  # the first answer that is not None wins; an error: Temporary
     CHAIN = "chain"  # each sees the last answer; a verdict stops; an error becomes Defer
     NOTIFY = "notify"  # after the fact; errors are logged and counted, none reaches the caller

@@ -13,7 +13,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rmail_kernel.hooks import Mode, hook
-from rmail_kernel.model import Defer, Delivery, Discard, Principal, Reject, Submission
+from rmail_kernel.model import (
+    Accept,
+    Annotate,
+    Defer,
+    Delivery,
+    Discard,
+    Principal,
+    Reject,
+    Submission,
+)
 
 if TYPE_CHECKING:
     from rmail_kernel.http.routes import Route
@@ -21,6 +30,8 @@ if TYPE_CHECKING:
     from rmail_kernel.model import Address, Relayed, SessionInfo, Stored
     from rmail_kernel.net.listeners import Listener
     from rmail_kernel.tasks import SingletonTask
+
+_VERDICTS = (Accept, Annotate, Reject, Defer)
 
 # --- start-up and shutdown ---
 
@@ -95,21 +106,34 @@ async def on_login_failed(login: str, session: SessionInfo) -> None:
 # --- policy, by SMTP stage; Defer when an implementation raises ---
 
 
-@hook(Mode.FIRST, answers=(Reject, Defer))
-async def on_connect(session: SessionInfo) -> Reject | Defer | None:
-    """A client connected, before the greeting. None: no opinion."""
+@hook(Mode.POLICY, answers=_VERDICTS)
+async def on_connect(session: SessionInfo) -> Accept | Annotate | Reject | Defer | None:
+    """A client connected, before the greeting. None: no opinion. An annotation holds for every
+    message of the connection.
+    """
 
 
-@hook(Mode.FIRST, answers=(Reject, Defer))
-async def on_mail_from(session: SessionInfo, sender: Address | None) -> Reject | Defer | None:
+@hook(Mode.POLICY, answers=_VERDICTS)
+async def on_helo(session: SessionInfo, name: str) -> Accept | Annotate | Reject | Defer | None:
+    """HELO or EHLO was given with this name, which is untrusted text; `session.is_extended` tells
+    which. An annotation holds until the client says another name. None: no opinion.
+    """
+
+
+@hook(Mode.POLICY, answers=_VERDICTS)
+async def on_mail_from(
+    session: SessionInfo, sender: Address | None
+) -> Accept | Annotate | Reject | Defer | None:
     """MAIL FROM was given (None: the null reverse-path)."""
 
 
-@hook(Mode.FIRST, answers=(Reject, Defer))
+@hook(Mode.POLICY, answers=_VERDICTS)
 async def on_rcpt(
     session: SessionInfo, sender: Address | None, recipient: Address
-) -> Reject | Defer | None:
-    """RCPT TO was given, after it was resolved."""
+) -> Accept | Annotate | Reject | Defer | None:
+    """RCPT TO was given, after it was resolved. An annotation goes into the message, for all of its
+    recipients.
+    """
 
 
 @hook(Mode.CHAIN, deadline_s=120.0, answers=(Submission, Reject, Defer, Discard))

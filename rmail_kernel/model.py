@@ -201,6 +201,23 @@ class Defer:
 
 
 @dataclass(frozen=True, slots=True)
+class Accept:
+    """A policy verdict: yes, and no further plugin is asked at this stage. It overrides nothing but
+    plugins: unknown users, quotas and rights stay what they are.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """A policy verdict: no opinion, but a header field for every message that this leads to. The
+    next plugin is asked.
+    """
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Discard:
     """Accept and drop: the sender hears success, nothing is stored. The reason goes to the log."""
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from rmail_kernel.content import Content
-from rmail_kernel.model import Address, Defer, Envelope, Principal, Reject, SessionInfo
+from rmail_kernel.model import Address, Annotate, Defer, Envelope, Principal, Reject, SessionInfo
 
 if TYPE_CHECKING:
     from rmail_kernel.tasks import SingletonTask
@@ -51,9 +51,15 @@ class DeliveryService(Protocol):
     """Resolve, policy, on_deliver, store, on_store."""
 
     async def check_recipient(
-        self, session: SessionInfo, sender: Address | None, recipient: Address
+        self,
+        session: SessionInfo,
+        sender: Address | None,
+        recipient: Address,
+        notes: list[Annotate] | None = None,
     ) -> Reject | Defer | None:
         """Whether a recipient would be accepted (RCPT TO): resolved, policy asked. None: yes.
+
+        `notes` takes the annotations of plugins, header fields for the message.
 
         Unknown local user: 550 5.1.1; foreign domain without authentication: 550 5.7.1; nobody
         takes external mail: 550 5.7.1.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmail_kernel.delivery.resolve import Resolution, Resolver
 from rmail_kernel.errors import RmailError
-from rmail_kernel.model import Address, Defer, Principal, Reject, SessionInfo
+from rmail_kernel.model import Address, Annotate, Defer, Principal, Reject, SessionInfo
 from rmail_kernel.storage.ids import AccountId
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ class Recipients:
         self._resolver = resolver
 
     async def check(
-        self, session: SessionInfo, sender: Address | None, recipient: Address
+        self,
+        session: SessionInfo,
+        sender: Address | None,
+        recipient: Address,
+        notes: list[Annotate] | None = None,
     ) -> Reject | Defer | None:
         """The verdict on one recipient; None: it would be accepted."""
         try:
@@ -42,12 +46,11 @@ class Recipients:
             verdict = found.refusal or await self._reachable(session, found)
             if verdict is not None:
                 return verdict
-            policy: Reject | Defer | None = await self._kernel.bus.first(
-                "on_rcpt", session=session, sender=sender, recipient=recipient
+            return await self._kernel.bus.policy(
+                "on_rcpt", notes, session=session, sender=sender, recipient=recipient
             )
         except RmailError:  # Temporary from a plugin or the store: the sender tries again
             return TROUBLE
-        return policy
 
     async def may_send_as(self, principal: Principal, sender: Address) -> bool:
         """Whether `sender` is the principal's own address or an alias that leads to it.

@@ -27,6 +27,7 @@ from rmail_kernel.delivery.targets import Entry, Result, Target, outcomes, verdi
 from rmail_kernel.errors import RmailError, Temporary
 from rmail_kernel.model import (
     Address,
+    Annotate,
     Defer,
     Discard,
     Envelope,
@@ -63,10 +64,14 @@ class Delivering:
         return [SingletonTask("delivery-spool", self._recovery.run)]
 
     async def check_recipient(
-        self, session: SessionInfo, sender: Address | None, recipient: Address
+        self,
+        session: SessionInfo,
+        sender: Address | None,
+        recipient: Address,
+        notes: list[Annotate] | None = None,
     ) -> Reject | Defer | None:
         """See `DeliveryService.check_recipient`."""
-        return await self._recipients.check(session, sender, recipient)
+        return await self._recipients.check(session, sender, recipient, notes)
 
     async def may_send_as(self, principal: Principal, sender: Address) -> bool:
         """See `DeliveryService.may_send_as`."""

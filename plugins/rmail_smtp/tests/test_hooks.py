@@ -8,7 +8,17 @@ from typing import Any, cast
 
 import pytest
 
-from rmail_kernel import Defer, Delivery, Discard, Reject, SessionInfo, hookimpl, hookspecs
+from rmail_kernel import (
+    Accept,
+    Annotate,
+    Defer,
+    Delivery,
+    Discard,
+    Reject,
+    SessionInfo,
+    hookimpl,
+    hookspecs,
+)
 from rmail_kernel.model import Address
 from rmail_kernel.testing import RunningServer, Transcript
 
@@ -193,3 +203,80 @@ async def test_an_unexpected_error_shows_an_id_and_nothing_else(
             S: 250 *
         """)
     assert "secret" not in "".join(heard)
+
+
+class Doorman:
+    """Answers by stage, and remembers what it was told."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers = answers
+        self.names: list[str] = []
+
+    @hookimpl
+    def on_connect(self) -> object:
+        return self.answers.get("connect")
+
+    @hookimpl
+    def on_helo(self, session: SessionInfo, name: str) -> object:
+        assert session.helo == name
+        self.names.append(f"{'EHLO' if session.is_extended else 'HELO'} {name}")
+        return self.answers.get("helo")
+
+    @hookimpl
+    def on_mail_from(self) -> object:
+        return self.answers.get("mail_from")
+
+    @hookimpl
+    def on_rcpt(self, recipient: Address) -> object:
+        return self.answers.get("rcpt")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (Reject("Not you", 550, "5.7.1"), "550 5.7.1 Not you"),
+        (Defer("Later", 450, "4.7.1"), "450 4.7.1 Later"),
+    ],
+)
+async def test_a_name_can_be_refused_and_another_tried(
+    rmail_server: RunningServer, answer: object, reply: str
+) -> None:
+    doorman = Doorman(helo=answer)
+    rmail_server.kernel.bus.register(doorman, "doorman")
+    async with rmail_server.connect("smtp") as client:
+        await client.run(
+            f"S: 220 *\nC: EHLO bad.test\nS: {reply}\nC: MAIL FROM:<carol@remote.test>\nS: 503 *"
+        )
+        doorman.answers.clear()
+        await client.run("C: HELO good.test\nS: 250 *\nC: MAIL FROM:<carol@remote.test>\nS: 250 *")
+    assert doorman.names == ["EHLO bad.test", "HELO good.test"]
+
+
+async def test_accept_ends_the_walk_and_overrides_no_rule(rmail_server: RunningServer) -> None:
+    bus = rmail_server.kernel.bus
+    refusing = dict.fromkeys(("connect", "helo", "mail_from", "rcpt"), Reject("no"))
+    bus.register(Doorman(**refusing), "strict")
+    bus.register(Doorman(**dict.fromkeys(refusing, Accept())), "kind")  # asked first
+    async with rmail_server.connect("smtp") as client:
+        await client.run("S: 220 *\nC: HELO x.test\nS: 250 *\nC: MAIL FROM:<c@remote.test>")
+        await client.run("S: 250 *\nC: RCPT TO:<alice@example.com>\nS: 250 *")
+        await client.run("C: RCPT TO:<nobody@example.com>\nS: 550 5.1.1 *")
+        await client.run("C: RCPT TO:<dave@elsewhere.test>\nS: 550 5.7.1 *")
+
+
+async def test_annotations_go_into_the_messages_that_they_led_to(
+    rmail_server: RunningServer,
+) -> None:
+    notes = {name: Annotate(f"X-At-{name}", "seen") for name in ("connect", "helo", "rcpt")}
+    doorman = Doorman(**notes)
+    rmail_server.kernel.bus.register(doorman, "doorman")
+    async with rmail_server.connect("smtp") as client:
+        await client.run("S: 220 *\nC: HELO x.test\nS: 250 *" + ONE + "S: 250 *")
+        doorman.answers.clear()
+        await client.run("C: HELO y.test\nS: 250 *" + ONE + "S: 250 *")
+    first, second = await rmail_server.messages("alice")
+    for name in notes:
+        assert first.count(f"X-At-{name}: seen\r\n".encode()) == 1
+    assert b"X-At-connect: seen" in second
+    assert b"X-At-helo" not in second
+    assert b"X-At-rcpt" not in second

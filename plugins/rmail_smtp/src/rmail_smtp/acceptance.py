@@ -35,6 +35,8 @@ def refusal_of(flaw: Flaw) -> Reply:
 async def accept(session: Session, transaction: Transaction, content: Content) -> Reply:
     """Hands a message in. Shielded: a client that goes away now cannot leave it half accepted."""
     kernel = session.kernel
+    for note in (*session.notes, *session.hello_notes, *transaction.notes):
+        content = content.with_added_header(note.name, note.value)
     envelope = _envelope(session, transaction)
     work = kernel.spawn(kernel.delivery.submit(envelope, content), "smtp submit")
     report = await asyncio.shield(work)

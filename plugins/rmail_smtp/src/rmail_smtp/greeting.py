@@ -33,7 +33,7 @@ async def greet(session: Session, open_sessions: int) -> Reply:
         return replies.TOO_MANY_SESSIONS
     if await _is_too_often(session):
         return replies.TOO_MANY_CONNECTIONS
-    verdict = await session.kernel.bus.first("on_connect", session=session.info)
+    verdict = await session.kernel.bus.policy("on_connect", session.notes, session=session.info)
     if verdict is not None:
         refusal = replies.of_verdict(verdict)
         # RFC 5321 3.1: 554 in place of the greeting; 421 when it is not for good.

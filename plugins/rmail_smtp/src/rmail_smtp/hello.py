@@ -6,6 +6,9 @@ RFC 5321 3.5.3, 4.1.1, 4.1.4; RFC 3207.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+
+from rmail_kernel.model import Annotate
 
 from . import extensions, replies
 from .command import Command
@@ -22,18 +25,28 @@ _TLS_ACTIVE = Reply(503, "5.5.1", "TLS is active already")
 
 async def helo(session: Session, raw_argument: bytes) -> Reply:
     """HELO domain."""
-    if not _NAME.match(raw_argument):
-        return _BAD_NAME
-    session.said_hello(raw_argument.decode("ascii"), is_extended=False)
-    return Reply(250, "", session.hostname)
+    refusal = await _meet(session, raw_argument, is_extended=False)
+    return refusal or Reply(250, "", session.hostname)
 
 
 async def ehlo(session: Session, raw_argument: bytes) -> Reply:
     """EHLO domain."""
+    refusal = await _meet(session, raw_argument, is_extended=True)
+    return refusal or Reply(250, "", (session.hostname, *extensions.offered(session)))
+
+
+async def _meet(session: Session, raw_argument: bytes, *, is_extended: bool) -> Reply | None:
+    """Takes the client's name; why it is refused, None: it is not."""
     if not _NAME.match(raw_argument):
         return _BAD_NAME
-    session.said_hello(raw_argument.decode("ascii"), is_extended=True)
-    return Reply(250, "", (session.hostname, *extensions.offered(session)))
+    name = raw_argument.decode("ascii")
+    info = replace(session.info, helo=name, is_extended=is_extended)
+    notes: list[Annotate] = []
+    verdict = await session.kernel.bus.policy("on_helo", notes, session=info, name=name)
+    if verdict is not None:
+        return replies.of_verdict(verdict)
+    session.said_hello(info, notes)
+    return None
 
 
 async def starttls(session: Session, _: bytes) -> Reply:

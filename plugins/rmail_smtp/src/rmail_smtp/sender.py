@@ -5,7 +5,7 @@ RFC 6409 6.1 (users), RFC 5321 7.1 (forged senders).
 
 from __future__ import annotations
 
-from rmail_kernel.model import Address
+from rmail_kernel.model import Address, Annotate
 
 from . import replies
 from .replies import Reply
@@ -17,15 +17,19 @@ _NOT_YOURS = Reply(553, "5.7.1", "This sender address is not yours")
 _CLAIMS_TO_BE_LOCAL = Reply(550, "5.7.1", "Log in on the submission port to send from here")
 
 
-async def sender_refusal(session: Session, sender: Address | None) -> Reply | None:
-    """Why this sender is refused; None: it is not. `on_mail_from` is asked last."""
+async def sender_refusal(
+    session: Session, sender: Address | None, notes: list[Annotate]
+) -> Reply | None:
+    """Why this sender is refused; None: it is not. `on_mail_from` is asked last; `notes` takes the
+    annotations.
+    """
     # RFC 8098 3: users too send notifications from the null reverse-path.
     if sender is not None:
         refusal = await _own_or_foreign(session, sender)
         if refusal is not None:
             return refusal
     kernel = session.kernel
-    verdict = await kernel.bus.first("on_mail_from", session=session.info, sender=sender)
+    verdict = await kernel.bus.policy("on_mail_from", notes, session=session.info, sender=sender)
     return None if verdict is None else replies.of_verdict(verdict)
 
 

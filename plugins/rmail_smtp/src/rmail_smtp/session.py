@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from rmail_kernel.kernel import Kernel
-from rmail_kernel.model import Address, Principal, RecipientOptions, SessionInfo
+from rmail_kernel.model import Address, Annotate, Principal, RecipientOptions, SessionInfo
 
 from .budget import Budget
 from .config import SmtpSettings
@@ -27,6 +27,7 @@ class Transaction:
         recipients: those that were accepted, with what was asked for them.
         refused: recipients that were refused, for the answer to DATA.
         intake: the message, once BDAT has begun it.
+        notes: header fields that plugins want in the message.
     """
 
     sender: Address | None
@@ -39,6 +40,7 @@ class Transaction:
     recipients: dict[Address, RecipientOptions] = field(default_factory=dict)
     refused: int = 0
     intake: Intake | None = None
+    notes: list[Annotate] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class Session:
         transaction: what MAIL began, or None.
         has_said_hello: since the connection or its TLS began.
         is_receiving: between DATA and its answer.
+        notes, hello_notes: header fields that plugins want in every message of the connection, and
+            of the client under the name that it goes by.
     """
 
     kernel: Kernel
@@ -65,6 +69,8 @@ class Session:
     transaction: Transaction | None = None
     has_said_hello: bool = False
     is_receiving: bool = False
+    notes: list[Annotate] = field(default_factory=list)
+    hello_notes: list[Annotate] = field(default_factory=list)
 
     @property
     def hostname(self) -> str:
@@ -97,11 +103,12 @@ class Session:
             return False
         return True
 
-    def said_hello(self, name: str, *, is_extended: bool) -> None:
+    def said_hello(self, info: SessionInfo, notes: list[Annotate]) -> None:
         """HELO or EHLO was accepted: a transaction ends (RFC 5321 4.1.4)."""
         self.has_said_hello = True
         self.transaction = None
-        self.info = replace(self.info, helo=name, is_extended=is_extended)
+        self.info = info
+        self.hello_notes = notes
 
     def logged_in(self, principal: Principal) -> None:
         """AUTH succeeded."""
@@ -113,3 +120,4 @@ class Session:
         self.binding = binding
         self.has_said_hello = False
         self.transaction = None
+        self.hello_notes = []

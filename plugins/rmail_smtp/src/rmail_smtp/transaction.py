@@ -35,7 +35,9 @@ async def mail(session: Session, raw_argument: bytes) -> Reply:
         return wrong
     if not path.is_ascii and not transaction.smtputf8:
         return _NEEDS_SMTPUTF8
-    refusal = await _overdrawn(session) or await sender_refusal(session, path.address)
+    refusal = await _overdrawn(session) or await sender_refusal(
+        session, path.address, transaction.notes
+    )
     if refusal is not None:
         return refusal
     session.transaction = transaction
@@ -77,7 +79,9 @@ async def _rcpt(session: Session, transaction: Transaction, raw_argument: bytes)
     if not path.is_ascii and not transaction.smtputf8:
         return _NEEDS_SMTPUTF8
     delivery = session.kernel.delivery
-    verdict = await delivery.check_recipient(session.info, transaction.sender, path.address)
+    verdict = await delivery.check_recipient(
+        session.info, transaction.sender, path.address, transaction.notes
+    )
     if verdict is not None:
         return replies.of_verdict(verdict)
     transaction.recipients[path.address] = options  # named again: the last wish counts
