@@ -156,7 +156,7 @@ async def test_messages_that_the_full_text_index_lost_are_missed_and_found_again
     await store.put(*(item() for _ in range(5)))
     await mail.index(ALICE)
     with apsw.Connection(str(paths.index)) as db:
-        db.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM words_docsize LIMIT 2)")
+        db.execute("DELETE FROM body WHERE rowid IN (SELECT id FROM body_docsize LIMIT 2)")
     db.close()
     found = await _check(mail, repair=False)
     assert [one.text for one in found.findings] == [

@@ -173,11 +173,28 @@ async def test_moves_copies_and_expunges_are_followed(
     assert rows(paths) == 2
 
 
+async def test_bitmaps_go_with_the_last_message_of_their_block(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(*(item(b"Subject: n\r\n\r\nneedle\r\n") for _ in range(3)))
+    await mail.index(ALICE)
+    for gone, left in (([1], [2, 3]), ([2, 3], [])):
+        await mail.expunge(ALICE, INBOX, list(map(Uid, gone)), only_deleted=False)
+        await mail.index(ALICE)
+        assert await mail.search(ALICE, INBOX, Body("ee")) == left
+        db = apsw.Connection(str(paths.index))
+        assert bool(schema.first(db, "SELECT 1 FROM short")) is bool(left)
+        db.close()
+    await store.put(item(b"\r\nneedle\r\n"))
+    await mail.index(ALICE)
+    assert await mail.search(ALICE, INBOX, Body("ee")) == [4]
+
+
 def rows(paths: AccountPaths) -> int:
     """How many messages the index has."""
     db = apsw.Connection(str(paths.index))
     try:
-        return int(schema.value(db, "SELECT count(*) FROM words_docsize"))
+        return int(schema.value(db, "SELECT count(*) FROM body_docsize"))
     finally:
         db.close()
 
@@ -319,7 +336,7 @@ async def test_repair_makes_the_index_anew(
     await store.put(item(b"Subject: n\r\n\r\nneedle\r\n"))
     await mail.index(ALICE)
     db = apsw.Connection(str(paths.index))
-    db.execute("DELETE FROM words WHERE rowid=?", (INBOX << 32 | 1,))
+    db.execute("DELETE FROM body WHERE rowid=?", (INBOX << 32 | 1,))
     db.close()
     assert await mail.search(ALICE, INBOX, Body("needle")) == []
     await check(mail, ALICE, repair=True, progress=lambda *_: None)

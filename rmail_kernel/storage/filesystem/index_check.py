@@ -41,7 +41,8 @@ def _faults(paths: AccountPaths, db: apsw.Connection) -> list[str]:
     damage = schema.value(db, "PRAGMA quick_check(1)")
     if damage != "ok":
         return [f"search.db is damaged: {damage}"]
-    db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 0)")
+    for table in fulltext.FIELDS:
+        db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 0)")  # noqa: S608 - of FIELDS
     # First the index, then the messages: a message that is expunged between the two looks is in
     # neither, and a new one lies above what is indexed.
     with snapshot(db):
@@ -65,7 +66,7 @@ def _missing(index: apsw.Connection, mail: apsw.Connection, mailbox: int, at: Co
     if uidvalidity != at.uidvalidity:
         return 0  # of another time; no search believes it
     low = schema.summary_key(mailbox, 0)
-    sql = "SELECT id FROM words_docsize WHERE id BETWEEN ? AND ?"
+    sql = "SELECT id FROM body_docsize WHERE id BETWEEN ? AND ?"
     there = {key - low for (key,) in schema.rows(index, sql, low, low + 0xFFFFFFFF)}
     sql = "SELECT uid FROM message WHERE mailbox=? AND uid<?"
     return sum(uid not in there for (uid,) in schema.rows(mail, sql, mailbox, at.uidnext))

@@ -14,7 +14,7 @@ from typing import Final
 import apsw
 import structlog
 
-from rmail_kernel.storage.filesystem import fulltext, schema, tables
+from rmail_kernel.storage.filesystem import fulltext, schema, shortgrams, tables
 from rmail_kernel.storage.filesystem.account import Moved, Reader, snapshot
 from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner
 from rmail_kernel.storage.filesystem.fulltext import Covered
@@ -24,7 +24,7 @@ from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.texts import MessageText, read_text, text_of_bytes
 
 _log = structlog.get_logger("rmail.storage")
-SLICE: Final = 64
+SLICE: Final = 256
 SLICE_BYTES: Final = 1 << 20
 GONE: Final = 2000
 """Rows of messages that are gone, removed at a time."""
@@ -94,7 +94,9 @@ def _open(paths: AccountPaths, owner: Owner, *, anew: bool) -> apsw.Connection:
 
 def _merge(db: apsw.Connection) -> None:
     """Joins segments, a bounded amount at a time: searches look into each of them."""
-    db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (_MERGE_PAGES,))
+    for table in fulltext.FIELDS:
+        sql = f"INSERT INTO {table} ({table}, rank) VALUES ('merge', ?)"  # noqa: S608 - of FIELDS
+        db.execute(sql, (_MERGE_PAGES,))
 
 
 def _text(uid: int, read: Callable[[], MessageText]) -> MessageText:
@@ -113,6 +115,7 @@ class _Slice:
         self._paths = paths
         self._mail = mail
         self._index = index
+        self._gathered = shortgrams.Gathered()
 
     def run(self) -> bool:
         """Whether there is more to do."""
@@ -126,18 +129,31 @@ class _Slice:
     def _forget(self, mailbox: int) -> bool:
         """Removes the rows of a mailbox; whether some are left."""
         low = schema.summary_key(mailbox, 0)
-        sql = "SELECT id FROM words_docsize WHERE id BETWEEN ? AND ? LIMIT ?"
+        sql = "SELECT id FROM body_docsize WHERE id BETWEEN ? AND ? LIMIT ?"
         keys = [key for (key,) in schema.rows(self._index, sql, low, low + 0xFFFFFFFF, GONE)]
         self._remove(keys)
         if not keys:
             sql = "DELETE FROM unsure WHERE key BETWEEN ? AND ?"
             self._index.execute(sql, (low, low + 0xFFFFFFFF))
             self._index.execute("DELETE FROM mailbox WHERE id=?", (mailbox,))
+            shortgrams.forget(self._index, low, low + 0xFFFFFFFF)
         return bool(keys)
 
     def _remove(self, keys: list[int]) -> None:
-        self._index.executemany("DELETE FROM words WHERE rowid=?", [(key,) for key in keys])
-        self._index.executemany("DELETE FROM unsure WHERE key=?", [(key,) for key in keys])
+        rows = [(key,) for key in keys]
+        for table in fulltext.FIELDS:
+            self._index.executemany(f"DELETE FROM {table} WHERE rowid=?", rows)  # noqa: S608 - of FIELDS
+        self._index.executemany("DELETE FROM unsure WHERE key=?", rows)
+        self._forget_blocks({key // shortgrams.BLOCK for key in keys})
+
+    def _forget_blocks(self, blocks: set[int]) -> None:
+        """Removes the bitmaps of blocks that no message is left of. The newest may still grow."""
+        sql = "SELECT max(id) FROM body_docsize WHERE id BETWEEN ? AND ?"
+        for block in blocks:
+            first = block * shortgrams.BLOCK
+            last = first + shortgrams.BLOCK - 1
+            if schema.value(self._index, sql, first, last) is None:
+                shortgrams.forget(self._index, first, last)
 
     def _advance(self, row: MailboxRow) -> bool:
         """Follows one mailbox for a slice; whether there was anything to do."""
@@ -185,7 +201,7 @@ class _Slice:
         """The list of expunges does not reach back: compares with the messages that are there."""
         low = schema.summary_key(row.id, 0)
         there = {uid for (uid,) in schema.messages(self._mail, row.id, None, "uid")}
-        sql = "SELECT id FROM words_docsize WHERE id BETWEEN ? AND ?"
+        sql = "SELECT id FROM body_docsize WHERE id BETWEEN ? AND ?"
         keys = [key for (key,) in schema.rows(self._index, sql, low, low + 0xFFFFFFFF)]
         self._remove([key for key in keys if key - low not in there])
 
@@ -213,13 +229,16 @@ class _Slice:
             taken += 1
             taken_bytes += size_bytes
             if taken_bytes > SLICE_BYTES:
-                return uidnext
-        return uidnext if taken == SLICE else row.uidnext
+                break
+        self._gathered.save(self._index)
+        is_cut = taken == SLICE or taken_bytes > SLICE_BYTES
+        return uidnext if is_cut else row.uidnext
 
     def _put(self, key: int, text: MessageText) -> None:
-        self._index.execute(
-            "INSERT INTO words (rowid, header, body) VALUES (?, ?, ?)",
-            (key, text.header, text.body),
-        )
+        for field, content in ((fulltext.HEADER, text.header), (fulltext.BODY, text.body)):
+            table = fulltext.FIELDS[field]
+            sql = f"INSERT INTO {table} (rowid, text) VALUES (?, ?)"  # noqa: S608 - of FIELDS
+            self._index.execute(sql, (key, content))
+            self._gathered.add(key, field, content)
         if not text.is_sure:
             self._index.execute("INSERT OR REPLACE INTO unsure (key) VALUES (?)", (key,))
