@@ -101,7 +101,11 @@ def append(tx: Transaction, prepared: Sequence[Prepared], room: Room) -> list[Ap
     tx.book(sum(one.size_bytes for one in fresh), len(fresh), room)
     rows = [_mailbox(tx, one.item) for one in fresh]
     modseq = tx.next_modseq()
-    uids = {row.id: _announce(tx, row, rows) for row in {row.id: row for row in rows}.values()}
+    is_small = all(one.raw is not None for one in fresh)
+    uids = {
+        row.id: _announce(tx, row, rows, is_small=is_small)
+        for row in {row.id: row for row in rows}.values()
+    }
     stored = iter(
         [
             place(tx, one, row, next(uids[row.id]), modseq)
@@ -117,9 +121,14 @@ def _mailbox(tx: Transaction, item: AppendItem) -> MailboxRow:
     return tx.mailbox(item.mailbox)
 
 
-def _announce(tx: Transaction, row: MailboxRow, rows: Sequence[MailboxRow]) -> Iterator[int]:
+def _announce(
+    tx: Transaction, row: MailboxRow, rows: Sequence[MailboxRow], *, is_small: bool
+) -> Iterator[int]:
     uids = tx.allocate(row, sum(one.id == row.id for one in rows))
-    tx.intend(row, uids)
+    if is_small:
+        tx.intend_arrivals(row, uids)
+    else:
+        tx.intend(row, uids)
     return iter(uids)
 
 

@@ -34,6 +34,10 @@ class AccountRow:
     used_bytes: int
     used_messages: int
 
+    def copy(self) -> AccountRow:
+        """A row of its own; as `replace` does, in a fifth of the time."""
+        return AccountRow(*_COUNTERS(self))
+
     def as_json(self) -> dict[str, object]:
         """The content of mail.json."""
         return {
@@ -67,6 +71,10 @@ class MailboxRow:
     objectid: str
     keywords: tuple[str, ...]
     written_uidnext: int  # what status.json says
+
+    def copy(self) -> MailboxRow:
+        """A row of its own; its values are never changed in place."""
+        return MailboxRow(*_VALUES(self))
 
     def status(self) -> MailboxStatus:
         """The public form."""
@@ -110,6 +118,7 @@ class MailboxRow:
 
 _COLUMNS = [column.name for column in fields(MailboxRow)]
 _VALUES = attrgetter(*_COLUMNS)
+_COUNTERS = attrgetter(*(column.name for column in fields(AccountRow)))
 _KEYWORDS = _COLUMNS.index("keywords")
 _MAILBOX = f"SELECT {', '.join(_COLUMNS)} FROM mailbox"  # noqa: S608 - names of our own class
 _SAVE = (

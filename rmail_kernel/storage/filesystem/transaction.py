@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -56,7 +56,8 @@ class Arrival:
     """A file that gets its name after the commit."""
 
     source: Path
-    target: Path
+    directory: Path
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Transaction:
         self.has_directories = False
         self._lock = lock
         self._made: list[_Made] = []
+        self._intents: list[Intent] = []
         self._written: set[int] = set()
         self._rewrite: set[int] = set()
         self._shards: dict[tuple[int, int], _Shard] = {}
@@ -122,7 +124,7 @@ class Transaction:
         self._mailboxes: dict[int, MailboxRow] = {}
         self._stored: dict[int, MailboxRow] = {}  # as the transaction found them
         self._account = tables.account_row(db)
-        self._stored_account = replace(self._account)
+        self._stored_account = self._account.copy()
         self._is_flushed = False
         self._committed_modseq = self._account.modseq
         self._left: dict[tuple[int, int], int] = {}  # mtimes of known shards, as stored
@@ -133,7 +135,7 @@ class Transaction:
     def begin(self) -> Mark:
         """Starts an operation; returns what `undo` needs."""
         self.db.execute("SAVEPOINT operation")
-        rows = {number: replace(row) for number, row in self._mailboxes.items()}
+        rows = {number: row.copy() for number, row in self._mailboxes.items()}
         return Mark(
             len(self._made),
             len(self.unlinks),
@@ -142,7 +144,7 @@ class Transaction:
             self.has_directories,
             dict(self.changes),
             rows,
-            replace(self._account),
+            self._account.copy(),
         )
 
     def end(self) -> None:
@@ -235,7 +237,7 @@ class Transaction:
         if found is None or found.id in self._mailboxes:
             return None  # the row in the database has its old name
         self._mailboxes[found.id] = found
-        self._stored.setdefault(found.id, replace(found))
+        self._stored.setdefault(found.id, found.copy())
         return found
 
     def track(self, row: MailboxRow) -> None:
@@ -290,6 +292,15 @@ class Transaction:
         directory = directory_name(row.name)
         self._lock.intend([Intent(directory, a, b) for a, b in _ranges(uids)])
 
+    def intend_arrivals(self, row: MailboxRow, uids: range) -> None:
+        """As `intend`, for files that are named after the commit: once for the whole batch."""
+        last = self._intents[-1] if self._intents else None
+        directory = directory_name(row.name)
+        if last is not None and (last.directory, last.last + 1) == (directory, uids.start):
+            self._intents[-1] = Intent(directory, last.first, uids.stop - 1)
+        else:
+            self._intents.append(Intent(directory, uids.start, uids.stop - 1))
+
     def intend_mailbox(self, name: str) -> None:
         """Records that the directory of a new mailbox is about to be made."""
         self._lock.intend([Intent(directory_name(name))])
@@ -341,19 +352,18 @@ class Transaction:
 
     def arrive(self, row: MailboxRow, uid: int, source: Path, name: str) -> None:
         """Moves a file into a shard after the commit."""
-        self.arrivals[row.id, uid] = Arrival(source, self.shard(row, uid) / name)
+        self.arrivals[row.id, uid] = Arrival(source, self.shard(row, uid), name)
 
     def land(self) -> dict[tuple[int, int], int]:
         """Gives the arrivals their names, after the commit; the mtimes of the shards that only we
         have changed, for the next transaction to note.
         """
         shards = {
-            (mailbox, shard_of(uid)): one.target.parent
-            for (mailbox, uid), one in self.arrivals.items()
+            (mailbox, shard_of(uid)): one.directory for (mailbox, uid), one in self.arrivals.items()
         }
         known = {key for key, path in shards.items() if self._left.get(key) == _mtime_ns(path)}
         for arrival in self.arrivals.values():
-            arrival.source.rename(arrival.target)
+            os.rename(arrival.source, f"{arrival.directory}/{arrival.name}")  # noqa: PTH104 - a Path more is dear
             failpoints.reach("append.landed")
         return {key: os.stat(shards[key]).st_mtime_ns for key in known}
 
@@ -367,6 +377,8 @@ class Transaction:
         changes are not taken for somebody else's.
         """
         self.flush()
+        if self._intents:
+            self._lock.intend(self._intents)
         for mailbox in self._rewrite:
             row = tables.mailbox_row(self.db, mailbox)
             if row is not None:  # an operation wrote what was then undone
