@@ -88,10 +88,10 @@ class RelaySettings(Section):
     """How long mail is tried before its sender is told that it failed."""
     delay_notice_s: float | None = Field(14_400.0, gt=0, json_schema_extra=unit("s"))
     """When a sender is told, once, that mail still waits; null: never, unless it was asked for."""
-    max_parallel: int = Field(40, ge=1, le=1000)
+    max_parallel: int = Field(400, ge=1, le=5000)
     """Deliveries of one worker process at a time."""
-    max_parallel_per_destination: int = Field(20, ge=1, le=100)
-    """Deliveries to one destination at a time, of all worker processes."""
+    max_parallel_per_destination: int = Field(100, ge=1, le=1000)
+    """Deliveries to one destination at a time, of all worker processes; they share connections."""
     dns_servers: list[NameServer] | None = Field(None, min_length=1)
     """Name servers as "address" or "address:port"; null: those of `dns.servers`."""
     mx_port: int = Field(25, ge=1, le=65535)
