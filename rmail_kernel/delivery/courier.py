@@ -6,7 +6,7 @@ Every step may run again after a crash: deliveries have op ids, a bounce has one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,7 +19,7 @@ from rmail_kernel.delivery.recipients import RELAYING_DENIED, TROUBLE
 from rmail_kernel.delivery.spool import Held, Spool
 from rmail_kernel.delivery.targets import Entry, Result, Target
 from rmail_kernel.errors import Temporary
-from rmail_kernel.model import Envelope, Reject, Submission
+from rmail_kernel.model import Address, Envelope, Reject, Submission
 from rmail_kernel.observe.metrics import DELIVERIES
 
 if TYPE_CHECKING:
@@ -79,13 +79,10 @@ class Courier:
         for key, result in results.items():
             if result.status is Status.DEFERRED and age_s > EXPIRY_S:
                 settled[key] = Result(Status.REJECTED, EXPIRED)
-        failed = [
-            (target, settled[target.key].verdict)
-            for target in entry.targets
-            if settled[target.key].status is Status.REJECTED and target.key not in held.done
-        ]
-        if failed:
-            await self._report(held, failed)
+        fresh = [target for target in entry.targets if target.key not in held.done]
+        fates = _fates(entry, {target: settled[target.key] for target in fresh})
+        if fates:
+            await self._report(held, fates)
         final = {key: r for key, r in settled.items() if r.status is not Status.DEFERRED}
         if len(final) == len(entry.targets):
             await self._kernel.run(self._spool.remove, held)
@@ -118,18 +115,11 @@ class Courier:
         DELIVERIES.labels(result.status).inc(len(addresses))
         return result
 
-    async def _report(self, held: Held, failed: Iterable[tuple[Target, object]]) -> None:
+    async def _report(self, held: Held, fates: Sequence[dsn.Fate]) -> None:
         entry = held.entry
         envelope = entry.envelope
-        fates = [
-            dsn.failure(recipient, verdict)
-            for target, verdict in failed
-            if isinstance(verdict, Reject)
-            for recipient in target.recipients
-            if envelope.options_of(recipient).wants("FAILURE")
-        ]
-        if not fates or envelope.sender is None or not dsn.is_wanted(held.content):
-            _log.info("failed without a bounce", entry=entry.id)
+        if envelope.sender is None or not dsn.is_wanted(held.content):
+            _log.info("settled without a notice", entry=entry.id)
             return
         kernel = self._kernel
         hostname = kernel.settings.hostname
@@ -138,3 +128,30 @@ class Courier:
         way_back = dsn.envelope_to(envelope.sender, entry.id, now)
         # The attempt is part of the id: later failures of this message get their own notice.
         await self._bounce(way_back, notice, f"dsn:{entry.id}:{held.attempts}")
+
+
+def owes_success(entry: Entry) -> bool:
+    """Whether somebody is to be told when the message is in a mailbox here (RFC 3461 4.1)."""
+    return entry.envelope.sender is not None and any(
+        _asking(entry, target, "SUCCESS") for target in entry.targets if target.account is not None
+    )
+
+
+def _asking(entry: Entry, target: Target, event: str) -> list[Address]:
+    """The recipients of a target whose sender wants to hear of an event."""
+    options_of = entry.envelope.options_of
+    return [recipient for recipient in target.recipients if options_of(recipient).wants(event)]
+
+
+def _fates(entry: Entry, settled: Mapping[Target, Result]) -> list[dsn.Fate]:
+    """What there is to tell of targets that were settled just now."""
+    found: list[dsn.Fate] = []
+    for target, result in settled.items():
+        if result.status is Status.REJECTED and isinstance(result.verdict, Reject):
+            for recipient in _asking(entry, target, "FAILURE"):
+                found.append(dsn.failure(recipient, result.verdict))
+        elif result.status is Status.STORED:
+            for recipient in _asking(entry, target, "SUCCESS"):
+                # RFC 3464 2.3.3; RFC 3463 3.2: the address is valid.
+                found.append(dsn.Fate(recipient, dsn.Action.DELIVERED, "2.1.5"))
+    return found

@@ -18,7 +18,7 @@ from rmail_kernel.content import Content
 from rmail_kernel.delivery import trace
 from rmail_kernel.delivery.allowance import Allowance
 from rmail_kernel.delivery.api import Outcome, Report, Status
-from rmail_kernel.delivery.courier import Courier
+from rmail_kernel.delivery.courier import Courier, owes_success
 from rmail_kernel.delivery.recipients import RELAYING_DENIED, TROUBLE, Recipients, may_relay
 from rmail_kernel.delivery.recovery import Recovery
 from rmail_kernel.delivery.resolve import UNKNOWN, Resolver
@@ -144,7 +144,7 @@ class Delivering:
         ]
 
     async def _accept(self, entry: Entry, content: Content) -> Report:
-        if not _is_one_commitment(entry):
+        if not _is_one_commitment(entry) or owes_success(entry):
             return await self._accept_by_spool(entry, content)
         results = await self._courier.carry(entry, content, {})
         return Report(outcomes(entry, results), verdict_of(results.values()))
@@ -160,7 +160,8 @@ class Delivering:
         if verdict is not None:
             await self._kernel.run(self._spool.remove, held)
             return Report(outcomes(entry, results), verdict)
-        if any(result.status is Status.REJECTED for result in results.values()):
+        has_failed = any(result.status is Status.REJECTED for result in results.values())
+        if has_failed or owes_success(entry):
             # The notice must not delay the acknowledgement; the entry stays until it is handed in.
             self._kernel.spawn(self._finish(held, results), "delivery-finish")
         else:
