@@ -4,17 +4,50 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from tests.storage_contract.rig import ALICE
 
-KINDS = ("deleted", "all-deleted", "emptied", "truncated", "overwritten", "older", "foreign")
+KINDS = (
+    "deleted",
+    "all-deleted",
+    "emptied",
+    "truncated",
+    "overwritten",
+    "older",
+    "foreign",
+    "header",
+    "flipped",
+    "log-lost",
+    "log-flipped",
+)
+_PAGE_BYTES = 4096
 
 
 def paths(root: Path) -> AccountPaths:
     """The files of the first account."""
     return AccountPaths.of(root, ALICE)
+
+
+def _flip(path: Path, places: Iterable[int]) -> None:
+    """Changes single bytes of a file in place."""
+    with path.open("r+b") as file:
+        for place in places:
+            file.seek(place)
+            old = file.read(1)
+            file.seek(place)
+            file.write(bytes([(old or b"x")[0] ^ 0x5A]))
+
+
+def _write_log_back(database: Path) -> None:
+    """Has what is in the log in the file, too, as after a while."""
+    import apsw
+
+    with apsw.Connection(str(database)) as db:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    db.close()
 
 
 def harm(root: Path, kind: str) -> None:
@@ -42,6 +75,18 @@ def harm(root: Path, kind: str) -> None:
             database.with_name("copy").replace(database)
             for suffix in ("-wal", "-shm"):
                 database.with_name(f"account.db{suffix}").unlink(missing_ok=True)
+    elif kind == "header":
+        _flip(database, [16, 100, 500])
+    elif kind == "flipped":
+        _write_log_back(database)
+        pages = range(1, database.stat().st_size // _PAGE_BYTES)
+        _flip(database, [page * _PAGE_BYTES + place for page in pages for place in (3, 2000, 4070)])
+    elif kind == "log-lost":
+        database.with_name("account.db-wal").unlink(missing_ok=True)
+    elif kind == "log-flipped":
+        log = database.with_name("account.db-wal")
+        if log.exists():
+            _flip(log, range(2000, log.stat().st_size, 3000))
     elif kind == "foreign":
         aside = database.with_name("foreign")
         aside.unlink(missing_ok=True)

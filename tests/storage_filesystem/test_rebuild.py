@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem.fsck import check
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Field
@@ -218,3 +219,31 @@ async def test_annotations_live_without_the_database_and_through_a_torn_file(
     assert sorted(await mail.annotations(ALICE, "INBOX")) == ["/private/a", "/shared/b"]
     await mail.annotate(ALICE, None, {"/private/c": b"z"})
     assert await mail.annotations(ALICE, None) == {"/private/c": b"z"}
+
+
+async def test_a_changed_byte_in_any_page_is_noticed_and_never_believed(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store", clock=FakeClock()) as store:
+        assert isinstance(store.mail, FilesystemMailStore)
+        await _fill(store, store.mail)
+        await store.put(*(item(MESSAGE, "\\Flagged") for _ in range(200)))
+        await store.mail.settle(ALICE)
+        seen = await state(store.mail)
+    database = AccountPaths.of(tmp_path / "store", ALICE).database
+    noticed: list[bool] = []
+    for page in range(1, database.stat().st_size // 4096, 6):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(tmp_path / "store", tmp_path / "copy")
+        copy = AccountPaths.of(tmp_path / "copy", ALICE).database
+        with copy.open("r+b") as file:
+            file.seek(page * 4096 + 3000)
+            byte = file.read(1)
+            file.seek(page * 4096 + 3000)
+            file.write(bytes([byte[0] ^ 1]))
+        async with opened(tmp_path / "copy", clock=FakeClock(), check_after=False) as store:
+            assert await state(store.mail) == seen
+            assert isinstance(store.mail, FilesystemMailStore)
+            # What `state` has not looked at is looked at by the check, which makes it anew.
+            report = await check(store.mail, ALICE, repair=True, progress=lambda *_: None)
+            assert report.is_clean
+        noticed.append(copy.with_name("account.db.damaged").exists())
+    assert sum(noticed) > len(noticed) // 2  # the others are pages that nothing is in

@@ -18,7 +18,8 @@ import apsw
 from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage.filesystem import schema, tables, unsettled, views
-from rmail_kernel.storage.filesystem.batch import DAMAGE, Batches, Identity, Work, translate
+from rmail_kernel.storage.filesystem.batch import Batches, Work, translate
+from rmail_kernel.storage.filesystem.damage import DAMAGE, Identity, is_damage
 from rmail_kernel.storage.filesystem.fulltext import Index
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -27,7 +28,7 @@ from rmail_kernel.storage.filesystem.writer import Writer
 from rmail_kernel.storage.mail import Changes, MailboxView
 
 T = TypeVar("T")
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 _BUSY_MS = 1000  # readers wait only while somebody recovers a log, and the loop waits with them
 
 
@@ -45,7 +46,8 @@ class Reader:
             raise Moved
         self.db = schema.connect(paths.database, _BUSY_MS)
         self.db.execute("PRAGMA query_only=1")
-        self._identity = identity
+        opened = Identity.of(self._path)  # with its log, now that it is open
+        self._identity = opened if opened and identity.is_file(opened) else identity
 
     def check(self) -> None:
         """Raises Moved if the database was deleted, replaced or cut short."""
@@ -168,10 +170,10 @@ class OpenAccount:
                 return query(self._fresh())
             except Moved:
                 await self._reopen()
-            except DAMAGE:
-                await self._repair()
             except apsw.Error as error:
-                raise translate(error) from error
+                if not is_damage(error):
+                    raise translate(error) from error
+                await self._repair()
         raise Temporary("The account's database cannot be read")
 
     async def read_large(
@@ -184,10 +186,10 @@ class OpenAccount:
                 return await loop.run_in_executor(pool or self._pool, self._query_large, query)
             except Moved:
                 await self._reopen()
-            except DAMAGE:
-                await self._repair()
             except (OSError, apsw.Error) as error:
-                raise translate(error) from error
+                if not is_damage(error):
+                    raise translate(error) from error
+                await self._repair()
         raise Temporary("The account's database cannot be read")
 
     def _query_large(self, query: Callable[[apsw.Connection], T]) -> T:
@@ -197,7 +199,7 @@ class OpenAccount:
             try:
                 self._large.check()
                 return query(self._large.db)
-            except (Moved, *DAMAGE):
+            except (Moved, apsw.IOError, *DAMAGE):
                 self._large.db.close()
                 self._large = None
                 raise
@@ -217,9 +219,15 @@ class OpenAccount:
         await self.write(_nothing, durable=False, vital=True)
         self._drop_reader()
         try:
-            self._reader = await self.run(Reader, self.paths)
+            self._reader = await asyncio.get_running_loop().run_in_executor(
+                self._pool, Reader, self.paths
+            )
         except Moved:
             return  # deleted again already; the next attempt finds out
+        except (OSError, apsw.Error) as error:
+            if not is_damage(error):
+                raise translate(error) from error
+            await self._repair()
 
     async def _repair(self) -> None:
         await self.write(_examine, durable=False, vital=True)
@@ -323,6 +331,12 @@ def _nothing(_: Transaction) -> None:
 
 
 def _examine(tx: Transaction) -> None:
-    """Raises if the database is damaged, which has it rebuilt."""
-    if schema.value(tx.db, "PRAGMA quick_check(1)") != "ok":
-        raise apsw.CorruptError("quick_check")
+    """Raises if the database is damaged, which has it rebuilt. Looks at the files: what the writer
+    has in memory may be well.
+    """
+    db = schema.connect(tx.paths.database)
+    try:
+        if schema.value(db, "PRAGMA quick_check(1)") != "ok":
+            raise apsw.CorruptError("quick_check")
+    finally:
+        db.close()

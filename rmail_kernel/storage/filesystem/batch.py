@@ -23,6 +23,7 @@ from rmail_kernel.storage.filesystem import (
     schema,
     unsettled,
 )
+from rmail_kernel.storage.filesystem.damage import Identity, Stale, is_damage
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.lock import AccountLock
@@ -31,7 +32,6 @@ from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.filesystem.unsettled import Unsettled
 
 _log = structlog.get_logger("rmail.storage")
-DAMAGE = (apsw.CorruptError, apsw.NotADBError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +56,6 @@ class Outcome:
 
     value: Any = None
     error: BaseException | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which file is open as account.db, and how large it was: it never shrinks by our doing."""
-
-    device: int
-    inode: int
-    size_bytes: int
-
-    @classmethod
-    def of(cls, path: str) -> Identity | None:
-        """What lies at `path` now."""
-        try:
-            found = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return cls(found.st_dev, found.st_ino, found.st_size)
-
-    def is_still(self, now: Identity | None) -> bool:
-        """Whether `now` is the same file and has lost nothing."""
-        return (
-            now is not None
-            and (now.device, now.inode) == (self.device, self.inode)
-            and now.size_bytes >= self.size_bytes
-        )
 
 
 class Batches:
@@ -183,11 +157,13 @@ class Batches:
     def _run_locked(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         try:
             return self._commit(self._open(), works)
-        except DAMAGE as error:
+        except apsw.Error as error:
+            if not is_damage(error):
+                raise
             _log.error(
                 "account database is damaged", path=str(self._paths.database), error=str(error)
             )
-            self._rebuild()
+            self._rebuild(is_believed=not isinstance(error, Stale))
             return self._commit(self._open(), works)
 
     def _open(self) -> apsw.Connection:
@@ -196,9 +172,7 @@ class Batches:
         now = Identity.of(path)
         if self._db is not None and self._identity is not None and self._identity.is_still(now):
             return self._db
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        known = self._leave(now)
         if now is None:
             self._rebuild()
         self._identity = None  # it is taken for open when it is in order
@@ -206,20 +180,39 @@ class Batches:
             _log.info("index migrated", path=str(self._paths.database))
         self._db = schema.connect(self._paths.database)
         self._is_fresh = True
-        if rebuild.is_stale(self._db, self._paths):
-            raise apsw.CorruptError("older than the files")
+        if rebuild.is_stale(self._db, self._paths, known):
+            raise Stale("older than the files")
         if recovery.is_needed(self._db, self._paths):
             self._recover(self._db)
         self._identity = Identity.of(path)
         return self._db
 
-    def _rebuild(self) -> None:
+    def _leave(self, now: Identity | None) -> int:
+        """Closes a connection whose file or log is gone; the MODSEQ it knew, if its file is still
+        there. The log may be in its hands alone: then it goes into the file first.
+        """
+        if self._db is None:
+            return 0
+        known = 0
+        try:
+            if self._identity is not None and self._identity.is_file(now):
+                known = int(schema.value(self._db, "SELECT modseq FROM account"))
+                if now is not None and not now.log:
+                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except apsw.Error as error:
+            _log.warning("a lost log could not be saved", error=str(error))
+        self._db.close()
+        self._db = None
+        return known
+
+    def _rebuild(self, *, is_believed: bool = True) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
         if not self._paths.home.is_dir():
             raise NotFound("No such account")
-        rebuild.rebuild(self._paths, self._owner, int(self._time()))
+        now = int(self._time())
+        rebuild.rebuild(self._paths, self._owner, now, is_believed=is_believed)
 
     def _commit(
         self, db: apsw.Connection, works: Sequence[Work]
@@ -315,9 +308,9 @@ def _one(tx: Transaction, work: Work) -> Outcome:
     try:
         value = work.run(tx)
         tx.end()
-    except DAMAGE:
-        raise
     except Exception as error:
+        if is_damage(error):
+            raise
         tx.undo(mark)
         if not tx.db.in_transaction:
             raise  # SQLite gave up the whole transaction: no room, or an I/O error

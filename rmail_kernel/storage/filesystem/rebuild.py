@@ -65,10 +65,12 @@ class FoundFile:
     mtime: int
 
 
-def is_stale(db: apsw.Connection, paths: AccountPaths) -> bool:
-    """Whether the database is older than mail.json: an old copy was put in its place."""
+def is_stale(db: apsw.Connection, paths: AccountPaths, known_modseq: int = 0) -> bool:
+    """Whether the database is older than mail.json, or than what this process knew of it: an old
+    copy was put in its place, or its log is lost.
+    """
     written = number(_read(paths.counters), "modseq") or 0
-    return tables.account_row(db).modseq < written
+    return tables.account_row(db).modseq < max(written, known_modseq)
 
 
 def new_objectid() -> str:
@@ -76,14 +78,17 @@ def new_objectid() -> str:
     return f"M{uuid.uuid4().hex}"
 
 
-def rebuild(paths: AccountPaths, owner: Owner, now: int) -> None:
+def rebuild(paths: AccountPaths, owner: Owner, now: int, *, is_believed: bool = True) -> None:
     """Puts a new database in the place of account.db; the old one, if any, is kept aside.
+
+    Args:
+        is_believed: what only the old one knows is saved; not for one that is out of date.
 
     The caller holds the account's lock.
     """
     counters = _read(paths.counters)
     is_new = not paths.mailboxes.is_dir()
-    if paths.database.exists() and not is_new:
+    if is_believed and paths.database.exists() and not is_new:
         salvage(paths, owner, number(counters, "modseq") or 0)
     _set_aside(paths)
     if is_new:

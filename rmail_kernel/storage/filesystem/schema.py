@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import apsw.sqlite_extra
 
 Row = tuple[Any, ...]
+_CHECKSUM_BYTES = 8
 VERSION = 3
 _BUSY_MS = 10_000
 _MAX_LOG_BYTES = 32 << 20
@@ -85,6 +87,24 @@ INSERT INTO undigested SELECT mailbox << 32 | uid FROM message ORDER BY mailbox,
 }
 
 
+def _load_checksums() -> bool:
+    """Has SQLite keep a checksum in each page of a database that has room for it, and refuse pages
+    whose checksum is wrong; whether this build can. All connections made later go through it.
+    """
+    try:
+        db = apsw.Connection(":memory:")
+        try:
+            apsw.sqlite_extra.load(db, "cksumvfs")
+        finally:
+            db.close()
+    except (apsw.sqlite_extra.NotAvailable, apsw.Error):
+        return False
+    return True
+
+
+_HAS_CHECKSUMS = _load_checksums()
+
+
 def connect(path: Path, busy_ms: int = _BUSY_MS) -> apsw.Connection:
     """A connection to a database that exists, in WAL mode, every commit synced.
 
@@ -136,6 +156,8 @@ def migrate(path: Path) -> bool:
 def create(path: Path) -> apsw.Connection:
     """A new database being filled: neither synced nor recoverable until `finish`."""
     db = apsw.Connection(str(path))
+    if _HAS_CHECKSUMS:
+        db.reserve_bytes("main", _CHECKSUM_BYTES)
     db.execute("PRAGMA journal_mode=OFF")
     db.execute("PRAGMA synchronous=OFF")
     db.execute("BEGIN")

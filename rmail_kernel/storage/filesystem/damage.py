@@ -1,0 +1,63 @@
+"""How it is noticed that account.db is no longer what is open, or no longer what was written.
+
+Checks of the files behind a connection, and which errors mean damage. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import apsw
+
+DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+
+
+class Stale(apsw.CorruptError):
+    """The database is older than what was answered: nothing in it is to be believed."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether an error means that the database has to be made anew; a page whose checksum is wrong
+    counts as an I/O error for SQLite.
+    """
+    if isinstance(error, apsw.IOError):
+        return bool(getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA)
+    return isinstance(error, DAMAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which file is open as account.db, how large it was (it never shrinks by our doing), and which
+    is its log (0: none yet), which stays while anybody has the database open.
+    """
+
+    device: int
+    inode: int
+    size_bytes: int
+    log: int
+
+    @classmethod
+    def of(cls, path: str) -> Identity | None:
+        """What lies at `path` now."""
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            log = os.stat(f"{path}-wal").st_ino
+        except FileNotFoundError:
+            log = 0
+        return cls(found.st_dev, found.st_ino, found.st_size, log)
+
+    def is_still(self, now: Identity | None) -> bool:
+        """Whether `now` is the same file and has lost nothing."""
+        return self.is_file(now) and self.log in (0, now.log if now else 0)
+
+    def is_file(self, now: Identity | None) -> bool:
+        """The same without its log."""
+        return (
+            now is not None
+            and (now.device, now.inode) == (self.device, self.inode)
+            and now.size_bytes >= self.size_bytes
+        )
