@@ -25,7 +25,7 @@ EXAMPLES: Final = int(os.environ.get("RMAIL_IMAP_MODEL_EXAMPLES", "15"))
 SESSIONS: Final = 3
 NAMES: Final = 3
 FLAGS: Final = ("\\Seen", "\\Flagged", "\\Deleted", "$Work")
-_FETCH: Final = re.compile(r"\* (\d+) FETCH \(UID (\d+) FLAGS \(([^)]*)\)")
+_FETCH: Final = re.compile(r"\* (\d+) FETCH \((?:UID (\d+) )?FLAGS \(([^)]*)\)")
 _COUNT: Final = re.compile(r"\* (\d+) (EXISTS|RECENT|EXPUNGE)")
 Step = tuple[int, str, int, int]
 
@@ -82,8 +82,8 @@ class Client:
         elif count and count[2] == "EXISTS":
             self.hear_exists(int(count[1]))
         elif fetched:
-            uid = int(fetched[2])
-            assert self.numbers[int(fetched[1]) - 1] == uid, line
+            uid = self.numbers[int(fetched[1]) - 1]
+            assert fetched[2] in (None, str(uid)), line
             self.flags[uid] = _flags(fetched[3])
 
     def hear_exists(self, count: int) -> None:
