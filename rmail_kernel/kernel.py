@@ -19,6 +19,7 @@ from rmail_kernel.clock import Clock
 from rmail_kernel.config import Section, Settings
 from rmail_kernel.content import SPOOL_BYTES, ContentWriter
 from rmail_kernel.observe.metrics import CONNECTIONS, TASK_ERRORS
+from rmail_kernel.observe.sessions import OpenSession
 
 if TYPE_CHECKING:
     from rmail_kernel.auth.api import Auth
@@ -45,6 +46,7 @@ class Kernel:
         auth, delivery, tls: the kernel's services.
         resolver: DNS, by the settings of the section `dns`.
         closers: what `stop` awaits, last first.
+        sessions: client sessions that are open now.
         draining: set when the process is asked to end; sessions finish what they do and close.
         pool: bounded threads for blocking work; use `run` rather than the loop's default executor.
     """
@@ -69,6 +71,7 @@ class Kernel:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[Any]] = set()
         self.closers: list[Callable[[], Awaitable[None]]] = []
+        self.sessions: set[OpenSession] = set()
         self._connections = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -113,8 +116,14 @@ class Kernel:
         return task
 
     @contextmanager
-    def connection(self, listener: str) -> Iterator[None]:
-        """Counts one open client connection; the drain at shutdown waits for it."""
+    def connection(self, listener: str, session: OpenSession | None = None) -> Iterator[None]:
+        """Counts one open client connection; the drain at shutdown waits for it.
+
+        Args:
+            session: what `rmail sessions` shows of it.
+        """
+        if session is not None:
+            self.sessions.add(session)
         gauge = CONNECTIONS.labels(listener)
         self._connections += 1
         self._idle.clear()
@@ -123,6 +132,8 @@ class Kernel:
             yield
         finally:
             gauge.dec()
+            if session is not None:
+                self.sessions.discard(session)
             self._connections -= 1
             if not self._connections:
                 self._idle.set()

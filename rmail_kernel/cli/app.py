@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dev": ("rmail_kernel.cli.dev:dev", "Serve a demo store on this machine; no set-up needed."),
     "run": ("rmail_kernel.cli.run:run", "Serve."),
     "status": ("rmail_kernel.cli.status:status", "Tell whether the server runs, and what it has."),
+    "sessions": ("rmail_kernel.cli.sessions:app", "Client sessions: list, kick."),
+    "trace": ("rmail_kernel.cli.trace:trace", "Write down what an account's clients say."),
     "user": ("rmail_kernel.cli.user:app", "Accounts: add, list, show, set, passwd, delete."),
     "domain": ("rmail_kernel.cli.domain:app", "Mail domains: add, list, remove."),
     "alias": ("rmail_kernel.cli.alias:app", "Aliases: add, list, remove, test."),

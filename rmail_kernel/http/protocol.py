@@ -5,6 +5,7 @@ and with JSON where aiohttp itself answers (RFC 9112 syntax errors).
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from rmail_kernel.http.payload import json_response
 from rmail_kernel.http.response_headers import add_headers
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.net.networks import address_of
+from rmail_kernel.observe.sessions import OpenSession, SessionFacts
 
 _log = structlog.get_logger("rmail.http")
 
@@ -75,15 +77,17 @@ class HttpProtocol(web.RequestHandler):
         self._listener = listener
         self._common = common
         self._owner = owner
-        self._peer_host = ""
+        self._peer_host, self._peer_port = "", 0
+        self._id = secrets.token_hex(8)
         self._open = ExitStack()
         self._stall: asyncio.TimerHandle | None = None
         self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected (after the handshake, with TLS)."""
-        self._open.enter_context(self._kernel.connection(self._listener))
-        self._peer_host, _ = address_of(transport.get_extra_info("peername"))
+        session = OpenSession(self._facts, self.drain)
+        self._open.enter_context(self._kernel.connection(self._listener, session))
+        self._peer_host, self._peer_port = address_of(transport.get_extra_info("peername"))
         super().connection_made(transport)
         if not self._owner.connected(self, self._peer_host):
             _log.info("too many open connections", peer=self._peer_host)
@@ -95,6 +99,9 @@ class HttpProtocol(web.RequestHandler):
         super().connection_lost(exc)
         self._open.close()
         self._owner.disconnected(self, self._peer_host)
+
+    def _facts(self) -> SessionFacts:
+        return SessionFacts(self._id, "http", f"{self._peer_host}:{self._peer_port}")
 
     def drain(self) -> None:
         """Closes the connection: at once when idle, otherwise after the answer under way."""

@@ -21,6 +21,7 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.net.listeners import Listener
 from rmail_kernel.net.serving import Serving, serve
 from rmail_kernel.observe import lag
+from rmail_kernel.process.control import Control
 from rmail_kernel.process.lease import Singletons
 from rmail_kernel.tasks import SingletonTask
 
@@ -92,6 +93,7 @@ class Node:
         self._host: HttpHost | None = None
         self._serving: Serving | None = None
         self._singletons: Singletons | None = None
+        self._control = Control(kernel)
 
     async def start(
         self, sockets: Mapping[str, socket.socket], events: EventBus | None = None
@@ -114,6 +116,7 @@ class Node:
             kernel.tls, _distinct(listeners), sockets, kernel.settings.proxy_protocol
         )
         self.serves = frozenset(listener.name for listener in listeners)
+        await self._control.start()
         self._singletons.start(kernel.spawn)
         kernel.spawn(lag.watch(), "loop lag")
         if kernel.tls is not None:
@@ -144,6 +147,7 @@ class Node:
         Args:
             drain_s: seconds that sessions may go on, at most `process.drain_s`; None: that.
         """
+        self._control.close()
         if self._serving is not None:
             self._serving.close()
             self._serving = None

@@ -21,6 +21,7 @@ from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 _log = structlog.get_logger("rmail.storage")
 BATCH = 100
 BATCH_WITH_CONTENT = 32
+_LOOKS = 3
 
 
 async def fetch(
@@ -136,7 +137,20 @@ def _digests(
 ) -> dict[int, Digest]:
     found: dict[int, Digest] = {}
     for one in missing:
-        path = find_file(directory, one.uid, one.flags, named[one.uid])
-        if path is not None:
-            found[one.uid] = digest_of(path, seconds_of(one.internal_date))
+        made = _digest(directory, one, named[one.uid])
+        if made is not None:
+            found[one.uid] = made
     return found
+
+
+def _digest(directory: Path, one: Fetched, named: int) -> Digest | None:
+    """None: its file is not there, as after an expunge."""
+    for _ in range(_LOOKS):  # it may be renamed between being found and being opened
+        path = find_file(directory, one.uid, one.flags, named)
+        if path is None:
+            return None
+        try:
+            return digest_of(path, seconds_of(one.internal_date))
+        except FileNotFoundError:
+            continue
+    return None

@@ -44,5 +44,11 @@ class ImapSettings(Section):
     """Capabilities that are neither advertised nor taken from clients, for instance IDLE."""
     disabled_for_clients: dict[str, list[str]] = Field(default_factory=dict)
     """The same for clients that give such a name with ID; `*` in a name stands for anything."""
+    keepalive_s: float = Field(120.0, ge=1, json_schema_extra=unit("s"))
+    """How long a connection may be dead before the system looks whether its client is there; one
+    that does not answer three times, or takes no data for so long, is closed.
+    """
+    progress_s: float = Field(10.0, gt=0, json_schema_extra=unit("s"))
+    """How often a client is told that its command is being worked on (RFC 9585)."""
     sweep_s: float = Field(30.0, gt=0, json_schema_extra=unit("s"))
     """How often IDLE looks for changes whose event was lost."""

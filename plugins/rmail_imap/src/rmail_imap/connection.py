@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from rmail_imap import capabilities, updates, write
+from rmail_imap import capabilities, metrics, updates, write
 from rmail_imap.commands import Command, Reply
 from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
 from rmail_imap.parse.cursor import Cursor
@@ -199,6 +199,16 @@ class Connection:
 
     async def _answer(self, request: _Request) -> None:
         """Runs a command and writes its tagged line."""
+        name = request.command.name if request.command is not None else "unknown"
+        self._session.begin(request.tag)
+        result = "BAD"
+        try:
+            result = await self._outcome(request)
+        finally:
+            metrics.count(name, result, self._session.finish())
+
+    async def _outcome(self, request: _Request) -> str:
+        """What the tagged line said: OK, NO or BAD."""
         try:
             await self._session.check_current()
             if request.problem is not None:
@@ -207,6 +217,7 @@ class Connection:
             reply = await self._run(request, request.command)
         except BadSyntax as error:
             self._fault(request.tag, error)
+            return "BAD"
         except (Goodbye, Disconnected, Silence):
             raise
         except RmailError as error:
@@ -219,10 +230,11 @@ class Connection:
             self._tagged(request.tag, b"OK", reply.text, reply.code)
             if reply.after is not None:
                 await reply.after()
+            return "OK"
+        return "NO"
 
     async def _run(self, request: _Request, command: Command) -> Reply:
         session = self._session
-        session.raw_tag = request.tag
         args = command.parse(self._cursor(request))
         reply = await command.run(session, args) or Reply()
         may_expunge = command.tells_expunge or request.is_uid

@@ -47,3 +47,4 @@ class ImapPlugin:
         """Begins to watch for the end."""
         self._service = self._service or ImapService(kernel)
         kernel.spawn(self._service.watch_drain(), "imap drain")
+        kernel.spawn(self._service.watch_progress(), "imap progress")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import suppress
 
 from rmail_imap import command as _commands
 from rmail_imap.admission import admit
@@ -12,6 +14,7 @@ from rmail_imap.config import ImapSettings
 from rmail_imap.connection import Connection
 from rmail_imap.errors import Goodbye
 from rmail_imap.session import Session
+from rmail_imap.sight import seen
 from rmail_imap.wire import Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
@@ -34,7 +37,7 @@ class ImapService:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._wires: set[Wire] = set()
+        self._sessions: dict[Wire, Session] = {}
         found = kernel.bus.collect("register_imap_extensions", Extension, kernel=kernel)
         self._catalog = Catalog(found)
         self._catalog.check(kernel.section("imap", ImapSettings))
@@ -46,8 +49,18 @@ class ImapService:
     async def watch_drain(self) -> None:
         """Ends sessions that wait for their client once the server drains."""
         await self._kernel.draining.wait()
-        for wire in list(self._wires):
+        for wire in list(self._sessions):
             wire.end(Goodbye("The server is shutting down", b"UNAVAILABLE"))
+
+    async def watch_progress(self) -> None:
+        """Tells clients whose command takes long that it is being worked on (RFC 9585 4)."""
+        while not self._kernel.draining.is_set():
+            interval_s = self._kernel.section("imap", ImapSettings).progress_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval_s / 2):
+                    await self._kernel.draining.wait()
+            for session in list(self._sessions.values()):
+                session.tell_progress(interval_s)
 
     def _connected(self, wire: Wire, listener: str) -> None:
         self._kernel.spawn(self._serve(wire, listener), "imap")
@@ -58,12 +71,13 @@ class ImapService:
         wire.expire_in(settings.login_timeout_s)
         session = Session(self._kernel, settings, wire, describe(wire), self._catalog)
         session.bind()
-        self._wires.add(wire)
+        wire.keep_alive(settings.keepalive_s)
+        self._sessions[wire] = session
         try:
-            with self._kernel.connection(listener):
-                await Connection(session).run(admit(session, len(self._wires)))
+            with self._kernel.connection(listener, seen(session)):
+                await Connection(session).run(admit(session, len(self._sessions)))
         finally:
-            self._wires.discard(wire)
+            del self._sessions[wire]
 
 
 def describe(wire: Wire) -> SessionInfo:

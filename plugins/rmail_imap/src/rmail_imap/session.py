@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from rmail_imap import write
 from rmail_imap.catalog import Catalog, disabled
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax, Goodbye
@@ -42,6 +43,8 @@ class Session:
         selected: the selected mailbox, or None.
         is_over: LOGOUT was given.
         raw_tag: the tag of the command that runs.
+        client_name: what the client calls itself in ID.
+        busy_since: when the command that runs began, by the clock of the wire.
         catalog: the commands and features there are.
         off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
@@ -69,6 +72,9 @@ class Session:
         self.failed_logins = 0
         self.is_over = False
         self.raw_tag = b""
+        self.client_name = ""
+        self.busy_since: float | None = None
+        self._quiet_since = 0
         self.is_condstore = False
         self.is_qresync = self.is_utf8 = self.is_rev2 = False
         self.limits = Limits(
@@ -138,10 +144,35 @@ class Session:
         self.wire.timeout_s = self.settings.login_timeout_s
         self.wire.expire_in(self.settings.login_timeout_s)
 
+    def begin(self, raw_tag: bytes) -> None:
+        """A command runs from now on."""
+        self.raw_tag = raw_tag
+        self.busy_since = self.wire.time()
+        self._quiet_since = self.wire.written_bytes
+
+    def finish(self) -> float:
+        """The command has run; how long it took, in seconds."""
+        began_at, self.busy_since = self.busy_since, None
+        return 0.0 if began_at is None else self.wire.time() - began_at
+
+    def tell_progress(self, interval_s: float) -> None:
+        """Tells that the command that runs is being worked on (RFC 9585 4). Once it has begun to
+        answer nothing may come between, and nothing needs to.
+        """
+        began_at, wire = self.busy_since, self.wire
+        if began_at is None or wire.time() - began_at < interval_s or "INPROGRESS" in self.off:
+            return
+        if wire.written_bytes == self._quiet_since:
+            tag = write.string(self.raw_tag)
+            wire.write(b"* OK [INPROGRESS (%b NIL NIL)] Still at work\r\n" % tag)
+            wire.send()
+            self._quiet_since = wire.written_bytes
+
     def name_client(self, name: str) -> None:
         """Switches off what the settings say of a client of this name (RFC 2971 3.1). What was
         off stays off.
         """
+        self.client_name = name[:100]
         self.off |= disabled(self.settings, name)
 
     @property

@@ -96,7 +96,10 @@ async def _tell_new(session: Session, selected: Selected) -> None:
     if not selected.is_read_only and (await mail.status(session.account, selected.id)).recent:
         selected.recent |= await mail.claim_recent(session.account, selected.id)
     selected.told = selected.total
-    session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (selected.total, len(selected.recent)))
+    # What came since belongs to this session too, but the client does not know of it yet.
+    last = selected.uids[selected.total - 1]
+    recent = sum(uid <= last for uid in selected.recent)
+    session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (selected.total, recent))
 
 
 async def _tell_flags(session: Session, selected: Selected) -> None:

@@ -6,11 +6,13 @@ It knows lines and byte counts, not IMAP. Input is paused above HIGH_WATER_BYTES
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
 from rmail_imap.deflate import Deflate
+from rmail_kernel.observe.sessions import Tracer
 
 HIGH_WATER_BYTES: Final = 1 << 17
 FLUSH_BYTES: Final = 1 << 16
@@ -40,6 +42,8 @@ class Wire(asyncio.Protocol):
         transport: the current transport, the TLS one after start_tls.
         timeout_s: longest wait for the client, in either direction; Silence past it.
         deadline_at: moment of the loop's clock at which waiting ends, whatever comes in.
+        tracer: hears what passes, uncompressed.
+        written_bytes: what was given to `write` so far.
         received_bytes, sent_bytes: over the connection, as they were sent.
         ending: raised instead of waiting for more input, when set.
     """
@@ -61,7 +65,8 @@ class Wire(asyncio.Protocol):
         self._is_eof = self._is_lost = self._is_woken = False
         self._is_reading_paused = self._is_writing_paused = False
         self._deflate: Deflate | None = None
-        self.received_bytes = self.sent_bytes = 0
+        self.received_bytes = self.sent_bytes = self.written_bytes = 0
+        self.tracer: Tracer | None = None
         self.timeout_s = 60.0
         self.deadline_at: float | None = None
         self.ending: Exception | None = None
@@ -76,6 +81,8 @@ class Wire(asyncio.Protocol):
         self.received_bytes += len(data)
         if self._deflate is None:
             self._input += data
+            if self.tracer is not None:
+                self.tracer("client", data)
         else:
             self._deflate.packed += data
             self._unpack()
@@ -227,6 +234,7 @@ class Wire(asyncio.Protocol):
         """Gathers bytes for the client; `flush` sends them."""
         self._output.append(raw)
         self._output_bytes += len(raw)
+        self.written_bytes += len(raw)
 
     @property
     def is_output_full(self) -> bool:
@@ -251,6 +259,8 @@ class Wire(asyncio.Protocol):
         """Hands what is gathered to the transport, without waiting."""
         if self._output and not self._is_lost:
             raw = b"".join(self._output)
+            if self.tracer is not None:
+                self.tracer("server", raw)
             packed = raw if self._deflate is None else self._deflate.pack(raw)
             self.sent_bytes += len(packed)
             self.transport.write(packed)
@@ -263,6 +273,22 @@ class Wire(asyncio.Protocol):
     def is_compressed(self) -> bool:
         """Whether COMPRESS is in force."""
         return self._deflate is not None
+
+    def keep_alive(self, seconds: float) -> None:
+        """Lets the system find out that the client is gone without a word."""
+        opened = self.transport.get_extra_info("socket")
+        if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        whole = max(1, round(seconds))
+        options = (
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, whole),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, whole // 3)),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000 * whole),
+        )
+        for level, option, value in options:
+            opened.setsockopt(level, option, value)
 
     def start_compression(self) -> None:
         """Compresses from here on; input that is there already is compressed (RFC 4978 3)."""
@@ -286,6 +312,8 @@ class Wire(asyncio.Protocol):
         try:
             while raw := self._deflate.unpack(HIGH_WATER_BYTES + 1 - len(self._input)):
                 self._input += raw
+                if self.tracer is not None:
+                    self.tracer("client", raw)
         except ValueError:
             self.end(Disconnected())
             self.abort()

@@ -20,6 +20,7 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
 from rmail_kernel.net.networks import address_of
 from rmail_kernel.net.proxied import announced, client_of
+from rmail_kernel.observe.sessions import OpenSession, SessionFacts
 
 from . import replies
 from .command import Command
@@ -136,7 +137,9 @@ class SmtpConnection(SMTP):
         structlog.contextvars.bind_contextvars(session=self._id)
         self._live.add(self)
         try:
-            with self._kernel.connection(self._role.listener):
+            with self._kernel.connection(
+                self._role.listener, OpenSession(self._facts, self.end_if_idle)
+            ):
                 await self._converse()
         except WireError:
             _log.debug("client has gone", peer=self._state.info.peer_host)
@@ -145,6 +148,12 @@ class SmtpConnection(SMTP):
         finally:
             self._live.discard(self)
             self._writer.close()
+
+    def _facts(self) -> SessionFacts:
+        info = self._state.info
+        account = str(info.principal.account) if info.principal else ""
+        peer = f"{info.peer_host}:{info.peer_port}"
+        return SessionFacts(info.id, info.protocol, peer, account, info.helo, tls=info.tls)
 
     async def _converse(self) -> None:
         wire = self._state.wire

@@ -1,0 +1,50 @@
+"""What administrators see and hear of a session: `rmail sessions` and `rmail trace`.
+
+Passwords never pass: nothing is heard before login, and what logs in is masked all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from rmail_imap.errors import Goodbye
+from rmail_imap.session import Session
+from rmail_kernel.observe.sessions import OpenSession, SessionFacts, Tracer
+
+_SECRET: Final = re.compile(rb"(?im)^([^ \r\n]{1,64} (?:LOGIN|AUTHENTICATE)) [^\n]*")
+
+
+def seen(session: Session) -> OpenSession:
+    """The session as the kernel shows it."""
+
+    def end() -> None:
+        session.wire.end(Goodbye("An administrator ended the session"))
+
+    def trace(tracer: Tracer | None) -> None:
+        session.wire.tracer = None if tracer is None else _masked(session, tracer)
+
+    return OpenSession(lambda: _facts(session), end, trace)
+
+
+def _facts(session: Session) -> SessionFacts:
+    info, wire = session.info, session.wire
+    return SessionFacts(
+        id=info.id,
+        protocol=info.protocol,
+        peer=f"{info.peer_host}:{info.peer_port}",
+        account=str(info.principal.account) if info.principal else "",
+        client=session.client_name,
+        mailbox=session.selected.name if session.selected else "",
+        tls=info.tls,
+        received_bytes=wire.received_bytes,
+        sent_bytes=wire.sent_bytes,
+    )
+
+
+def _masked(session: Session, tracer: Tracer) -> Tracer:
+    def hear(source: Literal["client", "server"], raw: bytes) -> None:
+        if session.info.principal is not None:  # an account is heard, not who comes after it
+            tracer(source, _SECRET.sub(rb"\1 ***", raw) if source == "client" else raw)
+
+    return hear
