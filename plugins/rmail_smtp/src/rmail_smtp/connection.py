@@ -214,6 +214,7 @@ class SmtpConnection(SMTP):
         await self._state.wire.flush()
 
     def _say_last(self, reply: Reply) -> None:
-        if self.transport is not None:
+        # A client that left within a TLS handshake has a closed transport and a session still.
+        if self.transport is not None and not self._writer.transport.is_closing():
             self._writer.write(reply.encode())
             self._writer.close()

@@ -107,8 +107,11 @@ class Wire:
         """Sends the replies. Raises ClosedError, and IdleError when the client takes none."""
         if not self._replies:
             return
-        self._writer.write(bytes(self._replies))
+        raw = bytes(self._replies)
         self._replies.clear()
+        if self._writer.transport.is_closing():
+            raise ClosedError
+        self._writer.write(raw)
         try:
             async with asyncio.timeout(self._idle_s):
                 await self._writer.drain()
