@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from typing import Any
 
 import structlog
@@ -19,13 +18,12 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.storage.queue import Lease, topic
 
 from .attempts import JITTER, LEASE_S, Attempts
+from .backoff import Backoff
 from .config import RelaySettings
 from .queued import KIND
 
 LOOK_S = 2.0
 TROUBLE_S = 5.0
-FIRST_BACKOFF_S = 60.0
-LONGEST_BACKOFF_S = 1800.0
 _log = structlog.get_logger("rmail.relay")
 
 
@@ -37,7 +35,7 @@ class Scheduler:
         self._attempts = attempts
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[Any]] = set()
-        self._failures: Counter[str] = Counter()  # in a row, by destination
+        self._backoff = Backoff(kernel.clock)
         self._chance = random.Random()  # noqa: S311 - jitter
 
     @property
@@ -106,13 +104,11 @@ class Scheduler:
         lane = lease.job.lane
         if not outcomes or not all(outcome.is_destination_down for outcome in outcomes):
             if outcomes:
-                self._failures.pop(lane, None)
+                self._backoff.works(lane)
             return
-        self._failures[lane] += 1
-        failures = self._failures[lane]
-        pauses_s = self._settings.pauses_s
-        pause_s = pauses_s[min(failures, len(pauses_s)) - 1]  # what one message would wait
-        backoff_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (failures - 1), pause_s)
+        backoff_s = self._backoff.failed(lane, self._settings.pauses_s)
+        if backoff_s is None:
+            return
         backoff_s *= 1 + self._chance.uniform(-JITTER, JITTER)
         _log.info("destination left alone", destination=lane, backoff_s=round(backoff_s))
         await self._kernel.queue.postpone(KIND, lane, self._kernel.clock.time() + backoff_s)
