@@ -171,6 +171,17 @@ async def test_connections_are_not_used_again_when_told_so(
     assert rmail_mx.commands.count("QUIT") >= 1
 
 
+async def test_new_settings_count_from_the_next_attempt_on(
+    send: Send, make_transport: MakeTransport, rmail_mx: FakeMx
+) -> None:
+    transport = make_transport()
+    await send(transport=transport)
+    transport.reload()
+    await rmail_mx.until(lambda: rmail_mx.open == 0)
+    assert (await send(transport=transport))["bob@remote.test"].kind is Kind.DELIVERED
+    assert rmail_mx.connections == 2
+
+
 async def test_idle_connections_end(
     send: Send, make_transport: MakeTransport, rmail_mx: FakeMx
 ) -> None:
