@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from rmail_imap.wire import Wire
 
 from rmail_kernel.testing import RunningServer, Transcript
 
@@ -176,3 +179,46 @@ async def test_a_server_that_goes_down_says_so(
     assert await rmail_server.kernel.drain()
     await client.run("S: * BYE [UNAVAILABLE] The server is shutting down")
     await client.expect_close()
+
+
+async def test_before_login_only_a_login_or_a_name_has_literals(
+    rmail_server: RunningServer,
+) -> None:
+    async with rmail_server.connect("imap") as client:
+        await client.run("""
+            S: * OK *
+            C: a NOOP {5}
+            S: a BAD [TOOBIG] *
+            C: b SELECT {5}
+            S: b BAD *
+        """)
+        await client.send(b'c ID ("name" {1}\r\n')
+        await client.expect("+ *")
+        await client.send(b"x)\r\n")
+        await client.run("""
+            S: * ID (*)
+            S: c OK *
+        """)
+        await client.send(b"d LOGIN {5}\r\n")
+        await client.expect("+ *")
+        await client.send(b"alice {6+}\r\nsecret\r\n")
+        await client.expect("d OK *")
+        await client.send(b"e NOOP {5+}\r\nabcde\r\n")
+        await client.expect("e BAD *")
+
+
+async def test_input_that_nobody_takes_is_bounded() -> None:
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[Wire] = loop.create_future()
+    server = await loop.create_server(lambda: Wire(made.set_result), "127.0.0.1", 0)
+    async with server, asyncio.timeout(10):
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        wire = await made
+        wire.high_water_bytes = 8192
+        writer.write(b"x" * (4 << 20))
+        await wire.read_some(1)
+        while wire.transport.is_reading():
+            await asyncio.sleep(0)
+        assert 8192 < wire.pending_bytes <= 8192 + (1 << 18)  # one read of asyncio
+        wire.abort()
+        writer.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import structlog
 
-from rmail_kernel.storage.filesystem import reading
+from rmail_kernel.storage.filesystem import reading, schema
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.digest import Digest, complete, digest_of
 from rmail_kernel.storage.filesystem.locate import find_file
@@ -99,16 +99,23 @@ async def _try_again(
 ) -> list[MessageReader | None]:
     """Looks once more under the lock: the mailbox's directory may just have been renamed."""
 
+    expunged: set[int] = set()
+
     def search(tx: Transaction) -> list[MessageReader | None]:
         directory = tx.paths.mailbox(tx.mailbox(mailbox).name)
-        return [
+        opened = [
             reader or reading.open_file(directory, one, named[one.uid], pool)
             for one, reader in zip(found, contents, strict=True)
         ]
+        sql = "SELECT uid FROM message WHERE mailbox=? AND uid=?"
+        for one, reader in zip(found, opened, strict=True):
+            if reader is None and schema.value(tx.db, sql, mailbox, one.uid) is None:
+                expunged.add(one.uid)
+        return opened
 
     again = await account.write(search, durable=False, vital=True)
     for one, reader in zip(found, again, strict=True):
-        if reader is None:
+        if reader is None and one.uid not in expunged:
             account.forget_looks()
             _log.warning("message file is missing", mailbox=mailbox, uid=one.uid)
     return again

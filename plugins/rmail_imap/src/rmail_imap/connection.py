@@ -31,6 +31,7 @@ _TAG: Final = re.compile(rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) ")
 _LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
 _MAX_SKIPPED_BYTES: Final = 1 << 20
 _TURNS: Final = 16
+_EARLY_LITERALS: Final = frozenset({"AUTHENTICATE", "ID", "LOGIN"})
 _PIECE_BYTES: Final = 1 << 16
 
 
@@ -150,6 +151,8 @@ class Connection:
                 request.problem = BadSyntax("A literal waits for a continuation request here")
             if self._is_for_command(request):
                 return
+            if request.problem is None and not self._may_hold_literal(request):
+                request.problem = BadSyntax("No literal belongs here before login", b"TOOBIG")
             if request.problem is None and len(request.raw) + size > limit:
                 request.problem = BadSyntax("The literal is too large", b"TOOBIG")
             if request.problem is not None:
@@ -168,6 +171,12 @@ class Connection:
                 request.raw = joined + rest
                 return
             request.raw = joined + rest
+
+    def _may_hold_literal(self, request: _Request) -> bool:
+        """Strangers send literals only where a login or a name may need one."""
+        command = request.command
+        is_early = self._session.info.principal is None
+        return not is_early or (command is not None and command.name in _EARLY_LITERALS)
 
     def _is_for_command(self, request: _Request) -> bool:
         """Whether the literal that comes now is one that the command reads by itself."""

@@ -71,6 +71,7 @@ class ImapService:
         wire.expire_in(settings.login_timeout_s)
         session = Session(self._kernel, settings, wire, describe(wire), self._catalog)
         session.bind()
+        wire.high_water_bytes = settings.max_greeting_bytes
         wire.keep_alive(settings.keepalive_s)
         self._sessions[wire] = session
         try:

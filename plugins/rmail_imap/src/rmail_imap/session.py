@@ -15,7 +15,7 @@ from rmail_imap.errors import BadSyntax, Goodbye
 from rmail_imap.parse.cursor import Dialect, Limits
 from rmail_imap.selected import Selected
 from rmail_imap.state import State
-from rmail_imap.wire import Wire
+from rmail_imap.wire import HIGH_WATER_BYTES, Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo
 from rmail_kernel.net.networks import is_loopback
@@ -133,6 +133,7 @@ class Session:
         """Notes who it is; silence may last longer from now on."""
         self.info = replace(self.info, principal=principal)
         self.failed_logins = 0
+        self.wire.high_water_bytes = HIGH_WATER_BYTES
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
 
@@ -141,6 +142,7 @@ class Session:
         self.info = replace(self.info, principal=None)
         self.selected = None
         self.is_condstore = self.is_qresync = self.is_utf8 = self.is_rev2 = False
+        self.wire.high_water_bytes = self.settings.max_greeting_bytes
         self.wire.timeout_s = self.settings.login_timeout_s
         self.wire.expire_in(self.settings.login_timeout_s)
 

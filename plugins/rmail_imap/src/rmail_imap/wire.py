@@ -1,6 +1,6 @@
 """One client's byte stream: an asyncio protocol with a bounded input buffer and gathered output.
 
-It knows lines and byte counts, not IMAP. Input is paused above HIGH_WATER_BYTES.
+It knows lines and byte counts, not IMAP. Input is paused above a high-water mark.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Wire(asyncio.Protocol):
         transport: the current transport, the TLS one after start_tls.
         timeout_s: longest wait for the client, in either direction; Silence past it.
         deadline_at: moment of the loop's clock at which waiting ends, whatever comes in.
+        high_water_bytes: so much input and one more read may wait to be taken.
         tracer: hears what passes, uncompressed.
         written_bytes: what was given to `write` so far.
         received_bytes, sent_bytes: over the connection, as they were sent.
@@ -67,6 +68,7 @@ class Wire(asyncio.Protocol):
         self._deflate: Deflate | None = None
         self.received_bytes = self.sent_bytes = self.written_bytes = 0
         self.tracer: Tracer | None = None
+        self.high_water_bytes = HIGH_WATER_BYTES
         self.timeout_s = 60.0
         self.deadline_at: float | None = None
         self.ending: Exception | None = None
@@ -86,7 +88,7 @@ class Wire(asyncio.Protocol):
         else:
             self._deflate.packed += data
             self._unpack()
-        if self.pending_bytes > HIGH_WATER_BYTES and not self._is_reading_paused:
+        if self.pending_bytes > self.high_water_bytes and not self._is_reading_paused:
             self.transport.pause_reading()
             self._is_reading_paused = True
         _release(self._reader)
