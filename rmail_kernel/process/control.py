@@ -52,6 +52,7 @@ class Control:
         root = self._kernel.settings.mail_root
         self._path = path = runfiles.make_folder(root, "run") / f"{PREFIX}{os.getpid()}.sock"
         path.unlink(missing_ok=True)
+        _forget_dead(path.parent)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with short_path(path) as address:
@@ -147,6 +148,18 @@ def _pass_on(
 
 def _tell(writer: asyncio.StreamWriter, record: dict[str, Any]) -> None:
     writer.write(json.dumps(record).encode() + b"\n")
+
+
+def _forget_dead(folder: Path) -> None:
+    """Removes the sockets of processes that were killed."""
+    for path in folder.glob(f"{PREFIX}*.sock"):
+        pid = path.stem.removeprefix(PREFIX)
+        try:
+            os.kill(int(pid), 0)
+        except (ValueError, ProcessLookupError):
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            continue  # it lives, as somebody else
 
 
 @contextmanager

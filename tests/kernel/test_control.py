@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rmail_kernel.observe.sessions import OpenSession, SessionFacts, Tracer
-from rmail_kernel.process.control import PREFIX, ask
+from rmail_kernel.process.control import PREFIX, Control, ask
 from rmail_kernel.testing import RunningServer
 
 
@@ -93,3 +94,15 @@ async def test_a_socket_of_a_dead_process_is_passed_over(tmp_path: Path) -> None
     dead.bind(str(tmp_path / "run" / f"{PREFIX}1.sock"))
     dead.close()
     assert [one async for one in ask(tmp_path, {"do": "sessions"})] == []
+
+
+async def test_sockets_of_killed_processes_are_removed(rmail_server: RunningServer) -> None:
+    run = rmail_server.mail_root / "run"
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    for name in (str(ended.pid), "x"):
+        (run / f"{PREFIX}{name}.sock").touch()
+    control = Control(rmail_server.kernel)
+    await control.start()
+    assert [path.name for path in run.glob(f"{PREFIX}*.sock")] == [f"{PREFIX}{os.getpid()}.sock"]
+    control.close()
