@@ -6,11 +6,19 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from rmail_imap.catalog import Catalog
+from rmail_imap.config import ImapSettings
+from rmail_imap.parse.select import LastSeen
 from rmail_imap.ranges import clipped, each, merged, missing, within
+from rmail_imap.resync import tell_missed
+from rmail_imap.selected import Selected
+from rmail_imap.session import Session
+from rmail_imap.wire import Wire
 
+from rmail_kernel.model import Address, Principal, SessionInfo
 from rmail_kernel.storage.filesystem import FilesystemMailStore, settling
 from rmail_kernel.storage.filesystem.transaction import Transaction
-from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.storage.ids import AccountId, ModSeq
 from rmail_kernel.testing import RunningServer, Transcript
 
 if TYPE_CHECKING:
@@ -308,3 +316,22 @@ def test_ranges() -> None:
     assert list(missing([(3, 3), (7, 7), (30, 4_000_000_000)], uids, 5)) == [(30, 4_000_000_000)]
     assert list(within(uids, [(3, 7), (8, 8), (21, 30)])) == [3, 7, 8]
     assert list(each([(1, 3), (9, 9)])) == [1, 2, 3, 9]
+
+
+async def test_what_changes_while_a_mailbox_is_opened_is_told_later(
+    rmail_server: RunningServer, fill: Fill
+) -> None:
+    # A MODSEQ above the HIGHESTMODSEQ that was told would hide the expunge beside it.
+    first, second, _ = await fill(3)
+    mail = rmail_server.kernel.mail
+    view = await mail.view(ALICE, first.mailbox)
+    await mail.expunge(ALICE, first.mailbox, [first.uid], only_deleted=False)
+    await mail.store_flags(ALICE, first.mailbox, [second.uid], "add", frozenset({"\\Seen"}))
+    info = SessionInfo(id="x", protocol="imap")
+    session = Session(rmail_server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog())
+    session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
+    session.selected = Selected(view, name="INBOX", is_read_only=True)
+    await tell_missed(session, session.selected, LastSeen(view.uidvalidity, view.modseq))
+    assert session.wire.written_bytes == 0
+    await tell_missed(session, session.selected, LastSeen(view.uidvalidity, ModSeq(0)))
+    assert session.wire.written_bytes > 0  # the third message

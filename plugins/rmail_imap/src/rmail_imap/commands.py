@@ -27,7 +27,8 @@ class Reply:
     `code` is a response code without brackets, `after` runs once the OK is sent.
     `tells_modseq`: messages were expunged, and a client that knows VANISHED is told up to which
     MODSEQ it knows everything (RFC 7162 3.2.7). `holds_expunges`: EXPUNGE may not be sent before
-    this OK, whatever the command.
+    this OK, whatever the command. `holds_news`: nor anything else that is news; what was answered
+    is one moment of the mailbox.
     """
 
     text: str = ""
@@ -35,6 +36,7 @@ class Reply:
     after: Callable[[], Awaitable[None]] | None = None
     tells_modseq: bool = False
     holds_expunges: bool = False
+    holds_news: bool = False
 
 
 Handler = Callable[["Session", A], Awaitable[Reply | None]]

@@ -247,7 +247,8 @@ class Connection:
         args = command.parse(self._cursor(request))
         reply = await command.run(session, args) or Reply()
         may_expunge = command.tells_expunge or request.is_uid
-        await self._tell_news(tells_expunge=may_expunge and not reply.holds_expunges)
+        if not reply.holds_news:
+            await self._tell_news(tells_expunge=may_expunge and not reply.holds_expunges)
         if reply.tells_modseq and session.is_qresync and session.selected is not None:
             modseq = session.selected.told_modseq
             reply = replace(reply, code=b"HIGHESTMODSEQ %d" % modseq)

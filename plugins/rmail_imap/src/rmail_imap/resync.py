@@ -46,8 +46,10 @@ async def tell_missed(session: Session, selected: Selected, last: LastSeen) -> N
     tell_vanished(session, changes, clipped(asked, 1 + matched_uid(last, selected), _MAX_UID))
     updates.tell_keywords(session, selected, changes.keywords)
     flags = FlagWriter(changes.keywords, selected.recent)
-    changed = {row.uid: row for row in changes.changed}
-    uids = list(within([row.uid for row in changes.changed], asked))
+    # What changed after the mailbox was looked at is news, like what vanished after that: a MODSEQ
+    # above HIGHESTMODSEQ would hide it from a client that is cut off now (RFC 7162 3.2).
+    changed = {row.uid: row for row in changes.changed if row.modseq <= selected.modseq}
+    uids = list(within(list(changed), asked))
     for number, uid in selected.numbered(uids):
         row = changed[Uid(uid)]
         values = (number, uid, flags.render(uid, row.flags), row.modseq)

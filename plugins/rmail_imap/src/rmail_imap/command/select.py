@@ -33,14 +33,14 @@ def mailbox_args(cursor: Cursor) -> str:
 async def select(session: Session, args: SelectArgs) -> Reply:
     """Opens a mailbox for reading and writing."""
     await _open(session, args, is_read_only=False)
-    return Reply(code=b"READ-WRITE")
+    return Reply(code=b"READ-WRITE", holds_news=True)
 
 
 @command("EXAMINE", select_args, state=State.AUTHENTICATED, rfc="3501 6.3.2")
 async def examine(session: Session, args: SelectArgs) -> Reply:
     """Opens a mailbox for reading."""
     await _open(session, args, is_read_only=True)
-    return Reply(code=b"READ-ONLY")
+    return Reply(code=b"READ-ONLY", holds_news=True)
 
 
 async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> None:
