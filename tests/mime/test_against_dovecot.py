@@ -60,7 +60,7 @@ def other() -> Iterator[Client]:
     try:
         with dovecot(folder / "server") as port:
             if port is None:
-                pytest.skip("Dovecot is not installed, or this is not root")
+                pytest.skip("needs root, to run Dovecot")
             with client(port, users(range(1))[0][0], PASSWORD) as found:
                 yield found
     finally:
@@ -135,6 +135,7 @@ def _differences(other: Client, raw: bytes, number: int) -> list[str]:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.tool("dovecot")
 def test_dovecot_reads_the_same_messages_in_the_same_way(other: Client) -> None:
     corpus = _corpus()
     found: dict[str, list[str]] = {}
