@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -106,6 +107,88 @@ class TestSilence:
         assert await rmail_server.messages("alice") == []
 
 
+async def _trickled(client: Transcript, piece: bytes) -> bytes:
+    """Sends a piece ever again, far more often than idle_s, until the server ends it; its words."""
+    heard = b""
+    async with asyncio.timeout(10):
+        while True:
+            client.writer.write(piece)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    raw = await client.reader.read(4096)
+                    if not raw:
+                        return heard
+                    heard += raw
+
+
+class TestTrickle:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        pace = {"idle_s": 0.3, "min_bytes_per_s": 1_000_000}
+        return {"smtp": {**pace, "max_idle_commands": 100_000}}
+
+    async def test_a_command_line_that_grows_byte_by_byte_is_cut_off(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await say_hello(client)
+            assert (await _trickled(client, b"x")).startswith(b"421 4.4.2 ")
+
+    @pytest.mark.parametrize("begin", ["DATA", "BDAT 60000 LAST", "BDAT 1"])
+    async def test_a_message_slower_than_the_least_pace_is_cut_off(
+        self, rmail_server: RunningServer, say_hello: Greeter, begin: str
+    ) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await say_hello(client)
+            await client.run("""
+                C: MAIL FROM:<c@remote.test>
+                S: 250 *
+                C: RCPT TO:<alice@example.com>
+                S: 250 *
+            """)
+            await client.send(begin.encode() + b"\r\n")
+            chunk = b"aBDAT 1\r\n" if begin == "BDAT 1" else b"a"
+            assert b"421 4.4.2 " in await _trickled(client, chunk)
+        assert await rmail_server.messages("alice") == []
+
+
+class TestTooManyOfOneClient:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {
+            "rate_limit": {"whitelist": ["192.0.2.0/24"]},
+            "smtp": {"max_sessions_per_address": 2},
+        }
+
+    async def test_open_sessions_of_one_client_are_bounded(
+        self, rmail_server: RunningServer
+    ) -> None:
+        async with rmail_server.connect("smtp") as first:
+            await first.expect("220 *")
+            async with rmail_server.connect("submission") as second:
+                await second.expect("220 *")
+                async with rmail_server.connect("smtp") as third:
+                    await third.expect("421 4.7.0 Too many connections *")
+                    await third.expect_close()
+                await second.run("C: QUIT\nS: 221 *")
+                await second.expect_close()
+            async with rmail_server.connect("smtp") as fourth:
+                await fourth.expect("220 *")
+
+
+class TestWhoIsExempt:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"max_sessions_per_address": 1}}
+
+    async def test_whitelisted_clients_may_have_any_number_of_sessions(
+        self, rmail_server: RunningServer
+    ) -> None:
+        async with rmail_server.connect("smtp") as first, rmail_server.connect("smtp") as second:
+            await first.expect("220 *")
+            await second.expect("220 *")
+
+
 class SlowSorter:
     """Takes three times as long as a client may be silent."""
 
@@ -123,7 +206,7 @@ class TestPatience:
     def rmail_extra_plugins(self) -> dict[str, object]:
         return {"slow": SlowSorter()}
 
-    async def test_flowing_data_and_a_slow_plugin_are_no_silence(
+    async def test_a_slow_plugin_is_no_silence_of_the_client(
         self, rmail_server: RunningServer, say_hello: Greeter
     ) -> None:
         async with rmail_server.connect("smtp") as client:
@@ -132,10 +215,7 @@ class TestPatience:
                 b"MAIL FROM:<c@remote.test>\r\nRCPT TO:<alice@example.com>\r\nDATA\r\n"
             )
             await client.run("S: 250 *\nS: 250 *\nS: 354 *")
-            for _ in range(6):
-                await client.send(b"Subject: slow\r\n")
-                await asyncio.sleep(0.05)  # the pace of a slow client
-            await client.run("C: .\nS: 250 *")
+            await client.run("C: Subject: slow\nC: .\nS: 250 *")
 
 
 class TestWholeLife:

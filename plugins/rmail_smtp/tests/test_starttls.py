@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -88,3 +89,40 @@ class TestOff:
         async with rmail_server.connect("smtp") as client:
             assert "STARTTLS" not in await say_hello(client)
             await client.run("C: STARTTLS\nS: 502 5.5.1 *")
+
+
+class TestHandshake:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"handshake_s": 0.2}}
+
+    @pytest.mark.parametrize("raw", [b"", b"\x16\x03\x01\x02\x00\x01"])
+    async def test_a_handshake_that_hangs_is_cut_off(
+        self, rmail_server: RunningServer, say_hello: Greeter, raw: bytes
+    ) -> None:
+        async with rmail_server.connect("smtp") as client:
+            await say_hello(client)
+            await client.run("C: STARTTLS\nS: 220 *")
+            await client.send(raw)
+            with contextlib.suppress(ConnectionError):
+                assert await client.reader.read() == b""
+        await _ended(rmail_server)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x16\x03\x01\x02\x00\x01"])
+async def test_a_half_close_within_the_handshake_ends_the_session(
+    rmail_server: RunningServer, say_hello: Greeter, raw: bytes
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.run("C: STARTTLS\nS: 220 *")
+        await client.send(raw)
+        client.writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            await client.reader.read()
+    await _ended(rmail_server)
+
+
+async def _ended(server: RunningServer) -> None:
+    """No session is left; ours could not have been asked to end any more."""
+    assert await server.kernel.drain()

@@ -59,6 +59,7 @@ async def _take(session: Session, transaction: Transaction, size: int, *, is_las
     if intake is None:
         limit_bytes, is_binary = session.options.max_message_bytes, transaction.is_binary
         intake = transaction.intake = Intake(session.kernel, limit_bytes, is_binary=is_binary)
+        session.wire.begin_message()
     async for piece in session.wire.exactly(size):
         intake.take(piece)
         await intake.keep()
@@ -77,6 +78,7 @@ async def _take(session: Session, transaction: Transaction, size: int, *, is_las
 
 
 async def _drop(session: Session, size: int) -> None:
+    session.wire.begin_message()
     async for _ in session.wire.exactly(size):
         pass
 

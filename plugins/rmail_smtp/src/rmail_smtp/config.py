@@ -25,13 +25,22 @@ class SmtpSettings(Section):
     max_messages: int = Field(1000, ge=1)
     """Messages of one connection, those that were refused included (RFC 9422)."""
     idle_s: float = Field(300.0, gt=0, json_schema_extra=unit("s"))
-    """How long to wait for a client's next byte (RFC 5321 4.5.3.2.7: at least 5 minutes)."""
+    """How long to wait for a client's next command, or for the next byte of a message (RFC 5321
+    4.5.3.2.7: at least 5 minutes)."""
+    min_bytes_per_s: int = Field(64, ge=0, json_schema_extra=unit("bytes/s"))
+    """Least average pace of a message on its way in; slower ones may take idle_s, then the session
+    is ended. 0: any pace."""
+    handshake_s: float = Field(30.0, gt=0, json_schema_extra=unit("s"))
+    """How long a TLS handshake behind STARTTLS may take."""
     session_s: float = Field(14_400.0, gt=0, json_schema_extra=unit("s"))
     """Longest life of a connection, however busy."""
     greeting_delay_s: float = Field(0.0, ge=0, le=60, json_schema_extra=unit("s"))
     """Pause before the greeting on the port for other servers; who talks earlier is refused."""
     max_sessions: int = Field(2000, ge=1)
     """Open sessions of one worker process."""
+    max_sessions_per_address: int = Field(50, ge=1)
+    """Open sessions of one client (an IPv4 address or an IPv6 /64) in one worker process;
+    rate_limit.whitelist is exempt."""
     max_errors: int = Field(10, ge=1)
     """Refused commands until a session is ended."""
     max_auth_failures: int = Field(3, ge=1)

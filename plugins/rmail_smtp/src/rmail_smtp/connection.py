@@ -25,6 +25,7 @@ from rmail_kernel.observe.sessions import OpenSession, SessionFacts
 from . import replies
 from .command import Command
 from .config import SmtpSettings
+from .crowd import Crowd
 from .dispatch import dispatch, guarded
 from .greeting import greet
 from .replies import Reply
@@ -36,6 +37,7 @@ from .wire import (
     ClosedError,
     EndlessLineError,
     IdleError,
+    Pace,
     Wire,
     WireError,
 )
@@ -46,6 +48,7 @@ _GREETING = 220
 _TURNS = 16
 _LINGER_S = 1.0
 _LINGER_BYTES = 1 << 22
+_CLOSING_S = 10.0  # for the client to take our last words
 
 
 class SmtpConnection(SMTP):
@@ -53,7 +56,7 @@ class SmtpConnection(SMTP):
 
     Args:
         commands: what the client may say, by verb.
-        live: the open connections of this process; it adds and removes itself.
+        live: the open sessions of this process; it adds and removes itself.
     """
 
     line_length_limit = CHUNK_BYTES  # limit of the stream reader that the base class makes
@@ -63,7 +66,7 @@ class SmtpConnection(SMTP):
         kernel: Kernel,
         role: Role,
         commands: Mapping[bytes, Command],
-        live: set[SmtpConnection],
+        live: Crowd,
     ) -> None:
         self._kernel = kernel
         self._role = role
@@ -71,6 +74,7 @@ class SmtpConnection(SMTP):
         self._live = live
         self._options = kernel.section("smtp", SmtpSettings)
         self._told = announced()
+        self._is_over = False
         self._id = secrets.token_hex(6)
         self._state: Session
         self.command_size_limits = {}  # the class's own is shared by all connections
@@ -93,7 +97,8 @@ class SmtpConnection(SMTP):
         if self._original_transport is not None:
             self._state.begin_anew(info, self._binding(transport))
             return
-        wire = Wire(self._reader, self._writer, self._options.idle_s)
+        pace = Pace(self._options.idle_s, self._options.min_bytes_per_s)
+        wire = Wire(self._reader, self._writer, pace)
         binding = self._binding(transport)
         self._state = Session(self._kernel, self._role, self._options, wire, info, binding)
 
@@ -124,7 +129,10 @@ class SmtpConnection(SMTP):
         return self.transport.get_extra_info("sslcontext") is None  # TLS has no half-close
 
     def _timeout_cb(self) -> None:
-        self._say_last(replies.SESSION_TOO_LONG)
+        if self._is_over:
+            self._abort()
+        else:
+            self._say_last(replies.SESSION_TOO_LONG)
 
     def end_if_idle(self) -> None:
         """The server shuts down: a session between two transactions ends now, others soon."""
@@ -135,7 +143,7 @@ class SmtpConnection(SMTP):
 
     async def _handle_client(self) -> None:
         structlog.contextvars.bind_contextvars(session=self._id)
-        self._live.add(self)
+        self._live.add(self, self._state.info.peer_host)
         try:
             with self._kernel.connection(
                 self._role.listener, OpenSession(self._facts, self.end_if_idle)
@@ -147,7 +155,7 @@ class SmtpConnection(SMTP):
             _log.exception("session failed", peer=self._state.info.peer_host)
         finally:
             self._live.discard(self)
-            self._writer.close()
+            self._close()
 
     def _facts(self) -> SessionFacts:
         info = self._state.info
@@ -157,7 +165,7 @@ class SmtpConnection(SMTP):
 
     async def _converse(self) -> None:
         wire = self._state.wire
-        greeting = await guarded(greet(self._state, len(self._live)))
+        greeting = await guarded(greet(self._state, self._live))
         if greeting.code != _GREETING and not greeting.closes:
             # RFC 5321 4.3.2: where no greeting can be given, no session begins.
             greeting = replace(greeting, code=421, closes=True)
@@ -203,9 +211,13 @@ class SmtpConnection(SMTP):
         # commands that somebody added to the clear text.
         self._state.wire.discard()
         try:
-            await self.smtp_STARTTLS("")
-        except TLSSetupException as error:
+            async with asyncio.timeout(self._options.handshake_s):
+                await self.smtp_STARTTLS("")
+        except (TLSSetupException, TimeoutError) as error:
+            self._abort()
             raise ClosedError from error
+        if not self._state.info.tls:  # the connection was lost on the way, in peace
+            raise ClosedError
 
     async def push(self, status: AnyStr) -> None:
         """What the base class has to say: its answer to STARTTLS."""
@@ -217,4 +229,14 @@ class SmtpConnection(SMTP):
         # A client that left within a TLS handshake has a closed transport and a session still.
         if self.transport is not None and not self._writer.transport.is_closing():
             self._writer.write(reply.encode())
-            self._writer.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Ends our side; a client that takes nothing any more is cut off after a while."""
+        self._is_over = True
+        self._writer.close()
+        if self.transport is not None:  # not lost yet
+            self._reset_timeout(_CLOSING_S)
+
+    def _abort(self) -> None:
+        self._writer.transport.abort()  # the writer's is the clear text's until TLS has begun

@@ -44,6 +44,7 @@ async def data(session: Session, _: bytes) -> Reply:
 
 async def _receive(session: Session) -> Content | Flaw:
     intake = Intake(session.kernel, session.options.max_message_bytes)
+    session.wire.begin_message()
     session.send(replies.START_DATA)
     dot = DotReader(intake.take)
     while (surplus := dot.feed(await session.wire.chunk())) is None:

@@ -13,6 +13,7 @@ from rmail_kernel.errors import RmailError
 from rmail_kernel.net.networks import is_within, site_of
 
 from . import replies
+from .crowd import Crowd
 from .replies import Reply
 from .session import Session
 from .wire import ClosedError
@@ -21,18 +22,21 @@ _log = structlog.get_logger("rmail.smtp")
 _WINDOW_S = 60.0
 
 
-async def greet(session: Session, open_sessions: int) -> Reply:
+async def greet(session: Session, crowd: Crowd) -> Reply:
     """The first reply: the greeting, or why there is no service.
 
     Args:
-        open_sessions: of this process, this one included.
+        crowd: the open sessions of this process, this one included.
     """
     if session.kernel.draining.is_set():
         return replies.DRAINING
-    if open_sessions > session.options.max_sessions:
+    if len(crowd) > session.options.max_sessions:
         return replies.TOO_MANY_SESSIONS
-    if await _is_too_often(session):
-        return replies.TOO_MANY_CONNECTIONS
+    if _is_limited(session):
+        if crowd.of_client(session.info.peer_host) > session.options.max_sessions_per_address:
+            return replies.TOO_MANY_CONNECTIONS
+        if await _is_too_often(session):
+            return replies.TOO_MANY_CONNECTIONS
     verdict = await session.kernel.bus.policy("on_connect", session.notes, session=session.info)
     if verdict is not None:
         refusal = replies.of_verdict(verdict)
@@ -55,13 +59,17 @@ async def _spoke_within(session: Session, delay_s: float) -> bool:
     return True
 
 
-async def _is_too_often(session: Session) -> bool:
+def _is_limited(session: Session) -> bool:
     limits = session.kernel.settings.rate_limit
     peer = session.info.peer_host
-    if not limits.enabled or not peer or is_within(peer, tuple(limits.whitelist)):
-        return False
+    return limits.enabled and bool(peer) and not is_within(peer, tuple(limits.whitelist))
+
+
+async def _is_too_often(session: Session) -> bool:
+    limits = session.kernel.settings.rate_limit
+    site = site_of(session.info.peer_host)
     try:
-        hits = await session.kernel.state.hit(f"connections:smtp:{site_of(peer)}", _WINDOW_S)
+        hits = await session.kernel.state.hit(f"connections:smtp:{site}", _WINDOW_S)
     except RmailError as error:  # without the counter mail still flows
         _log.warning("connections are not counted", reason=str(error))
         return False

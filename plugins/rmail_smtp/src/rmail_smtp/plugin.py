@@ -12,6 +12,7 @@ from rmail_kernel.net.listeners import Listener
 from . import author, submitted
 from .config import SmtpSettings
 from .connection import SmtpConnection
+from .crowd import Crowd
 from .roles import SMTP, SMTPS, SUBMISSION
 from .table import COMMANDS
 
@@ -25,7 +26,7 @@ class SmtpPlugin:
     _kernel: Kernel
 
     def __init__(self) -> None:
-        self._live: set[SmtpConnection] = set()
+        self._live = Crowd()
 
     @hookimpl
     def register_listeners(self, kernel: Kernel) -> list[Listener]:
@@ -66,5 +67,5 @@ class SmtpPlugin:
 
     async def _end_sessions(self, kernel: Kernel) -> None:
         await kernel.draining.wait()
-        for connection in list(self._live):
-            connection.end_if_idle()
+        for session in self._live:
+            session.end_if_idle()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 CHUNK_BYTES = 1 << 16
 MAX_LINE_BYTES = 12_288  # RFC 4954 4: the longest line there is, an AUTH exchange
@@ -28,26 +29,44 @@ class BareNewlineError(WireError):
 
 
 class IdleError(WireError):
-    """The client neither sent nor took anything for too long."""
+    """The client neither sent nor took anything for too long, or not enough of it."""
 
 
 class ClosedError(WireError):
     """The client has gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a client may be.
+
+    Args:
+        idle_s: seconds to wait for a command, for some bytes of a message, or for the client to
+            take something.
+        min_bytes_per_s: of a message, on an average, once idle_s was spent waiting for it.
+    """
+
+    idle_s: float
+    min_bytes_per_s: int = 0
+
+
 class Wire:
     """Reads and writes one connection.
 
     Args:
-        idle_s: seconds to wait for the client to send or to take something.
+        pace: how long to wait for the client.
     """
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, idle_s: float
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pace: Pace
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._idle_s = idle_s
+        self._idle_s = pace.idle_s
+        self._min_bytes_per_s = pace.min_bytes_per_s
+        self._clock = asyncio.get_running_loop().time
+        self._waited_s = 0.0  # for the message that is under way, and what it brought
+        self._received_bytes = 0
         self._pending = bytearray()
         self._replies = bytearray()
 
@@ -56,14 +75,18 @@ class Wire:
 
         Raises:
             EndlessLineError, BareNewlineError: it is not a line; the connection is of no more use.
-            ClosedError, IdleError: the client has gone, or said nothing for idle_s.
+            ClosedError, IdleError: the client has gone, or the line took longer than idle_s,
+                however many bytes of it came (RFC 5321 4.5.3.2.7).
         """
         seen = 0
+        due_at = None
         while (end := self._pending.find(b"\n", seen)) < 0:
             seen = len(self._pending)
             if seen > MAX_LINE_BYTES:
                 raise EndlessLineError
-            self._pending += await self._receive()
+            if due_at is None:
+                due_at = self._clock() + self._idle_s
+            self._pending += await self._receive(due_at)
         raw = bytes(self._pending[: end + 1])
         del self._pending[: end + 1]
         if len(raw) > MAX_LINE_BYTES:
@@ -73,16 +96,30 @@ class Wire:
             raise BareNewlineError
         return raw[:-2]
 
+    def begin_message(self) -> None:
+        """A message begins: its pace is measured from here on."""
+        self._waited_s = 0.0
+        self._received_bytes = 0
+
     async def chunk(self) -> bytes:
-        """Some more bytes, at least one. Raises ClosedError and IdleError like `line`."""
+        """Some more bytes, at least one.
+
+        Raises:
+            ClosedError, IdleError: the client has gone, sent nothing for idle_s, or is too slow.
+        """
         if self._pending:
             raw = bytes(self._pending)
             self._pending.clear()
-            return raw
-        return await self._receive()
+        else:
+            raw = await self._receive(self._clock() + self._idle_s)
+        self._received_bytes += len(raw)
+        least_bytes = (self._waited_s - self._idle_s) * self._min_bytes_per_s
+        if self._received_bytes < least_bytes:
+            raise IdleError
+        return raw
 
     async def exactly(self, size: int) -> AsyncIterator[bytes]:
-        """The next `size` bytes in pieces. Raises ClosedError and IdleError like `line`."""
+        """The next `size` bytes in pieces. Raises ClosedError and IdleError like `chunk`."""
         while size > 0:
             raw = await self.chunk()
             if len(raw) > size:
@@ -93,6 +130,7 @@ class Wire:
 
     def unread(self, raw: bytes) -> None:
         """Gives back what was read too far."""
+        self._received_bytes -= len(raw)
         self._pending[:0] = raw
 
     def discard(self) -> None:
@@ -137,10 +175,11 @@ class Wire:
                 while limit_bytes > 0 and (raw := await self._reader.read(CHUNK_BYTES)):
                     limit_bytes -= len(raw)
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, due_at: float) -> bytes:
         await self.flush()
+        began_at = self._clock()
         try:
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout_at(due_at):
                 raw = await self._reader.read(CHUNK_BYTES)
         except TimeoutError as error:
             raise IdleError from error
@@ -148,4 +187,6 @@ class Wire:
             raise ClosedError from error
         if not raw:
             raise ClosedError
+        # Only waiting counts: what we do with a message is not the client's fault.
+        self._waited_s += self._clock() - began_at
         return raw

@@ -1,0 +1,53 @@
+"""The open sessions of one process: who they are, and how many come from one client.
+
+It counts; what too many are is for `greeting` to say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from rmail_kernel.net.networks import site_of
+
+
+class Endable(Protocol):
+    """A session that can be asked to end."""
+
+    def end_if_idle(self) -> None:
+        """Ends it unless a message is under way."""
+
+
+class Crowd:
+    """All sessions that are open now; a client is an IPv4 address or an IPv6 /64."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[Endable, str] = {}
+        self._by_site: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def __iter__(self) -> Iterator[Endable]:
+        """A snapshot: sessions may come and go meanwhile."""
+        return iter(tuple(self._hosts))
+
+    def add(self, session: Endable, host: str) -> None:
+        """A session begins, from the address `host`."""
+        site = site_of(host)
+        self._hosts[session] = site
+        self._by_site[site] += 1
+
+    def discard(self, session: Endable) -> None:
+        """A session has ended; nothing happens when it did before."""
+        site = self._hosts.pop(session, None)
+        if site is None:
+            return
+        self._by_site[site] -= 1
+        if not self._by_site[site]:
+            del self._by_site[site]  # addresses that are gone take no memory
+
+    def of_client(self, host: str) -> int:
+        """Open sessions of the client at `host`."""
+        return self._by_site.get(site_of(host), 0)
