@@ -21,20 +21,25 @@ Domain = Annotated[str, typer.Argument(help="The domain that the rule belongs to
 Pattern = Annotated[
     str, typer.Argument(help="Regular expression for the whole local part; case does not count.")
 ]
-Target = Annotated[str, typer.Argument(help="A user of the domain, or an address.")]
+Targets = Annotated[
+    list[str],
+    typer.Argument(metavar="TARGET...", help="Users of the domain, or addresses; each gets it."),
+]
 
 
 @app.command()
-def add(domain: Domain, pattern: Pattern, target: Target, config: Config = DEFAULT_CONFIG) -> None:
+def add(
+    domain: Domain, pattern: Pattern, targets: Targets, config: Config = DEFAULT_CONFIG
+) -> None:
     """Append a rule; the first that matches applies, accounts come before all rules."""
-    name = parse_domain(domain)
+    name, rule = parse_domain(domain), Alias.to(pattern, targets)
 
     async def work(session: Session) -> None:
         await require_domain(session.directory, name)
-        await session.directory.add_alias(name, Alias(pattern, target))
+        await session.directory.add_alias(name, rule)
 
     with_store(config, work)
-    typer.echo(f"alias {pattern} -> {target} added to {name}")
+    typer.echo(f"alias {pattern} -> {', '.join(targets)} added to {name}")
 
 
 @app.command("list")
@@ -51,12 +56,17 @@ def list_(
         return [(name, rule) for name in names for rule in await session.directory.aliases(name)]
 
     rules = with_store(config, work)
-    rows = [(name, rule.pattern, rule.target) for name, rule in rules]
-    titles = ("domain", "pattern", "target")
     if as_json:
-        show_json([dict(zip(titles, row, strict=True)) for row in rows])
+        show_json([_form(name, rule) for name, rule in rules])
     else:
-        show_table(titles, rows)
+        rows = [(name, rule.pattern, ", ".join(rule.targets)) for name, rule in rules]
+        show_table(("domain", "pattern", "target"), rows)
+
+
+def _form(domain: str, rule: Alias) -> dict[str, object]:
+    """`target` alone for a rule of one target, with `targets` for a rule of several."""
+    found = {"domain": domain, "pattern": rule.pattern, "target": rule.target}
+    return found | ({"targets": list(rule.targets)} if rule.others else {})
 
 
 @app.command()

@@ -1,5 +1,5 @@
 """Alias rules and subaddresses as a built-in plugin: a local part that matches a rule of its domain
-stands for the rule's target, and `user+tag` for the user (RFC 5233 1).
+stands for the rule's targets, and `user+tag` for the user (RFC 5233 1).
 
 Sees addresses that are no account. Chains of rules are followed, and bounded, by the delivery
 service, never here.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel
 
 _log = structlog.get_logger("rmail.aliases")
-_Rule = tuple[Pattern, Address]
+_Rule = tuple[Pattern, tuple[Address, ...]]
 _SEPARATOR = "+"
 
 
@@ -46,19 +46,19 @@ class AliasPlugin:
 
     @hookimpl
     async def on_resolve(self, address: Address) -> list[Address] | None:
-        """The target of the first rule that matches the whole local part. A subaddress comes before
-        the rules that catch all: `user+tag` is the user's, or goes where a rule sends the user's
-        name. None: nothing fits.
+        """The targets of the first rule that matches the whole local part. A subaddress comes
+        before the rules that catch all: `user+tag` is the user's, or goes where a rule sends the
+        user's name. None: nothing fits.
         """
         rules = await self._rules(address.domain)
         name, separator, _ = address.local.partition(_SEPARATOR)
-        target = _first(rules.named, address.local)
-        if target is None and separator and name:
+        targets = _first(rules.named, address.local)
+        if targets is None and separator and name:
             user = Address(name, address.domain)
             known = await self._kernel.directory.get(user)
-            target = user if known is not None else _first(rules.named, name)
-        target = target or _first(rules.catching, address.local)
-        return None if target is None else [target]
+            targets = (user,) if known is not None else _first(rules.named, name)
+        targets = targets or _first(rules.catching, address.local)
+        return None if targets is None else list(targets)
 
     async def _rules(self, domain: str) -> _Rules:
         """Compiled anew only when the directory gives other rules than before."""
@@ -78,8 +78,9 @@ class AliasPlugin:
 _NONE = _Rules()
 
 
-def _first(rules: Sequence[_Rule], local: str) -> Address | None:
-    return next((target for pattern, target in rules if pattern.fullmatch(local) is not None), None)
+def _first(rules: Sequence[_Rule], local: str) -> tuple[Address, ...] | None:
+    matching = (found for pattern, found in rules if pattern.fullmatch(local) is not None)
+    return next(matching, None)
 
 
 def _compiled(domain: str, aliases: Sequence[Alias]) -> tuple[_Rule, ...]:
@@ -87,11 +88,18 @@ def _compiled(domain: str, aliases: Sequence[Alias]) -> tuple[_Rule, ...]:
 
 
 def _compile(domain: str, alias: Alias) -> _Rule | None:
-    """A rule that was edited into nonsense is skipped; the others go on."""
+    """A rule, or a target of one, that was edited into nonsense is skipped; the others go on."""
     try:
         pattern = compile_pattern(alias.pattern)
-        target = alias.target if "@" in alias.target else f"{alias.target}@{domain}"
-        return pattern, Address.parse(target)
     except Invalid as error:
         _log.error("alias skipped", domain=domain, pattern=alias.pattern, reason=error.safe)
         return None
+    targets: dict[str, Address] = {}
+    for written in alias.targets:
+        try:
+            found = Address.parse(written if "@" in written else f"{written}@{domain}")
+        except Invalid as error:
+            _log.error("target skipped", domain=domain, pattern=alias.pattern, reason=error.safe)
+        else:
+            targets.setdefault(found.key, found)
+    return (pattern, tuple(targets.values())) if targets else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from rmail_kernel.errors import Invalid
 from rmail_kernel.model import Address, Principal
 from rmail_kernel.storage.ids import AccountId
 
@@ -54,12 +55,25 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A rule of a domain: `pattern` matches the whole local part, case-insensitively; `target` is
-    a user or an address.
+    """A rule of a domain: `pattern` matches the whole local part, case-insensitively; `target` and
+    those in `others` are users of the domain, or addresses. Each gets the message.
     """
 
     pattern: str
     target: str
+    others: tuple[str, ...] = ()
+
+    @classmethod
+    def to(cls, pattern: str, targets: Sequence[str]) -> Alias:
+        """The rule of some targets. Invalid: there are none."""
+        if not targets:
+            raise Invalid("An alias needs a target", pattern=pattern)
+        return cls(pattern, targets[0], tuple(targets[1:]))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All of them, in their order."""
+        return (self.target, *self.others)
 
 
 class Directory(Protocol):
@@ -108,7 +122,9 @@ class Directory(Protocol):
         """Rules in the order in which they apply."""
 
     async def add_alias(self, domain: str, alias: Alias) -> None:
-        """Appends a rule. Conflict: this pattern exists. Invalid: a bad pattern or target."""
+        """Appends a rule; a target that is there twice is kept once. Conflict: this pattern exists.
+        Invalid: a bad pattern or target, or too many.
+        """
 
     async def remove_alias(self, domain: str, pattern: str) -> None:
         """Removes a rule. NotFound."""

@@ -173,6 +173,17 @@ def test_aliases_keep_their_order(rmail: Rmail) -> None:
     assert len(rmail("alias", "list", "--json").data) == 1
 
 
+def test_an_alias_takes_several_targets(rmail: Rmail) -> None:
+    rmail("user", "add", ALICE, "--password", "x")
+    added = rmail("alias", "add", "example.com", "all", "alice", "bob@example.org")
+    assert added.out == "alias all -> alice, bob@example.org added to example.com\n"
+    (row,) = rmail("alias", "list", "--json").data
+    assert row["targets"] == ["alice", "bob@example.org"]
+    assert "alice, bob@example.org" in rmail("alias", "list").out
+    assert "nobody" in rmail("alias", "add", "example.com", "b", "alice", "nobody").refusal()
+    assert len(rmail("alias", "list", "--json").data) == 1
+
+
 def test_a_bad_alias_is_refused(rmail: Rmail) -> None:
     assert "no user alice" in rmail("alias", "add", "example.com", "a", "alice").refusal()
     rmail("user", "add", ALICE, "--password", "x")

@@ -38,3 +38,15 @@ def test_mail_that_nobody_sends_out_is_told(rmail: Rmail) -> None:
     _store(rmail)
     found = rmail("alias", "test", "away@example.com", "--json").data
     assert list(found["elsewhere"]) == ["dave@remote.test"]
+
+
+def test_every_target_of_a_rule_is_shown(rmail: Rmail) -> None:
+    _store(rmail)
+    rmail("alias", "add", "example.com", "all", "alice", "away@example.com", "x@remote.test")
+    found = rmail("alias", "test", "all@example.com", "--json").data
+    assert found["steps"] == [
+        ["all@example.com", ["alice@example.com", "away@example.com", "x@remote.test"]],
+        ["away@example.com", ["dave@remote.test"]],
+    ]
+    assert found["accounts"] == ["alice@example.com"]
+    assert sorted(found["elsewhere"]) == ["dave@remote.test", "x@remote.test"]

@@ -77,6 +77,19 @@ async def test_lists_of_lists_reach_each_member_once(server: RunningServer) -> N
     assert await _resolve(server, "nobody") == (set(), UNKNOWN)
 
 
+async def test_rules_with_several_targets_reach_each_once_and_never_loop(
+    server: RunningServer,
+) -> None:
+    add = server.kernel.directory.add_alias
+    await add(DOMAIN, Alias.to("all", ["alice", "team@example.com", "eve@elsewhere.test"]))
+    await add(DOMAIN, Alias.to("team", ["bob", "alice@example.com", "all@example.com"]))
+    await add(DOMAIN, Alias.to("only-itself", ["only-itself@example.com", "x-loop@example.com"]))
+    await add(DOMAIN, Alias.to("x-loop", ["only-itself@example.com"]))
+    everyone = {"alice@example.com", "bob@example.com", "eve@elsewhere.test"}
+    assert await _resolve(server, "all") == (everyone, None)
+    assert await _resolve(server, "only-itself") == (set(), LOOP)
+
+
 async def test_a_loop_is_refused_and_a_way_out_of_it_is_taken(server: RunningServer) -> None:
     table = {
         "a": ["b@example.com"],

@@ -79,6 +79,21 @@ async def test_two_ways_to_one_account_store_one_message(server: RunningServer) 
     assert len(await server.messages("alice")) == 1
 
 
+async def test_each_target_of_an_alias_has_its_own_fate(
+    server: RunningServer, make_envelope: MakeEnvelope, sorter: Any, rmail_hooks: HookRecorder
+) -> None:
+    sorter.rules["bob"] = lambda _: Reject("not for bob")
+    await server.kernel.directory.add_alias("example.com", Alias("all", "bob", ("alice",)))
+    envelope = make_envelope("all@example.com", sender="alice@example.com", user="alice")
+    report = await server.kernel.delivery.submit(envelope, Content.of(RAW))
+    assert report.is_accepted
+    await rmail_hooks.wait_for("on_store", 2)
+    raw, notice = await server.messages("alice")
+    assert raw.endswith(RAW)
+    assert b"not for bob" in notice
+    assert await server.messages("bob") == []
+
+
 async def test_a_retry_under_the_same_op_id_stores_nothing_twice(
     server: RunningServer, make_envelope: MakeEnvelope
 ) -> None:

@@ -75,6 +75,19 @@ async def test_a_rule_edited_into_nonsense_costs_only_itself(
     assert await resolve(kernel, "x") == ["alice@example.com"]
 
 
+async def test_a_rule_gives_all_its_targets_but_those_edited_into_nonsense(
+    kernel: Kernel, directory: FilesystemDirectory, tmp_path: Path
+) -> None:
+    await directory.add_alias("example.com", Alias.to("all", ["alice", "bob@elsewhere.example"]))
+    everyone = ["alice@example.com", "bob@elsewhere.example"]
+    assert await resolve(kernel, "all") == everyone
+    path = tmp_path / "domains/example.com/aliases.json"
+    edited = {"pattern": "all", "targets": ["no user", *everyone, "alice"]}
+    path.write_text(json.dumps({"version": 2, "aliases": [edited]}))
+    await directory.add_alias("example.com", Alias("x", "alice"))  # tells of the change
+    assert await resolve(kernel, "all") == everyone
+
+
 async def test_matching_takes_linear_time(kernel: Kernel, directory: FilesystemDirectory) -> None:
     await directory.add_alias("example.com", Alias("(a|aa)+(a|aa)+(a|aa)+b", "alice"))
     before = time.process_time()

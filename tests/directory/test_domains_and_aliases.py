@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from rmail_kernel.clock import Clock
-from rmail_kernel.errors import ConfigError, Conflict, Invalid, NotFound
+from rmail_kernel.errors import ConfigError, Conflict, Corrupt, Invalid, NotFound
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Alias
-from rmail_kernel.storage.filesystem.directory import MAX_ALIASES, FilesystemDirectory
+from rmail_kernel.storage.filesystem.directory import (
+    MAX_ALIAS_TARGETS,
+    MAX_ALIASES,
+    FilesystemDirectory,
+)
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.patterns import MAX_PATTERN_CHARS
 
@@ -138,3 +142,69 @@ async def test_the_original_alias_files_are_read_and_upgraded(
     assert [rule.pattern for rule in await directory.aliases("example.com")] == ["a", "b", "c"]
     stored = json.loads(path.read_bytes())
     assert sorted(stored) == ["aliases", "version"]
+
+
+async def test_a_rule_keeps_several_targets_each_once(
+    directory: FilesystemDirectory, tmp_path: Path
+) -> None:
+    targets = ["Alice", "Carol@Elsewhere.Example", "alice", "carol@elsewhere.example"]
+    await directory.add_alias("example.com", Alias.to("all", targets[:3]))
+    (rule,) = await directory.aliases("example.com")
+    assert rule.targets == ("alice", "Carol@elsewhere.example")
+    again = FilesystemDirectory(tmp_path, clock=Clock(), events=LocalEvents())
+    assert list(await again.aliases("example.com")) == [rule]
+    await again.close()
+
+
+async def test_a_rule_with_one_bad_target_is_refused_as_a_whole(
+    directory: FilesystemDirectory,
+) -> None:
+    for targets in (["alice", "nobody"], ["alice", ""], ["alice"] * (MAX_ALIAS_TARGETS + 1), []):
+        with pytest.raises(Invalid):
+            await directory.add_alias("example.com", Alias.to("all", targets))
+    assert await directory.aliases("example.com") == ()
+    full = [f"u{number}@elsewhere.example" for number in range(MAX_ALIAS_TARGETS)]
+    await directory.add_alias("example.com", Alias.to("all", full))
+
+
+async def test_rules_of_version_1_are_read_and_written_as_version_2(
+    directory: FilesystemDirectory, tmp_path: Path
+) -> None:
+    path = tmp_path / "domains/example.com/aliases.json"
+    row = {"pattern": "a", "target": "alice"}
+    path.write_text(json.dumps({"version": 1, "aliases": [row], "note": "kept"}))
+    await directory.add_alias("example.com", Alias("b", "alice", ("x@elsewhere.example",)))
+    assert json.loads(path.read_bytes()) == {
+        "version": 2,
+        "aliases": [row, {"pattern": "b", "targets": ["alice", "x@elsewhere.example"]}],
+        "note": "kept",
+    }
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"pattern": "a"},
+        {"pattern": "a", "targets": []},
+        {"pattern": "a", "targets": "alice"},
+        {"pattern": "a", "targets": ["alice", 1]},
+        {"targets": ["alice"]},
+        "a",
+    ],
+)
+async def test_a_rule_that_says_nothing_is_never_guessed_at(
+    directory: FilesystemDirectory, tmp_path: Path, row: object
+) -> None:
+    path = tmp_path / "domains/example.com/aliases.json"
+    path.write_text(json.dumps({"version": 2, "aliases": [row]}))
+    with pytest.raises(Corrupt, match=r"aliases\.json"):
+        await directory.add_alias("example.com", Alias("b", "alice"))
+
+
+async def test_rules_of_a_newer_version_are_left_alone(
+    directory: FilesystemDirectory, tmp_path: Path
+) -> None:
+    path = tmp_path / "domains/example.com/aliases.json"
+    path.write_text('{"version": 3, "aliases": []}')
+    with pytest.raises(Corrupt, match="version 3, this rmail reads up to 2"):
+        await directory.add_alias("example.com", Alias("b", "alice"))

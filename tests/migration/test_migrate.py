@@ -115,7 +115,7 @@ def test_accounts_aliases_and_unknown_fields_stay(rmail: Rmail, old_store: Path)
     assert record["password_hash"].startswith("pbkdf2_sha256$")
     assert "password" not in record
     assert json.loads((domain / "aliases.json").read_bytes()) == {
-        "version": 1,
+        "version": 2,
         "aliases": [
             {"pattern": "sales-.*", "target": "alice"},
             {"pattern": ".*", "target": "bob"},

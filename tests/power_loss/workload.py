@@ -304,7 +304,7 @@ async def _directory(world: World) -> dict[str, Any]:
                 [u.id, u.password_hash, u.is_enabled, u.quota_mb, u.credential_version]
                 for u in await world.directory.users(domain)
             ],
-            "aliases": [[a.pattern, a.target] for a in await world.directory.aliases(domain)],
+            "aliases": [[a.pattern, *a.targets] for a in await world.directory.aliases(domain)],
         }
         for domain in await world.directory.domains()
     }

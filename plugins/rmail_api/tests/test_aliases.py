@@ -33,6 +33,16 @@ async def test_a_rule_is_removed_by_its_pattern_in_url_or_body(api: Api, pattern
     assert (await api.get("/aliases")).json == {"aliases": []}
 
 
+async def test_a_rule_may_have_several_targets(api: Api) -> None:
+    given = {"pattern": "all", "targets": ["bob", "alice", "x@elsewhere.example"]}
+    answer = await api.post("/aliases", given, user="admin")
+    assert (answer.status, answer.json) == (201, given | {"target": "bob"})
+    assert (await api.get("/aliases")).json == {"aliases": [given | {"target": "bob"}]}
+    one = {"pattern": "one", "targets": ["bob"]}
+    answer = await api.post("/aliases", one, user="admin")
+    assert answer.json == {"pattern": "one", "target": "bob"}
+
+
 async def test_only_administrators_change_rules(api: Api) -> None:
     for method, path, body in (
         ("POST", "/aliases", RULE),
@@ -58,6 +68,11 @@ async def test_a_second_rule_for_a_pattern_is_409(api: Api) -> None:
         {"pattern": "x", "target": ""},
         {"pattern": "x", "target": "a b"},
         {"pattern": "x"},
+        {"pattern": "x", "targets": []},
+        {"pattern": "x", "targets": ["bob", "nobody"]},
+        {"pattern": "x", "targets": "bob"},
+        {"pattern": "x", "target": "bob", "targets": ["bob"]},
+        {"pattern": "x", "targets": ["bob"] * 101},
         {"pattern": 1, "target": "bob"},
         {"pattern": "x", "target": "bob", "domain": "example.org"},
     ],

@@ -105,6 +105,22 @@ async def test_an_alias_to_elsewhere_forwards_and_bounces_come_back(relay: Relay
     assert refused.verdict is not None
 
 
+async def test_an_alias_leads_here_and_to_several_elsewhere(relay: Relay) -> None:
+    targets = ("bob", "dave@a.test", "erin@b.test", "Dave@a.test")
+    await relay.server.kernel.directory.add_alias("example.com", Alias.to("all", targets))
+    report = await relay.server.deliver(
+        MESSAGE, "all@example.com", "bob@example.com", sender=str(CAROL)
+    )
+    assert report.is_accepted
+    attempts = await relay.peers.tried(2)
+    assert {str(r) for one in attempts for r in one.envelope.recipients} == {
+        "dave@a.test",
+        "erin@b.test",
+    }
+    assert all(is_rewritten(one.envelope.sender) for one in attempts if one.envelope.sender)
+    assert len(await relay.server.messages("bob")) == 1
+
+
 async def test_local_senders_and_notices_keep_their_sender(relay: Relay) -> None:
     await relay.send("dave@a.test")
     await relay.send("erin@b.test", sender=None)

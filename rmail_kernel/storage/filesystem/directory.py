@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_CACHED_ACCOUNTS = 10_000
 MAX_ALIASES = 10_000  # of one domain
+MAX_ALIAS_TARGETS = 100  # of one rule; delivery follows no more
 MAX_CACHE_AGE_S = 30.0  # heals what bypassed the generation: a crash between file and counter
 T = TypeVar("T")
 
@@ -229,7 +230,7 @@ class FilesystemDirectory:
         raw = _read(path)
         if raw is None:
             return [], {}
-        data = records.parse(raw, path)
+        data = records.parse(raw, path, records.ALIASES_VERSION)
         return records.load_aliases(data, path), data
 
     def _check_versions(self) -> None:
@@ -320,7 +321,7 @@ class FilesystemDirectory:
             folder = self._domain_folder(domain)
             rules, data = self._read_aliases(domain)
             aliases = folder / "aliases.json"
-            if aliases.exists() and "version" not in data:
+            if aliases.exists() and records.is_old_aliases(data):
                 self._files.write(aliases, records.dump(records.dump_aliases(rules, data)))
             path = folder / "domain.json"
             found = records.parse(_read(path) or b"{}", path)
@@ -338,7 +339,7 @@ class FilesystemDirectory:
     def _add_alias(self, domain: str, alias: Alias) -> None:
         with self._files.writing():
             folder = self._domain_folder(domain)
-            alias = replace(alias, target=self._target(domain, alias.target))
+            alias = self._checked(domain, alias)
             rules, data = self._read_aliases(domain)
             if any(rule.pattern == alias.pattern for rule in rules):
                 raise Conflict(f"The pattern {alias.pattern} exists already in {domain}")
@@ -357,6 +358,13 @@ class FilesystemDirectory:
             self._files.write(
                 folder / "aliases.json", records.dump(records.dump_aliases(kept, data))
             )
+
+    def _checked(self, domain: str, alias: Alias) -> Alias:
+        """The rule with its targets as they are stored, each once."""
+        if len(alias.targets) > MAX_ALIAS_TARGETS:
+            raise Invalid(f"An alias has at most {MAX_ALIAS_TARGETS} targets")
+        targets = dict.fromkeys(self._target(domain, target) for target in alias.targets)
+        return Alias.to(alias.pattern, tuple(targets))
 
     def _target(self, domain: str, target: str) -> str:
         """A full address as it is, a user name in lower case; it must be a user of the domain."""

@@ -105,16 +105,19 @@ def _folders(path: Path) -> list[Path]:
 
 def _is_old_domain(folder: Path, problems: list[str]) -> bool:
     try:
-        files = [_record(folder / name) for name in ("domain.json", "aliases.json")]
+        domain = _record(folder / "domain.json")
+        aliases = _record(folder / "aliases.json", records.ALIASES_VERSION)
     except Corrupt as error:
         problems.append(error.safe)
         return False
-    return files[0] is None or any(one is not None and "version" not in one for one in files)
+    if aliases is not None and records.is_old_aliases(aliases):
+        return True
+    return domain is None or "version" not in domain
 
 
-def _record(path: Path) -> dict[str, Any] | None:
+def _record(path: Path, known: int = records.VERSION) -> dict[str, Any] | None:
     try:
-        return records.parse(path.read_bytes(), path)
+        return records.parse(path.read_bytes(), path, known)
     except FileNotFoundError:
         return None
 

@@ -1,6 +1,6 @@
 """The records of the account directory as JSON: account.json, domain.json, aliases.json.
 
-Values only, no files. Reads version 1 and the layout of the original product, which had no
+Values only, no files. Reads all versions and the layout of the original product, which had no
 version; a newer version is refused, never guessed at. Unknown fields are kept.
 """
 
@@ -21,6 +21,8 @@ from rmail_kernel.storage.filesystem import scram_record
 from rmail_kernel.storage.ids import AccountId
 
 VERSION = 1
+ALIASES_VERSION = 2
+"""Of aliases.json; version 1 knew one target for a rule."""
 MIN_QUOTA_MB = 1
 MAX_QUOTA_MB = 1_048_576
 MAX_QUOTA_MESSAGES = 1_000_000_000
@@ -105,8 +107,11 @@ def changed(account: Account, changes: Mapping[str, object], generation: int) ->
     return replace(found, credential_version=max(account.credential_version, generation) + 1)
 
 
-def parse(raw: bytes, path: object) -> dict[str, Any]:
+def parse(raw: bytes, path: object, known: int = VERSION) -> dict[str, Any]:
     """The JSON object of a record file; a bare list is the original's aliases.json.
+
+    Args:
+        known: the newest version of this kind of record that is understood.
 
     Raises:
         Corrupt: not JSON, or of a newer version; the message names the file.
@@ -119,11 +124,11 @@ def parse(raw: bytes, path: object) -> dict[str, Any]:
         return {"aliases": data}
     if not isinstance(data, dict):
         raise Corrupt(f"{path} does not hold a JSON object")
-    version = data.get("version", VERSION)
+    version = data.get("version", 1)
     if type(version) is not int or version < 1:
         raise Corrupt(f"{path} has no usable version")
-    if version > VERSION:
-        raise Corrupt(f"{path} has version {version}, this rmail reads up to {VERSION}")
+    if version > known:
+        raise Corrupt(f"{path} has version {version}, this rmail reads up to {known}")
     return data
 
 
@@ -185,25 +190,40 @@ def load_aliases(data: Mapping[str, Any], path: object) -> list[Alias]:
     """The rules of an aliases.json in the order of declaration.
 
     Raises:
-        Corrupt: not a list of pattern and target; the message names the file.
+        Corrupt: not a list of pattern and target or targets; the message names the file.
     """
     if "version" not in data and "aliases" not in data:  # the original: pattern -> target
         rows: list[Any] = [{"pattern": key, "target": value} for key, value in data.items()]
     else:
         rows = _field(data, "aliases", list, [], path)
-    for row in rows:
-        if not isinstance(row, dict) or not all(
-            isinstance(row.get(key), str) for key in ("pattern", "target")
-        ):
-            raise Corrupt(f"{path}: every alias has a pattern and a target")
-    return [Alias(row["pattern"], row["target"]) for row in rows]
+    return [_load_alias(row, path) for row in rows]
+
+
+def _load_alias(row: object, path: object) -> Alias:
+    if isinstance(row, dict) and isinstance(row.get("pattern"), str):
+        targets = row.get("targets", [row.get("target")])
+        if isinstance(targets, list) and targets and all(isinstance(t, str) for t in targets):
+            return Alias.to(row["pattern"], targets)
+    raise Corrupt(f"{path}: every alias has a pattern and a target")
+
+
+def is_old_aliases(data: Mapping[str, Any]) -> bool:
+    """Whether an aliases.json is of an older version than the one that is written."""
+    return "version" not in data or data["version"] < ALIASES_VERSION
 
 
 def dump_aliases(aliases: Sequence[Alias], before: Mapping[str, Any]) -> dict[str, Any]:
     """The aliases.json of rules in their order."""
-    rows = [{"pattern": alias.pattern, "target": alias.target} for alias in aliases]
     kept = before if "version" in before else {}
-    return {**kept, "version": VERSION, "aliases": rows}
+    rows = [dump_alias(alias) for alias in aliases]
+    return {**kept, "version": ALIASES_VERSION, "aliases": rows}
+
+
+def dump_alias(alias: Alias) -> dict[str, Any]:
+    """A rule: `target` where there is one, `targets` where there are several."""
+    if alias.others:
+        return {"pattern": alias.pattern, "targets": list(alias.targets)}
+    return {"pattern": alias.pattern, "target": alias.target}
 
 
 def is_domain_folder(name: str) -> bool:

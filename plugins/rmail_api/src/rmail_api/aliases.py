@@ -6,6 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
+from rmail_kernel.errors import Invalid
 from rmail_kernel.http import PRINCIPAL, Access, Route, json_response, read_json
 from rmail_kernel.http.payload import Body
 from rmail_kernel.kernel import Kernel
@@ -43,10 +44,21 @@ def routes(kernel: Kernel) -> list[Route]:
 
 
 class NewAlias(Body):
-    """A rule: addresses whose local part matches the pattern go to the target."""
+    """A rule: addresses whose local part matches the pattern go to the target, or to each of the
+    targets; one of both is given.
+    """
 
     pattern: str
-    target: str
+    target: str | None = None
+    targets: list[str] | None = None
+
+    def rule(self) -> Alias:
+        """The rule. Invalid: not one of `target` and `targets`, or no target."""
+        if (self.target is None) == (self.targets is None):
+            raise Invalid("An alias has either target or targets")
+        return Alias.to(
+            self.pattern, [self.target] if self.target is not None else self.targets or ()
+        )
 
 
 class Pattern(Body):
@@ -68,7 +80,7 @@ async def add_alias(kernel: Kernel, request: web.Request) -> web.Response:
         Invalid: a bad pattern or target. Conflict: the pattern has a rule.
     """
     body = await read_json(request, NewAlias)
-    rule = Alias(body.pattern, body.target)
+    rule = body.rule()
     await kernel.directory.add_alias(request[PRINCIPAL].address.domain, rule)
     return json_response(_form(rule), 201)
 
@@ -86,5 +98,7 @@ async def remove_alias(kernel: Kernel, request: web.Request) -> web.Response:
     return json_response({"deleted": pattern})
 
 
-def _form(rule: Alias) -> dict[str, str]:
-    return {"pattern": rule.pattern, "target": rule.target}
+def _form(rule: Alias) -> dict[str, str | list[str]]:
+    """`target` is always there; `targets` when there are several, `target` is the first then."""
+    found: dict[str, str | list[str]] = {"pattern": rule.pattern, "target": rule.target}
+    return found | ({"targets": list(rule.targets)} if rule.others else {})
