@@ -31,7 +31,7 @@ class SpoolFile:
     """An unlinked temporary file that lives as long as something refers to it.
 
     Args:
-        directory: where it is made; None: the system's temporary folder.
+        directory: where it is made, itself too if need be; None: the system's temporary folder.
 
     Raises:
         Temporary: it cannot be made.
@@ -39,6 +39,8 @@ class SpoolFile:
 
     def __init__(self, directory: Path | None = None) -> None:
         try:
+            if directory is not None:
+                directory.mkdir(mode=0o700, exist_ok=True)
             self._fd, path = tempfile.mkstemp(dir=directory, prefix="spool-")
         except OSError as error:
             raise Temporary(_NO_ROOM, error=str(error)) from error

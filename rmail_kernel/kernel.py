@@ -96,9 +96,7 @@ class Kernel:
             limit_bytes: a larger one raises TooLarge.
             memory_bytes: from what size on it is a file.
         """
-        directory = self.settings.mail_root / "run"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        return ContentWriter(directory, limit_bytes, memory_bytes)
+        return ContentWriter(self.settings.mail_root / "run", limit_bytes, memory_bytes)
 
     def spawn(
         self, work: Coroutine[Any, Any, Any], name: str, *, is_telling: bool = False

@@ -60,12 +60,13 @@ _TOKEN: Final = re.compile(
        | (?P<special>.)""",
     re.VERBOSE | re.DOTALL,
 )
-# The one form that nearly all From fields have, without the cost of the general parser.
+# The two forms that nearly all From fields have, without the cost of the general parser.
 _SIMPLE: Final = re.compile(
     rb"""\s*+ (?: "([^"\\]*+)" \s*+ | ([^"(),:;<>@\[\]\\]*+) )
          <([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)>\s*+""",
     re.VERBOSE,
 )
+_BARE: Final = re.compile(rb"\s*+([^\s\"(),:;<>@\[\]\\]++)@([^\s\"(),:;<>@\[\]\\]++)\s*+")
 _PARENTHESIS: Final = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -83,6 +84,9 @@ def addresses(raw_value: bytes) -> tuple[AddressItem, ...]:
     Words without an address become a Mailbox with the name only; a lone word becomes a local part
     without a domain.
     """
+    bare = _BARE.fullmatch(raw_value)
+    if bare is not None and b"=?" not in raw_value:
+        return (Mailbox(None, decode_raw(bare[1]), decode_raw(bare[2])),)
     simple = _SIMPLE.fullmatch(raw_value)
     if simple is None:
         return _List(raw_value).items()

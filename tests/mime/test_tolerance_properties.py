@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rmail_kernel.mime import addresses, decode_words, envelope_wire, field_block, fields
 from rmail_kernel.mime import parse_envelope as envelope
+from rmail_kernel.mime.addresses import _SIMPLE, _List
 from rmail_kernel.mime.charsets import _KNOWN, codec_of, decode_text
 from rmail_kernel.mime.headers import decode_base64
 from rmail_kernel.mime.parameters import MAX_PARAMETERS, parse_parameters
@@ -27,6 +28,12 @@ def test_any_bytes_are_an_address_list_that_has_a_wire_form(raw: bytes) -> None:
     addresses(raw)
     folded = b"From: " + raw + b"\r\nTo: " + raw + b"\r\n\r\n"
     assert envelope_wire(envelope(folded)).endswith(b" NIL NIL NIL NIL)")
+
+
+@given(ADDRESS_PIECES)
+def test_a_short_way_through_an_address_list_leads_to_the_same(raw: bytes) -> None:
+    for one in (raw, b"a@" + raw, raw + b"@b"):
+        assert addresses(one) == _List(one).items() or _SIMPLE.fullmatch(one)
 
 
 @given(ADDRESS_PIECES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
+from rmail_smtp.author import SHORT_BYTES
 
 from rmail_kernel.testing import RunningServer, Transcript
 
@@ -18,6 +19,7 @@ MARK = b"Authentication-Results: mail.example.com; auth=none header.from=example
         (b"From: Alice <alice@Example.com>\r\n", True),
         (b"From: eve@remote.test\r\nFrom: alice@example.com\r\n", True),
         (b"From: friends: eve@remote.test, alice@example.com;\r\n", True),
+        (b"X: " + b"x" * SHORT_BYTES + b"\r\nFrom: alice@example.com\r\n", True),
         (b"From: alice@remote.test\r\n", False),
         (b"From: alice@bad domain\r\n", False),
         (b"Subject: nobody\r\n", False),

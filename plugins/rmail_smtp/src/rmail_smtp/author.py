@@ -18,6 +18,9 @@ from rmail_kernel.mime import Group, addresses, fields
 from rmail_kernel.model import Submission, normalise_domain
 
 MAX_AUTHORS = 20  # more are not looked at
+# A From field may be as long as a header, and addresses take time: to read those of a longer
+# header, a thread is taken.
+SHORT_BYTES = 1 << 13
 # RFC 8601 2.2: the authserv-id is the first token of the field, comments aside. Possessive, so that
 # no input makes it backtrack.
 _AUTHSERV_ID = re.compile(rb"[^:]*+:(?:\s++|\([^()]*+\))*+([^\s;()]++)")
@@ -32,8 +35,7 @@ async def annotated(kernel: Kernel, submission: Submission) -> Submission | None
         return None
     hostname = kernel.settings.hostname
     honest = replace(submission, content=_without_forged(submission.content, hostname))
-    # In a thread: a From field may be as long as a header, and addresses take time.
-    for domain in await kernel.run(_author_domains, honest.content.raw_header()):
+    for domain in await _author_domains(kernel, honest.content.raw_header()):
         if await kernel.directory.has_domain(domain):
             result = f"{hostname}; auth=none header.from={domain}"
             return honest.with_added_header("Authentication-Results", result)
@@ -52,7 +54,13 @@ def _without_forged(content: Content, hostname: str) -> Content:
     return content.without_fields(is_forged)
 
 
-def _author_domains(raw_header: bytes) -> list[str]:
+async def _author_domains(kernel: Kernel, raw_header: bytes) -> list[str]:
+    if len(raw_header) <= SHORT_BYTES:
+        return _first_domains(raw_header)
+    return await kernel.run(_first_domains, raw_header)
+
+
+def _first_domains(raw_header: bytes) -> list[str]:
     return list(islice(_domains(raw_header), MAX_AUTHORS))
 
 
