@@ -18,9 +18,13 @@ from rmail_kernel.errors import Invalid, Unsupported
 from rmail_kernel.storage.accounts import Account
 from rmail_kernel.storage.filesystem import FilesystemMailStore
 from rmail_kernel.storage.filesystem.fsck import Finding, Report, Severity, check
+from rmail_kernel.storage.filesystem.queue import FilesystemQueue
 
 Reports = list[tuple[str, Report]]  # by address
 _SPOOL = "spool"
+_QUEUE = "queue"
+_NO_ACCOUNTS = frozenset({_SPOOL, _QUEUE})
+_SEVERITIES: dict[bool, Severity] = {True: "warning", False: "error"}  # by whether it is harmless
 
 
 def fsck(
@@ -34,8 +38,8 @@ def fsck(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> int:
-    """Check the files and databases of accounts, and the spool; exit code 1 when something stays
-    wrong. Safe while the server runs.
+    """Check the files and databases of accounts, the spool and the queue; exit code 1 when
+    something stays wrong. Safe while the server runs.
     """
     if reindex and not repair:
         raise Invalid("--reindex changes something; give --repair, too")
@@ -67,17 +71,28 @@ async def _check_all(
             )
         if text is None:
             reports.append((_SPOOL, _spool(session.settings.mail_root / "spool", repair=repair)))
+            reports.append((_QUEUE, await _queue(session, repair=repair)))
     return reports
 
 
 def _spool(directory: Path, *, repair: bool) -> Report:
     """What is wrong with the accepted messages that are not delivered yet."""
     found = check_spool(directory, repair=repair)
-    severities: dict[bool, Severity] = {True: "warning", False: "error"}
     findings = [
-        Finding(severities[one.is_harmless], "", one.text, one.repaired) for one in found.findings
+        Finding(_SEVERITIES[one.is_harmless], "", one.text, one.repaired) for one in found.findings
     ]
     return Report(findings, found.waiting)
+
+
+async def _queue(session: Session, *, repair: bool) -> Report:
+    """What is wrong with the mail that waits for its way out."""
+    if not isinstance(session.queue, FilesystemQueue):
+        return Report()
+    found = await session.queue.check(repair=repair)
+    findings = [
+        Finding(_SEVERITIES[one.is_harmless], "", one.text, one.repaired) for one in found.findings
+    ]
+    return Report(findings, found.jobs)
 
 
 async def _accounts(session: Session, text: str | None) -> list[Account]:
@@ -89,7 +104,8 @@ async def _accounts(session: Session, text: str | None) -> list[Account]:
 def _as_data(reports: Reports) -> dict[str, Any]:
     findings = [
         {
-            "account": None if address == _SPOOL else address,
+            "account": None if address in _NO_ACCOUNTS else address,
+            "place": address,
             "mailbox": found.mailbox or None,
             "severity": found.severity,
             "text": found.text,
@@ -99,9 +115,10 @@ def _as_data(reports: Reports) -> dict[str, Any]:
         for found in report.findings
     ]
     return {
-        "accounts": sum(name != _SPOOL for name, _ in reports),
-        "messages": sum(report.messages for name, report in reports if name != _SPOOL),
-        "spooled": sum(report.messages for name, report in reports if name == _SPOOL),
+        "accounts": sum(name not in _NO_ACCOUNTS for name, _ in reports),
+        "messages": sum(r.messages for name, r in reports if name not in _NO_ACCOUNTS),
+        "spooled": sum(r.messages for name, r in reports if name == _SPOOL),
+        "queued": sum(r.messages for name, r in reports if name == _QUEUE),
         "findings": findings,
     }
 
@@ -109,12 +126,14 @@ def _as_data(reports: Reports) -> dict[str, Any]:
 def _print(reports: Reports, *, is_repairing: bool) -> None:
     data = _as_data(reports)
     for found in data["findings"]:
-        place = plain(" ".join(filter(None, (found["account"] or _SPOOL, found["mailbox"]))))
+        place = plain(" ".join(filter(None, (found["place"], found["mailbox"]))))
         state = "repaired" if found["repaired"] else found["severity"]
         typer.echo(f"{state}: {place}: {plain(found['text'])}")
     left = sum(not found["repaired"] for found in data["findings"])
     looked_at = f"{data['accounts']} accounts, {data['messages']} messages"
     if data["spooled"]:
         looked_at += f", {data['spooled']} in the spool"
+    if data["queued"]:
+        looked_at += f", {data['queued']} in the queue"
     hint = "" if is_repairing or not left else "; `rmail fsck --repair` repairs what can be"
     typer.echo(f"{looked_at}: {f'{left} findings{hint}' if left else 'clean'}")

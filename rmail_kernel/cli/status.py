@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ async def _collect(settings: Settings) -> dict[str, Any]:
                 {"ip": ban.ip, "account": ban.login or None, "seconds_left": round(ban.left_s)}
                 for ban in await lockout.bans(session.state)
             ],
+            "spooled": sum(1 for _ in (settings.mail_root / "spool").glob("*.msg")),
+            "queue": [await _tally(session, kind) for kind in await session.queue.kinds()],
         }
 
 
@@ -54,7 +57,29 @@ def _in_words(record: dict[str, Any]) -> dict[str, Any]:
         f"{ban['ip']}{' as ' + ban['account'] if ban['account'] else ''} ({ban['seconds_left']} s)"
         for ban in record["bans"]
     ]
-    return {"ports": [f"{name} {port}" for name, port in record["ports"].items()], "bans": bans}
+    queue = [
+        f"{jobs['kind']}: {jobs['waiting']} waiting, {jobs['leased']} under way,"
+        f" {jobs['held']} held, the oldest for {jobs['oldest_s']} s"
+        for jobs in record["queue"]
+    ]
+    return {
+        "ports": [f"{name} {port}" for name, port in record["ports"].items()],
+        "bans": bans,
+        "queue": queue,
+    }
+
+
+async def _tally(session: Session, kind: str) -> dict[str, Any]:
+    """The jobs of a kind; the age of the oldest in seconds."""
+    found = await session.queue.tally(kind)
+    age_s = 0.0 if found.oldest_at is None else time.time() - found.oldest_at
+    return {
+        "kind": kind,
+        "waiting": found.waiting,
+        "leased": found.leased,
+        "held": found.held,
+        "oldest_s": max(0, round(age_s)),
+    }
 
 
 async def _count_accounts(session: Session) -> int:

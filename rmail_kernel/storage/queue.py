@@ -152,5 +152,8 @@ class Queue(Protocol):
     async def job(self, kind: str, job_id: str) -> Job | None:
         """One job."""
 
+    async def kinds(self) -> list[str]:
+        """The kinds of which there are jobs, sorted."""
+
     async def tally(self, kind: str) -> Tally:
         """How many there are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def test_a_good_store_is_clean(rmail: Rmail, message: Path) -> None:
         "accounts": 1,
         "messages": 1,
         "spooled": 0,
+        "queued": 0,
         "findings": [],
     }
 
@@ -96,6 +98,22 @@ def test_the_spool_is_looked_at_and_what_needs_a_person_stays(
     assert sorted(path.name for path in spool.iterdir()) == ["a.bad", "b.msg"]
     assert "error: spool: a.bad was accepted and cannot be delivered" in rmail("fsck").out
     assert rmail("fsck", ALICE).code == 0
+
+
+def test_the_queue_is_looked_at_and_leftovers_go(rmail: Rmail, message: Path, store: Path) -> None:
+    spool = store / "queue/spool"
+    spool.mkdir(parents=True)
+    (spool / f"{'a' * 32}.bad").write_text("a message nobody could read")
+    (spool / f"{'b' * 32}.log").write_text("{}")
+    os.utime(spool / f"{'b' * 32}.log", (0, 0))
+    assert "warning: queue: bbb" in rmail("fsck").out
+    found = rmail("fsck", "--repair", "--json")
+    assert (found.code, found.data["queued"]) == (1, 0)
+    assert [(one["place"], one["repaired"]) for one in found.data["findings"]] == [
+        ("queue", True),
+        ("queue", False),
+    ]
+    assert [path.suffix for path in spool.iterdir()] == [".bad"]
 
 
 def test_indexes_are_made_anew_when_asked_for(rmail: Rmail, message: Path) -> None:

@@ -116,6 +116,23 @@ async def test_cancelled_mail_is_gone_and_nobody_is_told(
     assert await relay.server.messages("alice") == []
 
 
+async def test_status_and_fsck_tell_of_the_queue(rmail: Rmail, waiting: list[str]) -> None:
+    await rmail("queue", "hold", waiting[0])
+    _, out = await rmail("status", "--json")
+    (found,) = json.loads(out)["queue"]
+    assert {key: found[key] for key in ("kind", "waiting", "leased", "held")} == {
+        "kind": "relay",
+        "waiting": 1,
+        "leased": 0,
+        "held": 1,
+    }
+    assert found["oldest_s"] >= 0
+    _, out = await rmail("status")
+    assert "relay: 1 waiting, 0 under way, 1 held, the oldest for" in out
+    code, out = await rmail("fsck", "--json")
+    assert (code, json.loads(out)["queued"], json.loads(out)["findings"]) == (0, 2, [])
+
+
 async def test_nothing_is_done_to_all_by_mistake(rmail: Rmail, waiting: list[str]) -> None:
     assert (await rmail("queue", "cancel"))[0] != 0
     assert (await rmail("queue", "hold", "ffffffffffff"))[0] == 1

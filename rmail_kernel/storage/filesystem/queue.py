@@ -21,7 +21,9 @@ from rmail_kernel.content import Content
 from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage.events import Change, EventBus
 from rmail_kernel.storage.filesystem import queue_rows as rows
+from rmail_kernel.storage.filesystem.queue_check import QueueFinding, QueueReport, check
 from rmail_kernel.storage.filesystem.queue_database import (
+    ABANDONED_S,
     Answer,
     Batch,
     Operation,
@@ -60,6 +62,7 @@ class FilesystemQueue:
         self._pool = pool
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rmail-queue")
         self._folder = folder
+        self._path = folder / "queue.db"
         self._making = threading.Lock()
         self._database: QueueDatabase | None = None
         self._owners = Owners(folder / "owners")
@@ -193,6 +196,31 @@ class FilesystemQueue:
         now = self._clock.time()
         return await self._look(lambda db: rows.tally(db, kind, now))
 
+    async def kinds(self) -> list[str]:
+        """The kinds of jobs."""
+        return await self._look(rows.kinds) if self._path.exists() else []
+
+    async def check(self, *, repair: bool) -> QueueReport:
+        """What is wrong with the rows and files, and after `repair` what still is. A database that
+        is lost or damaged is made anew in any case. Temporary: the disk does not do it now. Not
+        part of the contract.
+        """
+        if not self._folder.is_dir():
+            return QueueReport()
+        files, before = self._ready().files, self._clock.time() - ABANDONED_S
+        is_gone = not self._path.exists() and any(files.names())
+        aside = self._aside()
+        try:
+            report = await self._look(lambda db: check(db, files, before))
+        except Temporary:  # a damaged database was set aside; now it is made anew
+            report = await self._look(lambda db: check(db, files, before))
+        lost = self._anew(is_gone, self._aside() - aside)
+        if repair and report.findings:
+            await self._do_value(lambda batch: self._ready().sweep(batch))
+            await self._settle(0.0)
+            report = report.with_repaired()
+        return replace(report, findings=(*lost, *report.findings))
+
     # --- parts of transactions, in the queue's thread
 
     def _put(self, jobs: Sequence[NewJob], written: Written, batch: Batch) -> None:
@@ -243,9 +271,9 @@ class FilesystemQueue:
             self._swept_at = now
             await self._do_value(lambda batch: self._ready().sweep(batch))
 
-    async def _settle(self) -> None:
+    async def _settle(self, age_s: float = SETTLE_S) -> None:
         """Makes small files durable that wait longer than most do; then their rows forget them."""
-        before = self._clock.time() - SETTLE_S
+        before = self._clock.time() - age_s
         while found := await self._look(lambda db: rows.bodies(db, before, SETTLE_FILES)):
             try:
                 await self._in(self._pool, self._ready().files.settle, found)
@@ -266,6 +294,15 @@ class FilesystemQueue:
             return self._ready().files.write(jobs, self._clock.time(), content)
         except OSError as error:
             raise Temporary("The message cannot be queued now", reason=str(error)) from error
+
+    def _aside(self) -> set[str]:
+        return {path.name for path in self._folder.glob("queue.db.unreadable-*")}
+
+    def _anew(self, is_gone: bool, aside: set[str]) -> list[QueueFinding]:
+        texts = ["queue.db was lost; it was made anew from the files"] if is_gone else []
+        if aside:
+            texts.append(f"queue.db was damaged; it was made anew, {min(aside)} is the old one")
+        return [QueueFinding(text, repaired=True) for text in texts]
 
     def _ready(self) -> QueueDatabase:
         with self._making:

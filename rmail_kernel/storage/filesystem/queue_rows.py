@@ -298,6 +298,12 @@ def tally(db: apsw.Connection, kind: str, now: float) -> Tally:
     return Tally(count - int(held) - int(leased), int(leased), int(held), oldest_at)
 
 
+def kinds(db: apsw.Connection) -> list[str]:
+    """The kinds of jobs that there are."""
+    rows = cast(list[tuple[str]], db.execute("SELECT DISTINCT kind FROM job ORDER BY 1").fetchall())
+    return [kind for (kind,) in rows]
+
+
 def _state(row: tuple[Any, ...], now: float) -> JobState:
     if row[10] is not None and row[11] > now:
         return JobState.LEASED
