@@ -5,16 +5,22 @@ RFC 5322, 2045-2047, 2183, 2231, 9051. It depends on no other part of the kernel
 or output.
 """
 
-from .addresses import AddressItem, Group, Mailbox, addresses
-from .envelope import Envelope, parse_envelope
-from .headers import decode_words, field_block, fields, first, unfold
-from .imap import bodystructure_wire, envelope_wire
-from .keys import MessageKeys, decode_keys, encode_keys, message_keys
-from .scanner import MAX_BOUNDARY_BYTES, MAX_DEPTH, MAX_HEADER_BYTES, MAX_PARTS, scan
-from .section import Section, SectionKind, find_part, locate
-from .structure import Buffer, Part
-from .subject import base_subject
-from .summary import (
+from rmail_kernel.mime.addresses import AddressItem, Group, Mailbox, addresses
+from rmail_kernel.mime.envelope import Envelope, parse_envelope
+from rmail_kernel.mime.headers import decode_words, field_block, fields, first, unfold
+from rmail_kernel.mime.imap import bodystructure_wire, envelope_wire
+from rmail_kernel.mime.keys import MessageKeys, decode_keys, encode_keys, message_keys
+from rmail_kernel.mime.scanner import (
+    MAX_BOUNDARY_BYTES,
+    MAX_DEPTH,
+    MAX_HEADER_BYTES,
+    MAX_PARTS,
+    scan,
+)
+from rmail_kernel.mime.section import Section, SectionKind, find_part, locate
+from rmail_kernel.mime.structure import Buffer, Part
+from rmail_kernel.mime.subject import base_subject
+from rmail_kernel.mime.summary import (
     CACHED_FIELDS,
     MAX_CACHED_HEADER_BYTES,
     Summary,
@@ -22,7 +28,7 @@ from .summary import (
     encode_structure,
     summarise,
 )
-from .text import decode_body, message_text, preview, text_of, walk
+from rmail_kernel.mime.text import decode_body, message_text, preview, text_of, walk
 
 __all__ = [
     "CACHED_FIELDS",

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from .charsets import decode_raw
-from .headers import decode_words
+from rmail_kernel.mime.charsets import decode_raw
+from rmail_kernel.mime.headers import decode_words
 
 _ATEXT_DOT: Final = re.compile(
     r"[^\x00-\x20\x7f\"(),:;<>@\[\\\].]+(?:\.[^\x00-\x20\x7f\"(),:;<>@\[\\\].]+)*"

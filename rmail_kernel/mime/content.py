@@ -8,9 +8,9 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from .charsets import decode_raw
-from .headers import unfold
-from .parameters import Parameters, parse_parameters
+from rmail_kernel.mime.charsets import decode_raw
+from rmail_kernel.mime.headers import unfold
+from rmail_kernel.mime.parameters import Parameters, parse_parameters
 
 
 class ContentFields(NamedTuple):

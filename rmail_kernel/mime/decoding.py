@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from .structure import Buffer
+from rmail_kernel.mime.structure import Buffer
 
 IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
 """Transfer encodings that leave the bytes as they are."""

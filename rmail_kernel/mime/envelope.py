@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from .addresses import AddressItem, addresses
-from .headers import fields, unfold
+from rmail_kernel.mime.addresses import AddressItem, addresses
+from rmail_kernel.mime.headers import fields, unfold
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from .charsets import codec_of, decode_raw, decode_text
+from rmail_kernel.mime.charsets import codec_of, decode_raw, decode_text
 
 __all__ = ["decode_words", "field_block", "fields", "first", "logical_lines", "unfold"]
 

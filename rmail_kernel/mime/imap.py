@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
-from .addresses import AddressItem, Group, Mailbox
-from .envelope import Envelope, parse_envelope
-from .parameters import Parameters
-from .scanner import MAX_HEADER_BYTES
-from .structure import Buffer, Part
+from rmail_kernel.mime.addresses import AddressItem, Group, Mailbox
+from rmail_kernel.mime.envelope import Envelope, parse_envelope
+from rmail_kernel.mime.parameters import Parameters
+from rmail_kernel.mime.scanner import MAX_HEADER_BYTES
+from rmail_kernel.mime.structure import Buffer, Part
 
 _PLAIN: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*+")
 _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*+")

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from .addresses import AddressItem, Group, Mailbox
-from .charsets import decode_raw
-from .envelope import Envelope
-from .headers import decode_words
-from .subject import base_subject
+from rmail_kernel.mime.addresses import AddressItem, Group, Mailbox
+from rmail_kernel.mime.charsets import decode_raw
+from rmail_kernel.mime.envelope import Envelope
+from rmail_kernel.mime.headers import decode_words
+from rmail_kernel.mime.subject import base_subject
 
 MAX_REFERENCES: Final = 200
 """Message ids of one message that are kept: the first, and the last of the others."""

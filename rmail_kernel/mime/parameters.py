@@ -9,7 +9,7 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from .charsets import decode_raw, decode_text
+from rmail_kernel.mime.charsets import decode_raw, decode_text
 
 Parameters = tuple[tuple[str, str], ...]
 

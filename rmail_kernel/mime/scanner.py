@@ -8,8 +8,8 @@ by line: `find` does that.
 import mmap
 from typing import Final
 
-from .content import MESSAGE, PLAIN, ContentFields, parse_content
-from .structure import Buffer, Part
+from rmail_kernel.mime.content import MESSAGE, PLAIN, ContentFields, parse_content
+from rmail_kernel.mime.structure import Buffer, Part
 
 MAX_DEPTH: Final = 100
 """Levels of nesting below the message; a part at this level is not descended into."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from .structure import Part
+from rmail_kernel.mime.structure import Part
 
 SectionKind = Literal["", "HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT", "TEXT", "MIME"]
 

@@ -8,8 +8,8 @@ import mmap
 
 import msgspec
 
-from .headers import decode_words
-from .parameters import Parameters
+from rmail_kernel.mime.headers import decode_words
+from rmail_kernel.mime.parameters import Parameters
 
 Buffer = bytes | memoryview | mmap.mmap
 """A whole message in memory or mapped."""

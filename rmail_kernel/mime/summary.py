@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from .envelope import Envelope, envelope_of
-from .headers import field_block, fields
-from .imap import body_wires, envelope_wire
-from .scanner import MAX_HEADER_BYTES, scan
-from .structure import Buffer, Part
-from .text import preview
+from rmail_kernel.mime.envelope import Envelope, envelope_of
+from rmail_kernel.mime.headers import field_block, fields
+from rmail_kernel.mime.imap import body_wires, envelope_wire
+from rmail_kernel.mime.scanner import MAX_HEADER_BYTES, scan
+from rmail_kernel.mime.structure import Buffer, Part
+from rmail_kernel.mime.text import preview
 
 CACHED_FIELDS: Final = frozenset(
     {b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to", b"subject", b"date", b"message-id"}

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .charsets import decode_text
-from .headers import decode_base64
-from .html import html_text
-from .structure import Buffer, Part
+from rmail_kernel.mime.charsets import decode_text
+from rmail_kernel.mime.headers import decode_base64
+from rmail_kernel.mime.html import html_text
+from rmail_kernel.mime.structure import Buffer, Part
 
 HTML_BYTES: Final = 1024 * 1024
 """Bytes of an HTML body that are read beyond what its text alone would need."""

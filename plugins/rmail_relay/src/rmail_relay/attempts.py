@@ -21,11 +21,10 @@ from rmail_kernel.errors import Conflict, Corrupt, NotFound, Temporary
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Relayed
 from rmail_kernel.storage.queue import Lease
-
-from .config import RelaySettings
-from .notices import Notices, decided, expired
-from .outcome import Attempt, Kind, RecipientOutcome, Transport
-from .queued import Queued, decode, encode
+from rmail_relay.config import RelaySettings
+from rmail_relay.notices import Notices, decided, expired
+from rmail_relay.outcome import Attempt, Kind, RecipientOutcome, Transport
+from rmail_relay.queued import Queued, decode, encode
 
 LEASE_S = 120.0
 RENEW_S = 40.0

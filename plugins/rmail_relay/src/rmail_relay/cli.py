@@ -13,9 +13,8 @@ from rmail_kernel.cli.output import show_fields, show_json, show_table
 from rmail_kernel.cli.session import Session, with_store
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.queue import JobState, Queue
-
-from .queued import KIND, encode
-from .selection import Entry, Selection, selected
+from rmail_relay.queued import KIND, encode
+from rmail_relay.selection import Entry, Selection, selected
 
 app = typer.Typer(help="Outbound mail that waits: list, show, retry, hold, release, cancel, flush.")
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids, or their beginnings.")]

@@ -14,9 +14,8 @@ import structlog
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Envelope, Submission
 from rmail_kernel.storage.queue import NewJob
-
-from .queued import KIND, Queued, encode
-from .srs import Srs
+from rmail_relay.queued import KIND, Queued, encode
+from rmail_relay.srs import Srs
 
 _log = structlog.get_logger("rmail.relay")
 

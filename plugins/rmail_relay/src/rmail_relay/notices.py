@@ -17,10 +17,9 @@ from rmail_kernel.delivery.dsn import Action, Fate
 from rmail_kernel.errors import Temporary
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Defer
-
-from .config import RelaySettings
-from .outcome import Kind, RecipientOutcome
-from .queued import Owed, Queued
+from rmail_relay.config import RelaySettings
+from rmail_relay.outcome import Kind, RecipientOutcome
+from rmail_relay.queued import Owed, Queued
 
 DEFAULT_DELAY_S = 14_400.0
 EXPIRED_STATUS = "4.4.7"  # RFC 3463 3.5

@@ -9,16 +9,15 @@ from rmail_kernel.hooks import hookimpl
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Submission
 from rmail_kernel.tasks import SingletonTask
-
-from . import tallies
-from .attempts import Attempts
-from .config import RelaySettings
-from .intake import Intake
-from .outcome import Transport
-from .scheduler import Scheduler
-from .secret import read_secret
-from .srs import Srs, is_rewritten
-from .transport import SmtpTransport
+from rmail_relay import tallies
+from rmail_relay.attempts import Attempts
+from rmail_relay.config import RelaySettings
+from rmail_relay.intake import Intake
+from rmail_relay.outcome import Transport
+from rmail_relay.scheduler import Scheduler
+from rmail_relay.secret import read_secret
+from rmail_relay.srs import Srs, is_rewritten
+from rmail_relay.transport import SmtpTransport
 
 
 class RelayPlugin:

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from .client.peer import Peer
-from .client.session import Session
+from rmail_relay.client.peer import Peer
+from rmail_relay.client.session import Session
 
 MAX_IDLE = 200
 """Idle sessions in all."""

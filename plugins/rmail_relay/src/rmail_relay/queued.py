@@ -14,8 +14,7 @@ from rmail_kernel.delivery.dsn import Action
 from rmail_kernel.delivery.records import envelope_of, envelope_record, known_address
 from rmail_kernel.errors import Corrupt
 from rmail_kernel.model import Address, Envelope
-
-from .outcome import Kind, RecipientOutcome
+from rmail_relay.outcome import Kind, RecipientOutcome
 
 KIND = "relay"  # of jobs
 VERSION = 1

@@ -16,11 +16,10 @@ import structlog
 from rmail_kernel.errors import Temporary
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.storage.queue import Lease, topic
-
-from .attempts import JITTER, LEASE_S, Attempts
-from .backoff import Backoff
-from .config import RelaySettings
-from .queued import KIND
+from rmail_relay.attempts import JITTER, LEASE_S, Attempts
+from rmail_relay.backoff import Backoff
+from rmail_relay.config import RelaySettings
+from rmail_relay.queued import KIND
 
 LOOK_S = 2.0
 TROUBLE_S = 5.0

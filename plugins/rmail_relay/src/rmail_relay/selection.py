@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from rmail_kernel.errors import Corrupt, Invalid, NotFound
 from rmail_kernel.storage.queue import Job, Queue
-
-from .queued import KIND, Queued, decode
+from rmail_relay.queued import KIND, Queued, decode
 
 PAGE = 500
 

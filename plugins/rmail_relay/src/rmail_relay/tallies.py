@@ -9,8 +9,7 @@ from prometheus_client import Gauge
 
 from rmail_kernel.errors import Temporary
 from rmail_kernel.kernel import Kernel
-
-from .queued import KIND
+from rmail_relay.queued import KIND
 
 INTERVAL_S = 15.0
 JOBS = Gauge(

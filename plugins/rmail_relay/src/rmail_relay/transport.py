@@ -16,20 +16,19 @@ from rmail_kernel.errors import RmailError, Temporary
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address
 from rmail_kernel.net.resolver import Resolver
-
-from .client import seven_bit
-from .client.farewells import Farewells
-from .client.parcel import Parcel, encoded, must_be_encoded, parcel_of, refusal
-from .client.peer import Peer, Tls
-from .client.session import Local, Session, connect
-from .client.transaction import batch_of, transact
-from .client.verdict import UNREACHED, LoopsBack, PeerFailure, Verdict
-from .config import RelaySettings
-from .metrics import ATTEMPT_SECONDS, CONNECTIONS, RECIPIENTS
-from .outcome import Attempt, Kind, RecipientOutcome, Route
-from .pool import Pool
-from .routing.failures import RecentFailures
-from .routing.router import Hop, Router, Unroutable
+from rmail_relay.client import seven_bit
+from rmail_relay.client.farewells import Farewells
+from rmail_relay.client.parcel import Parcel, encoded, must_be_encoded, parcel_of, refusal
+from rmail_relay.client.peer import Peer, Tls
+from rmail_relay.client.session import Local, Session, connect
+from rmail_relay.client.transaction import batch_of, transact
+from rmail_relay.client.verdict import UNREACHED, LoopsBack, PeerFailure, Verdict
+from rmail_relay.config import RelaySettings
+from rmail_relay.metrics import ATTEMPT_SECONDS, CONNECTIONS, RECIPIENTS
+from rmail_relay.outcome import Attempt, Kind, RecipientOutcome, Route
+from rmail_relay.pool import Pool
+from rmail_relay.routing.failures import RecentFailures
+from rmail_relay.routing.router import Hop, Router, Unroutable
 
 _log = structlog.get_logger("rmail.relay")
 _BIG_BYTES = 1 << 20  # from here on, a message is looked through in a thread

@@ -11,11 +11,10 @@ import structlog
 
 from rmail_kernel.content import Content
 from rmail_kernel.model import Envelope
-
-from . import replies
-from .lines import Flaw
-from .replies import Reply
-from .session import Session, Transaction
+from rmail_smtp import replies
+from rmail_smtp.lines import Flaw
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session, Transaction
 
 _log = structlog.get_logger("rmail.smtp")
 _FLAWS = {

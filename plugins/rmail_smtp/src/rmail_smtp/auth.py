@@ -11,12 +11,11 @@ import binascii
 from rmail_kernel.auth.sasl import Challenge, Exchange
 from rmail_kernel.errors import AuthFailed, Invalid, LockedOut, Unsupported
 from rmail_kernel.model import Principal
-
-from . import replies
-from .command import Command
-from .errors import reply_to
-from .replies import Reply
-from .session import Session
+from rmail_smtp import replies
+from rmail_smtp.command import Command
+from rmail_smtp.errors import reply_to
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
 
 MAX_LINE_BYTES = 12_288  # RFC 4954 4
 _DONE = Reply(235, "2.7.0", "Authentication succeeded")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 
-from . import replies
-from .acceptance import accept, refusal_of
-from .command import Command
-from .intake import Intake
-from .lines import Flaw
-from .replies import Reply
-from .session import Session, Transaction
+from rmail_smtp import replies
+from rmail_smtp.acceptance import accept, refusal_of
+from rmail_smtp.command import Command
+from rmail_smtp.intake import Intake
+from rmail_smtp.lines import Flaw
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session, Transaction
 
 _ARGUMENT = re.compile(rb"(?P<size>\d{1,20})(?P<last> +LAST)?\Z", re.IGNORECASE)
 _SYNTAX = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]", closes=True)

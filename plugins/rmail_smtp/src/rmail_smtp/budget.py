@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import replies
-from .config import SmtpSettings
-from .replies import Reply
+from rmail_smtp import replies
+from rmail_smtp.config import SmtpSettings
+from rmail_smtp.replies import Reply
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from .replies import Reply
-from .session import Session
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
 
 Handler = Callable[[Session, bytes], Awaitable[Reply]]
 

@@ -21,17 +21,16 @@ from rmail_kernel.model import SessionInfo
 from rmail_kernel.net.networks import address_of
 from rmail_kernel.net.proxied import announced, client_of
 from rmail_kernel.observe.sessions import OpenSession, SessionFacts
-
-from . import replies
-from .command import Command
-from .config import SmtpSettings
-from .crowd import Crowd
-from .dispatch import dispatch, guarded
-from .greeting import greet
-from .replies import Reply
-from .roles import Role
-from .session import Session
-from .wire import (
+from rmail_smtp import replies
+from rmail_smtp.command import Command
+from rmail_smtp.config import SmtpSettings
+from rmail_smtp.crowd import Crowd
+from rmail_smtp.dispatch import dispatch, guarded
+from rmail_smtp.greeting import greet
+from rmail_smtp.replies import Reply
+from rmail_smtp.roles import Role
+from rmail_smtp.session import Session
+from rmail_smtp.wire import (
     CHUNK_BYTES,
     BareNewlineError,
     ClosedError,

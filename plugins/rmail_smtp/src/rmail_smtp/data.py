@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rmail_kernel.content import Content
-
-from . import replies
-from .acceptance import accept, refusal_of
-from .command import Command
-from .dot import DotReader
-from .intake import Intake
-from .lines import Flaw
-from .replies import Reply
-from .session import Session
+from rmail_smtp import replies
+from rmail_smtp.acceptance import accept, refusal_of
+from rmail_smtp.command import Command
+from rmail_smtp.dot import DotReader
+from rmail_smtp.intake import Intake
+from rmail_smtp.lines import Flaw
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
 
 _BINARY_NEEDS_BDAT = Reply(503, "5.5.1", "A BINARYMIME message comes by BDAT")  # RFC 3030 3
 _NOT_BOTH = Reply(503, "5.5.1", "The message began with BDAT, go on with BDAT or RSET")

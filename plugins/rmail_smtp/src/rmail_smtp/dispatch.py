@@ -12,13 +12,12 @@ from collections.abc import Awaitable, Mapping
 import structlog
 
 from rmail_kernel.errors import RmailError
-
-from . import replies
-from .command import Command
-from .errors import reply_to
-from .replies import Reply
-from .session import Session
-from .wire import WireError
+from rmail_smtp import replies
+from rmail_smtp.command import Command
+from rmail_smtp.errors import reply_to
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
+from rmail_smtp.wire import WireError
 
 _log = structlog.get_logger("rmail.smtp")
 # Browsers can be made to speak to any port; what they say first is no SMTP. A PROXY header here is

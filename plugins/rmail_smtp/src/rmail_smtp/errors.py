@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rmail_kernel import errors
 from rmail_kernel.errors import RmailError
-
-from .replies import Reply
+from rmail_smtp.replies import Reply
 
 # RFC 5321 4.2.3 (codes), RFC 3463 3 (status), RFC 4954 6 (authentication).
 TABLE: dict[type[RmailError], tuple[int, str]] = {

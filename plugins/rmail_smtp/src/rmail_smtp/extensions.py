@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .session import Session
+from rmail_smtp.session import Session
 
 
 @dataclass(frozen=True, slots=True)

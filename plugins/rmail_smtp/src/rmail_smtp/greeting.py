@@ -11,12 +11,11 @@ import structlog
 
 from rmail_kernel.errors import RmailError
 from rmail_kernel.net.networks import is_within, site_of
-
-from . import replies
-from .crowd import Crowd
-from .replies import Reply
-from .session import Session
-from .wire import ClosedError
+from rmail_smtp import replies
+from rmail_smtp.crowd import Crowd
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
+from rmail_smtp.wire import ClosedError
 
 _log = structlog.get_logger("rmail.smtp")
 _WINDOW_S = 60.0

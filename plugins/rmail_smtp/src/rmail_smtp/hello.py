@@ -9,11 +9,10 @@ import re
 from dataclasses import replace
 
 from rmail_kernel.model import Annotate
-
-from . import extensions, replies
-from .command import Command
-from .replies import Reply
-from .session import Session
+from rmail_smtp import extensions, replies
+from rmail_smtp.command import Command
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
 
 # RFC 5321 4.1.4 forbids to refuse a name that does not check out; this only keeps text printable.
 _NAME = re.compile(rb"[\x21-\x7e]{1,255}\Z")

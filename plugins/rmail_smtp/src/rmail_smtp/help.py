@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .command import Command
-from .replies import Reply
-from .session import Session
+from rmail_smtp.command import Command
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
 
 
 def help_command(table: Mapping[bytes, Command]) -> Command:

@@ -7,8 +7,7 @@ from __future__ import annotations
 from rmail_kernel.content import SPOOL_BYTES, Content
 from rmail_kernel.errors import Temporary, TooLarge
 from rmail_kernel.kernel import Kernel
-
-from .lines import Flaw, LineCheck
+from rmail_smtp.lines import Flaw, LineCheck
 
 BATCH_BYTES = 1 << 18
 

@@ -12,11 +12,10 @@ from dataclasses import replace
 from rmail_kernel import xtext
 from rmail_kernel.errors import Invalid
 from rmail_kernel.model import RecipientOptions
-
-from . import replies
-from .extensions import is_offered
-from .replies import Reply
-from .session import Session, Transaction
+from rmail_smtp import replies
+from rmail_smtp.extensions import is_offered
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session, Transaction
 
 _BAD_VALUE = Reply(501, "5.5.4", "Syntax error in a parameter")
 _UNKNOWN = Reply(555, "5.5.4", "Parameter not recognized or not implemented")

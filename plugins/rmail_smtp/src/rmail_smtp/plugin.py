@@ -8,13 +8,12 @@ from rmail_kernel.hooks import hookimpl
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Reject, Submission
 from rmail_kernel.net.listeners import Listener
-
-from . import author, submitted
-from .config import SmtpSettings
-from .connection import SmtpConnection
-from .crowd import Crowd
-from .roles import SMTP, SMTPS, SUBMISSION
-from .table import COMMANDS
+from rmail_smtp import author, submitted
+from rmail_smtp.config import SmtpSettings
+from rmail_smtp.connection import SmtpConnection
+from rmail_smtp.crowd import Crowd
+from rmail_smtp.roles import SMTP, SMTPS, SUBMISSION
+from rmail_smtp.table import COMMANDS
 
 
 class SmtpPlugin:

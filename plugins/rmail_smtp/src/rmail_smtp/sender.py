@@ -6,10 +6,9 @@ RFC 6409 6.1 (users), RFC 5321 7.1 (forged senders).
 from __future__ import annotations
 
 from rmail_kernel.model import Address, Annotate
-
-from . import replies
-from .replies import Reply
-from .session import Session
+from rmail_smtp import replies
+from rmail_smtp.replies import Reply
+from rmail_smtp.session import Session
 
 # An account with this preference takes mail in its name from anywhere (old devices, web forms).
 ANYONE_MAY_SEND_AS = "allow_unauthenticated_sender"

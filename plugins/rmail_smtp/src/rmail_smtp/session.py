@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Annotate, Principal, RecipientOptions, SessionInfo
-
-from .budget import Budget
-from .config import SmtpSettings
-from .intake import Intake
-from .replies import Reply
-from .roles import Role
-from .wire import Wire
+from rmail_smtp.budget import Budget
+from rmail_smtp.config import SmtpSettings
+from rmail_smtp.intake import Intake
+from rmail_smtp.replies import Reply
+from rmail_smtp.roles import Role
+from rmail_smtp.wire import Wire
 
 
 @dataclass(slots=True)

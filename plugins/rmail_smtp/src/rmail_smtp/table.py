@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import auth, bdat, data, hello, transaction
-from .command import Command
-from .help import help_command
+from rmail_smtp import auth, bdat, data, hello, transaction
+from rmail_smtp.command import Command
+from rmail_smtp.help import help_command
 
 
 def _by_verb(*groups: tuple[Command, ...]) -> dict[bytes, Command]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from rmail_kernel.errors import Invalid
 from rmail_kernel.model import RecipientOptions
-
-from . import grammar, parameters, replies
-from .command import Command
-from .replies import Reply
-from .sender import sender_refusal
-from .session import Session, Transaction
+from rmail_smtp import grammar, parameters, replies
+from rmail_smtp.command import Command
+from rmail_smtp.replies import Reply
+from rmail_smtp.sender import sender_refusal
+from rmail_smtp.session import Session, Transaction
 
 # RFC 5321 4.5.3.1.10
 _TOO_MANY = Reply(452, "4.5.3", "Too many recipients, send the rest with another MAIL")

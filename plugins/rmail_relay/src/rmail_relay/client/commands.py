@@ -9,9 +9,8 @@ from __future__ import annotations
 from rmail_kernel import xtext
 from rmail_kernel.errors import Invalid
 from rmail_kernel.model import Address, Envelope, RecipientOptions
-
-from .extensions import Extensions
-from .parcel import Parcel, is_sent_binary
+from rmail_relay.client.extensions import Extensions
+from rmail_relay.client.parcel import Parcel, is_sent_binary
 
 _NOTIFY = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
 MAX_ENVID_CHARS = 100  # RFC 3461 4.4

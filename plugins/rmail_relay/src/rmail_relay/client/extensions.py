@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .reply import Reply
+from rmail_relay.client.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from .wire import Wire
+from rmail_relay.client.wire import Wire
 
 _PATIENCE_S = 1.0
 

@@ -13,11 +13,11 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
-from .reply import Reply
-from .verdict import Garbled, PeerFailure
+from rmail_relay.client.reply import Reply
+from rmail_relay.client.verdict import Garbled, PeerFailure
 
 if TYPE_CHECKING:
-    from .session import Session
+    from rmail_relay.client.session import Session
 
 MAX_ITERATIONS = 1_000_000
 """Of SCRAM; a server must not keep us busy with more (RFC 7677 4)."""

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 
 from rmail_kernel.content import Content
 from rmail_kernel.model import Address, Envelope
-
-from ..outcome import Kind
-from .extensions import Extensions
-from .verdict import Verdict
+from rmail_relay.client.extensions import Extensions
+from rmail_relay.client.verdict import Verdict
+from rmail_relay.outcome import Kind
 
 Encode = Callable[[Content], Awaitable[Content]]
 """Makes a message seven bits wide."""

@@ -11,15 +11,15 @@ import ipaddress
 import ssl
 from dataclasses import dataclass
 
-from ..config import Timeouts
-from . import tls
-from .extensions import Extensions
-from .farewells import Farewells
-from .login import log_in
-from .peer import Peer, Tls
-from .reply import Reply
-from .verdict import UNREACHED, LoopsBack, PeerFailure, TlsFailed
-from .wire import Wire
+from rmail_relay.client import tls
+from rmail_relay.client.extensions import Extensions
+from rmail_relay.client.farewells import Farewells
+from rmail_relay.client.login import log_in
+from rmail_relay.client.peer import Peer, Tls
+from rmail_relay.client.reply import Reply
+from rmail_relay.client.verdict import UNREACHED, LoopsBack, PeerFailure, TlsFailed
+from rmail_relay.client.wire import Wire
+from rmail_relay.config import Timeouts
 
 
 @dataclass(frozen=True, slots=True)

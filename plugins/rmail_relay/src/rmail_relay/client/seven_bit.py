@@ -17,8 +17,7 @@ from rmail_kernel.content import Content, ContentWriter, SpoolFile
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.mime import Part, fields, scan
 from rmail_kernel.mime.headers import logical_lines
-
-from .lines import with_crlf
+from rmail_relay.client.lines import with_crlf
 
 _BLOCK_BYTES = 57 * 1024  # whole lines of base64 (RFC 2045 6.8)
 _WIDE = ("8bit", "binary")

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rmail_kernel.model import Address
-
-from . import commands
-from .lines import canonical, dot_stuffed
-from .parcel import Parcel, is_sent_binary
-from .reply import Reply
-from .session import Session
-from .verdict import Garbled, Lost, PeerFailure, Verdict
+from rmail_relay.client import commands
+from rmail_relay.client.lines import canonical, dot_stuffed
+from rmail_relay.client.parcel import Parcel, is_sent_binary
+from rmail_relay.client.reply import Reply
+from rmail_relay.client.session import Session
+from rmail_relay.client.verdict import Garbled, Lost, PeerFailure, Verdict
 
 CHUNK_BYTES = 1 << 20
 """The largest BDAT chunk."""

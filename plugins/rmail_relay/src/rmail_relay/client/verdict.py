@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmail_kernel.errors import Temporary
-
-from ..outcome import Kind
-from .reply import Reply
+from rmail_relay.client.reply import Reply
+from rmail_relay.outcome import Kind
 
 UNREACHED = "4.4.1"
 """The status of a host that takes no connection (RFC 3463 3.5)."""

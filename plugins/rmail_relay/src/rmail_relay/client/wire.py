@@ -11,9 +11,8 @@ import ssl
 from collections.abc import Callable
 
 from rmail_kernel.errors import Invalid
-
-from .reply import MAX_LINE_BYTES, Reply, ReplyParser
-from .verdict import Garbled, Lost, Silent, TlsFailed
+from rmail_relay.client.reply import MAX_LINE_BYTES, Reply, ReplyParser
+from rmail_relay.client.verdict import Garbled, Lost, Silent, TlsFailed
 
 BUFFER_BYTES = 1 << 16
 """Unread bytes of the peer; it has to wait when there are more."""

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.net.resolver import MailExchange, Resolver
-
-from ..client.peer import Peer, Tls
-from ..client.verdict import Verdict
-from ..config import RelaySettings
-from ..outcome import Kind
-from .rules import peer_of, rule_for
+from rmail_relay.client.peer import Peer, Tls
+from rmail_relay.client.verdict import Verdict
+from rmail_relay.config import RelaySettings
+from rmail_relay.outcome import Kind
+from rmail_relay.routing.rules import peer_of, rule_for
 
 LOOPBACK = ("127.0.0.1", "::1")
 _BACK = "Mail for this domain comes back to this server: it is its best mail exchanger"

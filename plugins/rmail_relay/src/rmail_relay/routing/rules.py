@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..client.peer import Peer, Tls
-from ..config import RelaySettings, Smarthost
+from rmail_relay.client.peer import Peer, Tls
+from rmail_relay.config import RelaySettings, Smarthost
 
 
 def rule_for(settings: RelaySettings, domain: str) -> tuple[str, Smarthost] | None:
