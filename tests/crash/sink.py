@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import socketserver
 import threading
-from collections import Counter
+import time
+from collections import defaultdict
 
 
 class Sink(socketserver.ThreadingTCPServer):
     """Takes mail for everyone, but: `bad.test` is refused, `later.test` is deferred once.
 
     Attributes:
-        taken: how often each (name of a message, recipient) was acknowledged.
+        taken: when (monotonic) and in which transaction each (name of a message, recipient) was
+            acknowledged, in order.
     """
 
     allow_reuse_address = True
@@ -21,7 +24,8 @@ class Sink(socketserver.ThreadingTCPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Session)
-        self.taken = Counter[tuple[str, str]]()
+        self.taken: defaultdict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
+        self._transactions = itertools.count()
         self._deferred: set[str] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
@@ -55,7 +59,9 @@ class Sink(socketserver.ThreadingTCPServer):
         subject = re.search(rb"(?m)^Subject: (\S+)", raw)
         name = subject[1].decode() if subject else "?"
         with self._lock:
-            self.taken.update((name, recipient) for recipient in recipients)
+            at, number = time.monotonic(), next(self._transactions)
+            for recipient in recipients:
+                self.taken[name, recipient].append((at, number))
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client was killed; that is what the test is about."""

@@ -19,19 +19,23 @@ from tests.installation import Installation
 KILLS = int(os.environ.get("RMAIL_KILLS", "6"))
 
 
-def kill_one(server: Installation, chance: random.Random) -> None:
-    """kill -9 of a random worker, or of the supervisor, which is then started anew."""
+def kill_one(server: Installation, chance: random.Random) -> float | None:
+    """kill -9 of a random worker, or of the supervisor, which is then started anew. When that was,
+    by the monotonic clock; None when there was nobody.
+    """
     assert server.process is not None
     workers = server.workers()
     if workers and chance.random() < 0.75:
         try:
             os.kill(chance.choice(workers), signal.SIGKILL)
         except ProcessLookupError:
-            return
-    else:
-        server.process.kill()
-        server.process.wait()
-        server.start()
+            return None
+        return time.monotonic()
+    server.process.kill()
+    killed_at = time.monotonic()
+    server.process.wait()
+    server.start()
+    return killed_at
 
 
 @pytest.fixture

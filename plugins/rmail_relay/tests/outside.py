@@ -27,12 +27,14 @@ class Peers:
 
     Attributes:
         attempts: what was tried, in order. down: domains that cannot be reached.
+        early: recipients whose fate is known before the gate opens.
         gate: what attempts wait for.
     """
 
     answers: dict[str, list[tuple[Kind, int, str]]] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     down: set[str] = field(default_factory=set)
+    early: set[Address] = field(default_factory=set)
     has_dsn: bool = False
     reloads: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,11 +50,16 @@ class Peers:
         self.attempts.append(attempt)
         async with self.changed:
             self.changed.notify_all()
+        recipients = attempt.envelope.recipients
+        known = [self._outcome(attempt, each) for each in recipients if each in self.early]
         try:
+            if known and attempt.keep is not None:
+                await attempt.keep(known)
             await self.gate.wait()
         finally:
             self.busy[domain] -= 1
-        return [self._outcome(attempt, recipient) for recipient in attempt.envelope.recipients]
+        later = (each for each in recipients if each not in self.early)
+        return [*known, *(self._outcome(attempt, each) for each in later)]
 
     def _outcome(self, attempt: Attempt, recipient: Address) -> RecipientOutcome:
         at = datetime(2026, 1, 2, tzinfo=UTC)

@@ -289,6 +289,38 @@ async def test_an_answer_is_not_forgotten_while_the_disk_is_full(relay: Relay) -
     assert len(relay.peers.attempts) == 1
 
 
+async def test_what_is_known_of_some_is_kept_before_others_are_served(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes the message over serves nobody twice and forgets no notice."""
+    monkeypatch.setattr(attempts, "RENEW_S", 1.0)
+    relay.peers.gate.clear()
+    relay.peers.early = {DAVE, ERIN}
+    relay.peers.answers = {"erin@a.test": NEVER}
+    await relay.send("dave@a.test", "erin@a.test", "frank@a.test")
+    frank = Address("frank", "a.test")
+    await relay.settled(lambda jobs: [decode(job.record).open for job in jobs] == [(frank,)])
+    kernel = relay.server.kernel
+    folder = relay.server.mail_root / "queue"
+    other = FilesystemQueue(folder, relay.clock, kernel.events, kernel.pool)
+    try:
+        relay.clock.advance(attempts.LEASE_S + 1)
+        (taken,) = await other.lease("relay", 1, 600, per_lane=9, total=9)
+        async with asyncio.timeout(20):
+            while relay.peers.busy["a.test"]:
+                await asyncio.sleep(0.02)  # a cancelled attempt tells nobody
+        relay.peers.gate.set()
+        await other.retry(taken, 0.0, "", taken.job.record)
+    finally:
+        await other.close()
+    await relay.settled(lambda jobs: not jobs)
+    tried = [attempt.envelope.recipients for attempt in relay.peers.attempts]
+    assert tried == [(DAVE, ERIN, frank), (frank,)]
+    (notice,) = await notices(relay, 1)
+    (block,) = recipients_of(notice)
+    assert block["Final-Recipient"] == "rfc822; erin@a.test"
+
+
 async def test_an_attempt_ends_with_its_lease(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

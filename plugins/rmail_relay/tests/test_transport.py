@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rmail_relay.client.transaction import CHUNK_BYTES
-from rmail_relay.outcome import Kind
+from rmail_relay.outcome import Attempt, Kind, RecipientOutcome
 
 from rmail_kernel.model import Address, RecipientOptions
-from rmail_kernel.testing import FakeMx
+from rmail_kernel.testing import FakeDns, FakeMx
 
 from .conftest import MakeTransport, Send
 
@@ -203,6 +205,27 @@ async def test_rcptmax_splits_recipients(send: Send, rmail_mx: FakeMx) -> None:
     assert {outcome.kind for outcome in outcomes.values()} == {Kind.DELIVERED}
     assert [len(message.recipients) for message in rmail_mx.messages] == [2, 2, 1]
     assert rmail_mx.connections == 1
+
+
+async def test_who_was_served_is_kept_before_the_next_transaction(
+    make_transport: MakeTransport,
+    attempt: Callable[..., Attempt],
+    rmail_dns: FakeDns,
+    rmail_mx: FakeMx,
+) -> None:
+    rmail_dns.mx("remote.test", "mx.remote.test")
+    rmail_mx.extensions = ["LIMITS RCPTMAX=2"]
+    rmail_mx.replies["RCPT"] = [None, "550 5.1.1 no", None]
+    kept: list[tuple[int, list[str]]] = []
+
+    async def keep(outcomes: Sequence[RecipientOutcome]) -> None:
+        kept.append((len(rmail_mx.messages), [str(one.kind) for one in outcomes]))
+
+    made = attempt(*(f"r{number}@remote.test" for number in range(5)))
+    outcomes = await make_transport().deliver(replace(made, keep=keep))
+    kinds = ["delivered", "failed", "delivered", "delivered", "delivered"]
+    assert [str(one.kind) for one in outcomes] == kinds
+    assert kept == [(1, kinds[:2]), (2, kinds[:4])]
 
 
 async def test_limits_of_one_and_one_take_a_connection_for_each(

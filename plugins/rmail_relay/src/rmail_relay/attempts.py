@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -86,7 +86,15 @@ class Attempts:
         if not queued.open or queued.owed:
             return []
         envelope = replace(queued.envelope, recipients=queued.open)
-        attempt = Attempt(lease.job.id, queued.domain, envelope, content)
+
+        async def keep(outcomes: Sequence[RecipientOutcome]) -> None:
+            # With the notices that are owed for them: after a crash nobody else decides on those.
+            known = queued.with_outcomes(outcomes)
+            is_wanted = dsn.is_wanted(content)
+            kept = decided(queued, known, self.settings, age_s=0.0, is_wanted=is_wanted)
+            await self._durably(lambda: self._kernel.queue.note(lease, encode(kept)))
+
+        attempt = Attempt(lease.job.id, queued.domain, envelope, content, keep)
         return await self._held(lease, self._transport.deliver(attempt))
 
     def _after(

@@ -6,10 +6,11 @@ RFC 5321 4.2 (codes), RFC 3463 (status), RFC 3464 2.3 (what a notice tells of th
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rmail_kernel.content import Content
 from rmail_kernel.model import Address, Envelope
@@ -23,6 +24,9 @@ class Kind(StrEnum):
     FAILED = "failed"  # for good: 5yz, no such domain, null MX
 
 
+Keep: TypeAlias = "Callable[[Sequence[RecipientOutcome]], Awaitable[None]]"
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One message for recipients of one destination domain.
@@ -32,12 +36,15 @@ class Attempt:
         domain: the destination, a lower-case A-label or an address literal.
         envelope: sender and options; `recipients` are those of this attempt only, in RCPT order.
         content: the bytes to send, without dot-stuffing.
+        keep: makes durable what is known so far; for a transport that goes on with others after
+            some recipients were served, so that a crash serves nobody twice.
     """
 
     id: str
     domain: str
     envelope: Envelope
     content: Content
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ recipients whose message cannot have been taken by the one before.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -282,8 +283,17 @@ class SmtpTransport:
             finally:
                 state.verdicts |= verdicts
                 state.told_by |= dict.fromkeys(verdicts, session)
+            await self._keep(state, verdicts)
             if not verdicts:  # the peer takes none of them and refuses none
                 raise PeerFailure("The peer takes no more recipients", code=452, status="4.5.3")
+
+    async def _keep(self, state: _Attempt, verdicts: Mapping[Address, Verdict]) -> None:
+        """Has it written down who was served, before others are."""
+        attempt = state.attempt
+        is_served = any(verdict.kind is Kind.DELIVERED for verdict in verdicts.values())
+        if attempt.keep is not None and is_served and state.pending:
+            known = [each for each in attempt.envelope.recipients if each in state.verdicts]
+            await attempt.keep([self._outcome(state, each) for each in known])
 
     def _outcome(self, state: _Attempt, recipient: Address) -> RecipientOutcome:
         verdict = state.verdicts[recipient]
