@@ -51,6 +51,8 @@ MAX_ANNOTATIONS = 100
 """Entries of one mailbox, or of the account (RFC 5464)."""
 MAX_ANNOTATION_BYTES = 16_384
 """Bytes of the value of one entry."""
+MAX_ABSENT_SUBSCRIPTIONS = 1000
+"""Subscribed names of an account that no mailbox has; beyond, the oldest is forgotten."""
 
 
 class Field(enum.Flag):
@@ -295,7 +297,15 @@ class MailStore(Protocol):
         """Deletes a mailbox and its messages; children stay (RFC 9051 6.3.5). INBOX: Invalid."""
 
     async def subscribe(self, account: AccountId, name: str, subscribed: bool) -> None:
-        """Sets or clears the subscription. A name without a mailbox: NotFound."""
+        """Sets or clears the subscription of a name; durable on return. It stays when the mailbox
+        is deleted or renamed (RFC 9051 6.3.6, 6.3.7). A name without a mailbox that is not
+        subscribed: NotFound.
+        """
+
+    async def subscriptions(self, account: AccountId) -> list[str]:
+        """All subscribed names, sorted, also those that no mailbox has (at most
+        MAX_ABSENT_SUBSCRIPTIONS).
+        """
 
     async def append(self, account: AccountId, items: Sequence[AppendItem]) -> list[Appended]:
         """Stores messages, all or none; durable on return.

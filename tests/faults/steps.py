@@ -75,6 +75,11 @@ async def _flag(store: Opened, op: str) -> None:
         await store.mail.store_flags(ALICE, INBOX, uids, "remove", flags)
 
 
+async def _rename_back(store: Opened) -> None:
+    await store.mail.rename(ALICE, "Weekly", "Daily")
+    await store.mail.subscribe(ALICE, "Weekly", False)
+
+
 OPERATIONS: dict[str, Operation] = {
     "append": Operation(lambda s: s.put(item(mailbox="Sent")), lambda s: _empty(s, "Sent")),
     "append of a large message": Operation(
@@ -98,6 +103,12 @@ OPERATIONS: dict[str, Operation] = {
     "delete": Operation(
         lambda s: s.mail.delete(ALICE, "Gone"), lambda s: s.mail.create(ALICE, "Gone")
     ),
+    "delete of a subscribed mailbox": Operation(
+        lambda s: s.mail.delete(ALICE, "Read"), lambda s: s.mail.create(ALICE, "Read")
+    ),
+    "rename of a subscribed mailbox": Operation(
+        lambda s: s.mail.rename(ALICE, "Daily", "Weekly"), _rename_back
+    ),
     "subscribe": Operation(
         lambda s: s.mail.subscribe(ALICE, "Sent", False),
         lambda s: s.mail.subscribe(ALICE, "Sent", True),
@@ -107,10 +118,11 @@ OPERATIONS: dict[str, Operation] = {
 
 def _bare(found: State) -> dict[str, list[object]]:
     """What was there, without UIDs and the number of keywords, which stay."""
-    return {
-        name: [rows[0][:2], *sorted([one[1], one[3]] for one in rows[1:])]
-        for name, rows in found.items()
-    }
+    bare: dict[str, list[object]] = {"": [*found[""]]}
+    for name in found.keys() - bare.keys():
+        rows = found[name]
+        bare[name] = [rows[0][:2], *sorted([one[1], one[3]] for one in rows[1:])]
+    return bare
 
 
 class Round:
@@ -185,8 +197,10 @@ async def main(root: Path, trouble: str) -> None:
         await store.put(item(MESSAGE, "\\Seen"), item(LARGE))
         await _fill(store, "Archive")
         await _fill(store, "Drafts")
-        for name in ("Old", "Old/Inner", "Gone"):
+        for name in ("Old", "Old/Inner", "Gone", "Read", "Daily"):
             await store.mail.create(ALICE, name)
+        for name in ("Read", "Daily"):
+            await store.mail.subscribe(ALICE, name, True)
         for name in OPERATIONS:
             one = Round(store, faults, TROUBLES[trouble], name)
             result[name] = await one.run()

@@ -16,6 +16,7 @@ from rmail_kernel.storage.filesystem import (
     records,
     schema,
     state,
+    subscriptions,
 )
 from rmail_kernel.storage.filesystem.rebuild import new_row
 from rmail_kernel.storage.filesystem.tables import AccountRow
@@ -79,6 +80,7 @@ def _account_fields() -> set[str]:
         ("status.json", {*new_row(_COUNTERS, "INBOX", 0).as_json(), annotating.FIELD}),
         ("keywords.json", {"version", keyword_file.FIELD}),
         ("annotations.json", {"version", annotating.FIELD}),
+        ("subscriptions.json", {"version", subscriptions.FIELD}),
         ("aliases.json", set(records.dump_aliases([], {}))),
     ],
 )

@@ -208,6 +208,40 @@ async def test_subscription_is_kept(store: Opened, other: Opened) -> None:
         await store.mail.subscribe(ALICE, "Nothing", True)
 
 
+async def test_a_name_stays_subscribed_when_its_mailbox_goes(store: Opened, other: Opened) -> None:
+    """RFC 9051 6.3.6, 6.3.7."""
+    at_first = await store.mail.subscriptions(ALICE)
+    for name in ("A", "B", "B/C", "D"):
+        await store.mail.create(ALICE, name)
+    for name in ("A", "B/C"):
+        await store.mail.subscribe(ALICE, name, True)
+    for name in ("A", "D"):
+        await store.mail.delete(ALICE, name)
+    await store.mail.rename(ALICE, "B", "E")
+    assert await other.mail.subscriptions(ALICE) == sorted([*at_first, "A", "B/C", "E/C"])
+    await other.mail.subscribe(ALICE, "A", True)
+    await other.mail.subscribe(ALICE, "B/C", False)
+    for name in ("B/C", "D"):
+        with pytest.raises(NotFound):
+            await other.mail.subscribe(ALICE, name, False)
+    assert await store.mail.subscriptions(ALICE) == sorted([*at_first, "A", "E/C"])
+
+
+async def test_a_mailbox_with_a_subscribed_name_is_subscribed(store: Opened) -> None:
+    for name in ("A", "B", "C"):
+        await store.mail.create(ALICE, name)
+    for name in ("A", "B"):
+        await store.mail.subscribe(ALICE, name, True)
+        await store.mail.delete(ALICE, name)
+    await store.mail.create(ALICE, "A")
+    await store.mail.rename(ALICE, "C", "B")
+    for name in ("A", "B"):
+        assert (await store.mail.status(ALICE, name)).is_subscribed
+        await store.mail.subscribe(ALICE, name, False)
+        await store.mail.delete(ALICE, name)
+    assert {"A", "B"}.isdisjoint(await store.mail.subscriptions(ALICE))
+
+
 async def test_a_mailbox_made_elsewhere_is_seen_at_once(store: Opened, other: Opened) -> None:
     await other.mail.mailboxes(ALICE)
     made = await store.mail.create(ALICE, "A")

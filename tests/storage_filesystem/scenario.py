@@ -75,8 +75,11 @@ STEPS: list[Step] = [
 
 
 async def state(mail: MailStore) -> State:
-    """Everything that users see: mailboxes, and UID, flags, date and bytes of each message."""
-    found: State = {"": [sorted((await mail.annotations(ALICE, None)).items())]}
+    """Everything that users see: mailboxes, subscriptions, and UID, flags, date and bytes of each
+    message.
+    """
+    notes: list[Any] = sorted((await mail.annotations(ALICE, None)).items())
+    found: State = {"": [notes, await mail.subscriptions(ALICE)]}
     for status in await mail.mailboxes(ALICE):
         view = await mail.view(ALICE, status.id)
         notes = sorted((await mail.annotations(ALICE, status.id)).items())

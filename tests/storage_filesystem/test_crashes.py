@@ -26,6 +26,7 @@ COUNTS = {
     "append.renamed": 2,
     "append.landed": 5,
     "annotate.written": 2,
+    "subscriptions.written": 1,
     "keywords.written": 2,
     "copy.settled": 3,
     "copy.linked": 4,

@@ -13,7 +13,7 @@ from rmail_kernel.storage.filesystem import FilesystemMailStore
 from rmail_kernel.storage.filesystem.fsck import check
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
-from rmail_kernel.storage.mail import Field
+from rmail_kernel.storage.mail import MAX_ABSENT_SUBSCRIPTIONS, Field
 from rmail_kernel.testing import FakeClock
 from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item, opened
 from tests.storage_contract.test_messages import fetched
@@ -219,6 +219,26 @@ async def test_annotations_live_without_the_database_and_through_a_torn_file(
     assert sorted(await mail.annotations(ALICE, "INBOX")) == ["/private/a", "/shared/b"]
     await mail.annotate(ALICE, None, {"/private/c": b"z"})
     assert await mail.annotations(ALICE, None) == {"/private/c": b"z"}
+
+
+async def test_subscriptions_without_mailbox_live_without_the_database_and_have_a_limit(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    path = paths.home / "subscriptions.json"
+    await mail.create(ALICE, "New")
+    await mail.subscribe(ALICE, "New", True)
+    await mail.delete(ALICE, "New")
+    assert json.loads(path.read_text()) == {"version": 1, "names": ["New"]}
+    harm(store.root, "deleted")
+    assert "New" in await mail.subscriptions(ALICE)
+    path.write_text("{torn")
+    assert "New" not in await mail.subscriptions(ALICE)
+    names = [f"Old {number}" for number in range(MAX_ABSENT_SUBSCRIPTIONS)]
+    path.write_text(json.dumps({"version": 1, "names": names}))
+    await mail.create(ALICE, "Last")
+    await mail.subscribe(ALICE, "Last", True)
+    await mail.delete(ALICE, "Last")
+    assert json.loads(path.read_text())["names"] == [*names[1:], "Last"]
 
 
 async def test_a_changed_byte_in_any_page_is_noticed_and_never_believed(tmp_path: Path) -> None:

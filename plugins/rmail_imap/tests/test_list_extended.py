@@ -21,6 +21,20 @@ _TREE = """
 """
 
 
+_GONE = """
+    C: m1 CREATE Gone/Inner
+    S: m1 OK *
+    C: m2 SUBSCRIBE Gone
+    S: m2 OK *
+    C: m3 SUBSCRIBE Gone/Inner
+    S: m3 OK *
+    C: m4 DELETE Gone/Inner
+    S: m4 OK *
+    C: m5 DELETE Gone
+    S: m5 OK *
+"""
+
+
 async def test_subscribed_mailboxes_are_selected_and_marked(client: Transcript) -> None:
     await client.run(f"""{_TREE}
         C: a LIST (SUBSCRIBED) "" W*
@@ -143,4 +157,23 @@ async def test_a_mailbox_is_made_with_a_special_use(client: Transcript) -> None:
         C: m LIST "" Other
         S: * LIST (\\HasNoChildren) "/" "Other"
         S: m OK *
+    """)
+
+
+async def test_a_subscribed_name_without_mailbox_is_nonexistent(client: Transcript) -> None:
+    """RFC 5258 3.1: SUBSCRIBED lists subscribed names, even of mailboxes that do not exist."""
+    await client.run(f"""{_GONE}
+        C: a LIST (SUBSCRIBED) "" G*
+        S: * LIST (\\Subscribed \\NonExistent) "/" "Gone"
+        S: * LIST (\\Subscribed \\NonExistent) "/" "Gone/Inner"
+        S: a OK *
+        C: b LIST (SUBSCRIBED RECURSIVEMATCH) "" G% RETURN (STATUS (MESSAGES))
+        S: * LIST (\\Subscribed \\NonExistent) "/" "Gone" ("CHILDINFO" ("SUBSCRIBED"))
+        S: b OK *
+        C: c LIST (SUBSCRIBED SPECIAL-USE) "" G*
+        S: c OK *
+        C: d LIST (SPECIAL-USE) "" G* RETURN (SUBSCRIBED)
+        S: d OK *
+        C: e LIST "" G* RETURN (SUBSCRIBED)
+        S: e OK *
     """)

@@ -127,6 +127,31 @@ async def test_subscriptions(client: Transcript) -> None:
     """)
 
 
+async def test_a_subscription_outlives_its_mailbox(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE a/b
+        S: a OK *
+        C: b SUBSCRIBE a/b
+        S: b OK *
+        C: c DELETE a/b
+        S: c OK *
+        C: d LSUB "" a*
+        S: * LSUB () "/" "a/b"
+        S: d OK *
+        C: e LIST "" a*
+        S: * LIST (\\HasNoChildren) "/" "a"
+        S: e OK *
+        C: f SUBSCRIBE a/b
+        S: f OK *
+        C: g UNSUBSCRIBE a/b
+        S: g OK *
+        C: h LSUB "" a*
+        S: h OK *
+        C: i UNSUBSCRIBE a/b
+        S: i NO [NONEXISTENT] *
+    """)
+
+
 async def test_special_uses_are_listed(client: Transcript) -> None:
     await client.run("""
         C: a LIST "" %

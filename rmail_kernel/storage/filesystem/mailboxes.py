@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmail_kernel import failpoints
-from rmail_kernel.errors import Conflict, Invalid
-from rmail_kernel.storage.filesystem import schema, tables
+from rmail_kernel.errors import Conflict, Invalid, NotFound
+from rmail_kernel.storage.filesystem import schema, subscriptions, tables
 from rmail_kernel.storage.filesystem.copying import move
 from rmail_kernel.storage.filesystem.disk import make_directory
 from rmail_kernel.storage.filesystem.expunging import forget_mailbox
@@ -57,6 +57,8 @@ def _special_use(tx: Transaction, given: str) -> str:
 def _make(tx: Transaction, name: str, special_use: str | None) -> MailboxRow:
     row = new_row(tx.account, name, tx.now, special_use=special_use)
     tx.write_counters(durable=True)
+    if name in subscriptions.kept(tx.paths):
+        row.subscribed = 1
     directory = tx.mailboxes() / directory_name(name)
     tx.intend_mailbox(name)
     make_directory(directory, tx.owner)
@@ -71,12 +73,26 @@ def _make(tx: Transaction, name: str, special_use: str | None) -> MailboxRow:
 
 
 def subscribe(tx: Transaction, name: str, subscribed: bool) -> None:
-    """Sets or clears the subscription."""
-    row = tx.mailbox(name)
+    """Sets or clears the subscription; see MailStore.subscribe."""
+    row = tx.find(name)
+    if row is None:
+        _subscribe_absent(tx, name, subscribed)
+        return
+    if not subscribed:
+        subscriptions.keep(tx, {row.name: False})
     if bool(row.subscribed) != subscribed:
         row.subscribed = int(subscribed)
         tx.write_status(row)
         tx.changes[row.id] = row.highestmodseq
+
+
+def _subscribe_absent(tx: Transaction, name: str, subscribed: bool) -> None:
+    name = canonical(name)
+    if name not in subscriptions.kept(tx.paths):
+        raise NotFound("No such mailbox", mailbox=name)
+    if not subscribed:
+        subscriptions.keep(tx, {name: False})
+        tx.changes[0] = tx.account.modseq
 
 
 def rename(tx: Transaction, old: str, new: str) -> None:
@@ -95,8 +111,14 @@ def rename(tx: Transaction, old: str, new: str) -> None:
             names[child.name] = canonical(f"{new}/{child.name.removeprefix(prefix)}")
     _make_room(tx, list(names.values()))
     modseq = tx.next_modseq()
+    # RFC 9051 6.3.6: the old name stays subscribed; that the new one is, too, hides no mail.
+    kept = subscriptions.kept(tx.paths)
+    subscriptions.keep(tx, {before: bool(tx.mailbox(before).subscribed) for before in names})
     for before, after in names.items():
         found = tx.mailbox(before)
+        if after in kept and not found.subscribed:
+            found.subscribed = 1
+            tx.write_status(found)
         found.name = after
         tx.intend_directory(directory_name(before), directory_name(after))
         tx.changes[found.id] = modseq
@@ -113,5 +135,7 @@ def delete(tx: Transaction, name: str) -> None:
     row = tx.mailbox(name)
     if row.name == "INBOX":
         raise Invalid("INBOX cannot be deleted")
+    # RFC 9051 6.3.7: a name stays subscribed even if its mailbox no longer exists.
+    subscriptions.keep(tx, {row.name: bool(row.subscribed)})
     forget_mailbox(tx, row)
     tx.intend_directory(directory_name(row.name), None)

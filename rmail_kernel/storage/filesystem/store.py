@@ -26,6 +26,7 @@ from rmail_kernel.storage.filesystem import (
     flagging,
     mailboxes,
     searching,
+    subscriptions,
     tables,
 )
 from rmail_kernel.storage.filesystem.account import OpenAccount
@@ -242,6 +243,14 @@ class FilesystemMailStore:
         """Sets or clears the subscription. NotFound."""
         async with self._use(account) as one:
             await one.write(lambda tx: mailboxes.subscribe(tx, name, subscribed))
+
+    async def subscriptions(self, account: AccountId) -> list[str]:
+        """All subscribed names, sorted, also those that no mailbox has."""
+        async with self._use(account) as one:
+            await self._background.look(one)
+            # In this order: a name is kept before the row of its mailbox goes.
+            rows = await one.read(tables.mailbox_rows)
+            return subscriptions.subscribed(rows, await one.run(subscriptions.kept, one.paths))
 
     async def annotations(
         self, account: AccountId, mailbox: str | MailboxId | None

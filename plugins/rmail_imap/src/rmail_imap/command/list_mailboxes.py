@@ -34,13 +34,21 @@ class _Tree:
     """The mailboxes of an account, and what one LIST selects of them."""
 
     def __init__(
-        self, mailboxes: Sequence[MailboxStatus], args: ListArgs, off: frozenset[str]
+        self,
+        mailboxes: Sequence[MailboxStatus],
+        subscriptions: Sequence[str],
+        args: ListArgs,
+        off: frozenset[str],
     ) -> None:
         self.args = args
         self.off = off
         self.mailboxes = {mailbox.name: mailbox for mailbox in mailboxes}
         self.above = {parent for name in self.mailboxes for parent in parents(name)}
-        self.names = sorted(self.mailboxes.keys() | self.above, key=_order)
+        self.absent = frozenset(subscriptions) - self.mailboxes.keys()
+        names = self.mailboxes.keys() | self.above
+        if "SUBSCRIBED" in args.selection:  # RFC 5258 3.1: also names that no mailbox has
+            names |= self.absent | {parent for name in self.absent for parent in parents(name)}
+        self.names = sorted(names, key=_order)
         self.criteria = [_MEETS[name] for name in CRITERIA if name in args.selection]
         self.selected = {name for name in self.names if self._is_selected(name)}
         self.leading: set[str] = set()
@@ -50,7 +58,9 @@ class _Tree:
     def _is_selected(self, name: str) -> bool:
         mailbox = self.mailboxes.get(name)
         if mailbox is None:
-            return not self.criteria
+            # Nothing but a subscription can be said of a name without a mailbox.
+            asked = self.args.selection.intersection(CRITERIA)
+            return not asked or (asked == {"SUBSCRIBED"} and name in self.absent)
         return all(meets(mailbox) for meets in self.criteria)
 
     def tells(self, name: str, named: Set[str]) -> bool:
@@ -70,6 +80,8 @@ class _Tree:
         if tells_children and "CHILDREN" not in self.off:
             found.append("\\HasChildren" if name in self.above else "\\HasNoChildren")
         if mailbox is None:
+            if "SUBSCRIBED" in args.returns and name in self.absent:
+                found.append("\\Subscribed")
             found.append("\\NonExistent" if args.is_extended else "\\Noselect")
             return found
         if "SUBSCRIBED" in args.returns and mailbox.is_subscribed:
@@ -93,7 +105,10 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
         for raw in args.raw_patterns
         if raw
     ]
-    tree = _Tree(await session.mail.mailboxes(session.account), args, session.off)
+    mailboxes, subscriptions = await session.mail.mailboxes(session.account), []
+    if "SUBSCRIBED" in args.returns:  # asked for after: a mailbox that goes meanwhile is in both
+        subscriptions = await session.mail.subscriptions(session.account)
+    tree = _Tree(mailboxes, subscriptions, args, session.off)
     named = {name for name in tree.names if any(one.matches(name) for one in patterns)}
     for name in tree.names:
         if not tree.tells(name, named):
@@ -118,15 +133,14 @@ def _child_info(args: ListArgs) -> bytes:
 
 @command("LSUB", lsub_args, state=State.AUTHENTICATED, rfc="3501 6.3.9")
 async def list_subscribed(session: Session, args: ListArgs) -> None:
-    """Subscribed mailboxes whose names match. With `%`, a name that only leads to a subscribed
-    one is \\Noselect (RFC 3501 6.3.9).
+    """Subscribed names that match, also those that no mailbox has. With `%`, a name that only leads
+    to a subscribed one is \\Noselect (RFC 3501 6.3.9).
     """
     (raw_pattern,) = args.raw_patterns
     if not raw_pattern:
         session.write(b'* LSUB (\\Noselect) "/" ""\r\n')
         return
-    mailboxes = await session.mail.mailboxes(session.account)
-    names = [mailbox.name for mailbox in mailboxes if mailbox.is_subscribed]
+    names = await session.mail.subscriptions(session.account)
     pattern = Pattern(args.raw_reference + raw_pattern, is_utf8=session.is_utf8)
     leading: set[str] = set()
     if b"%" in raw_pattern:

@@ -10,11 +10,11 @@ from rmail_imap.state import State
 
 @command("SUBSCRIBE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.6")
 async def subscribe(session: Session, name: str) -> None:
-    """Puts a mailbox on the list that LSUB gives."""
+    """Puts a name on the list that LSUB gives; NO for one that no mailbox had while it was on."""
     await session.mail.subscribe(session.account, name, True)
 
 
 @command("UNSUBSCRIBE", mailbox_args, state=State.AUTHENTICATED, rfc="3501 6.3.7")
 async def unsubscribe(session: Session, name: str) -> None:
-    """Takes a mailbox off that list."""
+    """Takes a name off that list, also one that no mailbox has any more."""
     await session.mail.subscribe(session.account, name, False)
