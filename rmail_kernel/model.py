@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
+import idna
+
 from rmail_kernel.content import Content
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.ids import AccountId
@@ -41,8 +43,9 @@ def normalise_domain(domain: str) -> str:
     if labels.isascii():
         return labels.lower()
     try:
-        labels = labels.encode("idna").decode("ascii").lower()
-    except UnicodeError as error:
+        # RFC 5890 2.3.2.1, behind the mapping of UTS 46, as people and programs write names.
+        labels = idna.encode(labels, uts46=True, std3_rules=True).decode("ascii")
+    except idna.IDNAError as error:
         raise Invalid("Not a domain name", domain=domain) from error
     if not _is_domain(labels):  # mapping can make a space or a dot of a character
         raise Invalid("Not a domain name", domain=domain)

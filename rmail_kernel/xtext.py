@@ -59,8 +59,11 @@ def decode_utf8_address(raw_text: str) -> str:
     """The address behind utf-8-addr-xtext or utf-8-addr-unitext (RFC 6533 3).
 
     Raises:
-        Invalid: an escape that stands for no character, or for one that does not print.
+        Invalid: an escape that stands for no character, or for one that does not print; a
+            backslash that begins none.
     """
+    if "\\" in _EMBEDDED.sub("", raw_text):
+        raise Invalid("A backslash stands alone")
     text = _EMBEDDED.sub(lambda found: _character(int(found[1], 16)), raw_text)
     if not text.isprintable():
         raise Invalid("Not printable")

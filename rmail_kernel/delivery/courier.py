@@ -125,7 +125,7 @@ class Courier:
         hostname = kernel.settings.hostname
         now = kernel.clock.now()
         notice = dsn.compose(envelope, held.content, fates, hostname=hostname, now=now)
-        way_back = dsn.envelope_to(envelope.sender, entry.id, now)
+        way_back = dsn.envelope_to(envelope.sender, envelope, entry.id, now)
         # The attempt is part of the id: later failures of this message get their own notice.
         await self._bounce(way_back, notice, f"dsn:{entry.id}:{held.attempts}")
 

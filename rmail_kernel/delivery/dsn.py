@@ -84,10 +84,21 @@ def is_wanted(content: Content) -> bool:
     return trace.inspect(content).auto_submitted != "auto-replied"
 
 
-def envelope_to(sender: Address, entry_id: str, now: datetime) -> Envelope:
-    """The envelope of a notice: from the null reverse-path (RFC 3464 2)."""
-    session = SessionInfo(f"dsn-{entry_id[:12]}", "internal")
-    return Envelope(None, (sender,), session, now, smtputf8=not str(sender).isascii())
+def envelope_to(sender: Address, told: Envelope, entry_id: str, now: datetime) -> Envelope:
+    """The envelope of a notice: from the null reverse-path (RFC 3464 2).
+
+    Args:
+        told: of the message that the notice is about; what it asked of TLS holds for the notice,
+            which repeats its header (RFC 8689 5).
+    """
+    return Envelope(
+        None,
+        (sender,),
+        SessionInfo(f"dsn-{entry_id[:12]}", "internal"),
+        now,
+        smtputf8=not str(sender).isascii(),
+        require_tls=told.require_tls,
+    )
 
 
 def compose(
@@ -170,6 +181,7 @@ def _whole(envelope: Envelope, content: Content, fates: Sequence[Fate]) -> bytes
     # RFC 3461 4.3: RET counts for notices of a failure only.
     has_failed = any(fate.action is Action.FAILED for fate in fates)
     is_asked = envelope.ret == "FULL" and has_failed and not envelope.is_binary
+    is_asked = is_asked and not envelope.require_tls  # RFC 8689 5: RET=FULL is disregarded
     return content.read() if is_asked and content.size <= MAX_FULL_BYTES else None
 
 

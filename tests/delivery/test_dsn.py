@@ -154,6 +154,17 @@ def test_only_the_header_comes_back_otherwise(
     assert part.get_content_type() == "text/rfc822-headers"
 
 
+def test_a_notice_about_a_message_that_needs_tls_needs_it_too(make_envelope: MakeEnvelope) -> None:
+    # RFC 8689 5: and RET=FULL is disregarded
+    told = make_envelope(str(BOB))
+    secret = replace(told, require_tls=True)
+    assert dsn.envelope_to(BOB, secret, "7", told.received_at).require_tls
+    assert not dsn.envelope_to(BOB, told, "7", told.received_at).require_tls
+    fates = [dsn.Fate(BOB, dsn.Action.FAILED, "5.1.1")]
+    *_, part = _composed(make_envelope, fates, ret="FULL", require_tls=True).iter_parts()
+    assert part.get_content_type() == "text/rfc822-headers"
+
+
 async def test_who_wants_no_notice_gets_none(
     server: RunningServer, make_envelope: MakeEnvelope, sorter: Any, rmail_hooks: HookRecorder
 ) -> None:

@@ -73,5 +73,25 @@ def test_any_text_is_an_address_or_invalid(text: str) -> None:
     assert Address.parse(str(address)) == address
 
 
+@pytest.mark.parametrize(
+    ("written", "domain"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.Example.", "xn--bcher-kva.example"),
+        ("b\u0075\u0308cher.example", "xn--bcher-kva.example"),
+        ("straße.example", "xn--strae-oqa.example"),  # unlike IDNA 2003: not strasse.example
+        ("例え\u3002テスト", "xn--r8jz45g.xn--zckzah"),
+    ],
+)
+def test_u_labels_become_a_labels_by_idna_2008(written: str, domain: str) -> None:
+    assert normalise_domain(written) == domain
+
+
+@pytest.mark.parametrize("text", ["\u2603.example", "a\u200db.example", "\u0661a.example"])
+def test_labels_that_idna_2008_forbids_are_no_domain(text: str) -> None:
+    with pytest.raises(Invalid):
+        normalise_domain(text)
+
+
 def test_a_final_dot_and_case_make_no_difference() -> None:
     assert normalise_domain("Example.COM.") == "example.com"

@@ -44,7 +44,7 @@ def test_international_addresses_survive_in_ascii(text: str) -> None:
     assert xtext.decode_utf8_address(raw) == text
 
 
-@pytest.mark.parametrize("raw", ["\\x{D800}", "\\x{110000}", "\\x{0A}", "a\nb"])
+@pytest.mark.parametrize("raw", ["\\x{D800}", "\\x{110000}", "\\x{0A}", "a\nb", "\\x{D}", "a\\b"])
 def test_an_escape_for_no_character_is_refused(raw: str) -> None:
     with pytest.raises(Invalid):
         xtext.decode_utf8_address(raw)

@@ -229,6 +229,17 @@ async def test_requiretls_needs_a_peer_that_promises_it(
         assert (outcome.kind, outcome.status) == (Kind.FAILED, "5.7.30")
 
 
+@pytest.mark.parametrize("extensions", [[], ["REQUIRETLS"]])
+async def test_a_notice_about_a_message_with_requiretls_asks_for_it_and_goes_without(
+    send: Send, make_transport: MakeTransport, rmail_mx: FakeMx, hub: Hub, extensions: list[str]
+) -> None:
+    rmail_mx.extensions = extensions
+    terms = {**hub, "tls": "opportunistic"}
+    outcome = await through(send, make_transport, terms, require_tls=True, sender=None)
+    assert outcome.kind is Kind.DELIVERED
+    assert rmail_mx.messages[0].mail == " ".join(extensions)
+
+
 async def test_requiretls_never_goes_out_in_the_clear(
     send: Send, make_transport: MakeTransport, rmail_mx: FakeMx, hub: Hub
 ) -> None:

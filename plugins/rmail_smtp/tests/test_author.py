@@ -57,6 +57,9 @@ async def test_users_are_not_marked(rmail_server: RunningServer, log_in: Greeter
         b"AUTHENTICATION-RESULTS:\r\n\tMail.Example.COM\r\n\t1; dkim=pass\r\n",
         b"authentication-results: (really) mail.example.com; spf=pass\r\n",
         b'Authentication-Results: "mail.example.com"; spf=pass\r\n',
+        b'Authentication-Results: "mail.exa\\mple.com"; spf=pass\r\n',
+        b"Authentication-Results: (a (b) c) mail.example.com; spf=pass\r\n",
+        b"Authentication-Results: (\\)) (\\() mail.example.com (2; x) 1; spf=pass\r\n",
     ],
 )
 async def test_results_that_pretend_to_be_ours_are_removed(
@@ -77,6 +80,8 @@ async def test_results_that_pretend_to_be_ours_are_removed(
         b"Authentication-Results:" + b" " * 500 + b";\r\n",
         b"Authentication-Results:" + b"(a) " * 500 + b";\r\n",
         b"Authentication-Results:" + b"(" * 5000 + b"\r\n",
+        b"Authentication-Results:" + b"(" * 50_000 + b")" * 50_000 + b"\r\n",
+        b"Authentication-Results:" + b"\\" * 50_000 + b"\r\n",
     ],
 )
 async def test_no_header_takes_exponential_time(rmail_server: RunningServer, header: bytes) -> None:

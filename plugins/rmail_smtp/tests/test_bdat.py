@@ -131,12 +131,12 @@ async def test_where_the_length_cannot_be_told_the_session_ends(
         await client.expect_close()
 
 
-async def test_a_chunk_beyond_the_limit_ends_the_session_and_chunks_may_not_add_up_to_more(
+async def test_a_chunk_far_beyond_the_limit_ends_the_session_and_chunks_may_not_add_up_to_more(
     rmail_server: RunningServer, say_hello: Greeter
 ) -> None:
     async with rmail_server.connect("smtp") as client:
         await say_hello(client)
-        await client.send(BEGIN + b"BDAT %d\r\n" % (LIMIT_BYTES + 1))
+        await client.send(BEGIN + b"BDAT %d\r\n" % (2 * LIMIT_BYTES + 1))
         await client.run(BEGUN + "S: 552 5.3.4 *")
         await client.expect_close()
     chunk = b"BDAT %d\r\n" % (2 << 20) + b"0123456789abcd\r\n" * (1 << 17)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -125,3 +127,69 @@ async def test_many_connections_at_once_harm_nobody(rmail_server: RunningServer)
     heard = await asyncio.gather(*(_attack(rmail_server, b"EHLO a\r\n") for _ in range(200)))
     assert all(lines[0].startswith("220") for lines in heard)
     await _still_serves(rmail_server)
+
+
+@pytest.mark.timeout(60)
+async def test_a_thousand_clients_that_stall_within_a_line_harm_nobody(
+    rmail_server: RunningServer,
+) -> None:
+    async with AsyncExitStack() as stalled:
+        for _ in range(1000):
+            client = await stalled.enter_async_context(rmail_server.connect("smtp"))
+            await client.expect("220 *")
+            await client.send(b"E")
+        await _still_serves(rmail_server)
+
+
+async def test_local_senders_are_refused_alike_whether_they_exist_or_not(
+    rmail_server: RunningServer,
+) -> None:
+    heard = [
+        await _attack(rmail_server, b"EHLO a\r\nMAIL FROM:<" + name + b"@example.com>\r\n")
+        for name in (b"alice", b"ALICE", b"nobody", b'"alice"')
+    ]
+    assert {lines[-1][:10] for lines in heard} == {"550 5.7.1 "}
+    assert len({lines[-1] for lines in heard}) == 1
+
+
+async def test_a_first_line_that_is_folded_adds_nothing_to_our_fields(
+    rmail_server: RunningServer,
+) -> None:
+    for raw in (b" spf=pass\r\n", b"\t; spf=pass\r\n"):
+        heard = await _attack(
+            rmail_server,
+            BEGIN
+            + b"RCPT TO:<alice@example.com>\r\nDATA\r\n"
+            + raw
+            + b"Subject: evil\r\n\r\nx\r\n.\r\n",
+        )
+        assert heard[-1].startswith("250 2.6.0 ")
+    for raw in await rmail_server.messages("alice"):
+        header, _, body = raw.partition(b"\r\n\r\n")
+        assert b"Subject" not in header
+        assert b"pass" not in header
+        assert body.endswith(b"Subject: evil\r\n\r\nx\r\n")
+
+
+class TestEndless:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"max_message_bytes": 65_536}}
+
+    @pytest.mark.parametrize(
+        ("size", "is_open"), [(65_600, True), (131_000, True), (200_000, False), (1 << 22, False)]
+    )
+    async def test_what_is_too_large_is_read_within_bounds(
+        self, rmail_server: RunningServer, size: int, *, is_open: bool
+    ) -> None:
+        line = b"x" * 98 + b"\r\n"
+        raw = line * (size // len(line))
+        begin = BEGIN + b"RCPT TO:<alice@example.com>\r\n"
+        for message in (
+            b"DATA\r\n" + raw + b".\r\n",
+            b"BDAT %d LAST\r\n" % len(raw) + raw,
+        ):
+            heard = await _attack(rmail_server, begin + message + b"NOOP\r\n")
+            assert "552 5.3.4" in [reply[:9] for reply in heard]
+            assert (heard[-1] == "250 2.0.0 Ok") == is_open
+        await _still_serves(rmail_server)

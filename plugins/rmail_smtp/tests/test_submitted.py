@@ -36,6 +36,8 @@ async def _submit(client: Transcript, raw_header: bytes) -> None:
         b"From: undisclosed:;\r\n",
         b"From: alice\r\n",
         b"From: \r\n",
+        b"From: eve@remote.test\0 <alice@example.com>\r\n",
+        b"From\t: =?utf-8?q?eve=40remote=2Etest?=\r\n",
         b"From: " + b", ".join([b"alice@example.com"] * 21) + b"\r\n",
         b"X-Long: " + b"x" * MAX_HEADER_BYTES + b"\r\nFrom: bob@example.com\r\n",
     ],

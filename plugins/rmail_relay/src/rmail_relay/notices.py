@@ -116,7 +116,7 @@ class Notices:
         envelope = replace(queued.envelope, sender=queued.notify)
         hostname = kernel.settings.hostname
         notice = dsn.compose(envelope, content, fates, hostname=hostname, now=now)
-        way_back = dsn.envelope_to(queued.notify, job_id, now)
+        way_back = dsn.envelope_to(queued.notify, envelope, job_id, now)
         op_id = f"relay-dsn:{job_id}:{owed.number}"
         report = await kernel.delivery.submit(way_back, notice, op_id=op_id)
         if isinstance(report.verdict, Defer):

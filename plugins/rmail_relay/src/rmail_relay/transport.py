@@ -19,7 +19,14 @@ from rmail_kernel.model import Address
 from rmail_kernel.net.resolver import Resolver
 from rmail_relay.client import seven_bit
 from rmail_relay.client.farewells import Farewells
-from rmail_relay.client.parcel import Parcel, encoded, must_be_encoded, parcel_of, refusal
+from rmail_relay.client.parcel import (
+    Parcel,
+    encoded,
+    must_be_encoded,
+    must_be_private,
+    parcel_of,
+    refusal,
+)
 from rmail_relay.client.peer import Peer, Tls
 from rmail_relay.client.session import Local, Session, connect
 from rmail_relay.client.transaction import batch_of, transact
@@ -321,11 +328,11 @@ class SmtpTransport:
 
 def _terms(hop: Hop, parcel: Parcel) -> Peer:
     """REQUIRETLS makes TLS with a verified certificate required (RFC 8689 4.2.1)."""
-    if parcel.envelope.require_tls and not hop.peer.tls.is_required:
+    if not must_be_private(parcel.envelope):
+        return hop.peer
+    if not hop.peer.tls.is_required:
         return replace(hop.peer, tls=Tls.STARTTLS, is_verified=True)
-    if parcel.envelope.require_tls:
-        return replace(hop.peer, is_verified=True)
-    return hop.peer
+    return replace(hop.peer, is_verified=True)
 
 
 def _tell(attempt: Attempt, outcome: RecipientOutcome) -> None:

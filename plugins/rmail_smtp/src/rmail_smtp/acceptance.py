@@ -6,6 +6,7 @@ RFC 5321 4.1.1.4, 6.1.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 
@@ -22,6 +23,7 @@ _FLAWS = {
     Flaw.BARE_NEWLINE: Reply(550, "5.6.11", "The message holds a bare CR or LF, send CR LF"),
     Flaw.LINE_TOO_LONG: Reply(500, "5.6.0", "Line too long"),  # RFC 5321 4.5.3.1.9
     Flaw.TOO_LARGE: replies.TOO_LARGE,
+    Flaw.ENDLESS: replace(replies.TOO_LARGE, closes=True),
     Flaw.NO_ROOM: Reply(452, "4.3.1", "No room for the message now, try again later"),
 }
 
@@ -34,6 +36,9 @@ def refusal_of(flaw: Flaw) -> Reply:
 async def accept(session: Session, transaction: Transaction, content: Content) -> Reply:
     """Hands a message in. Shielded: a client that goes away now cannot leave it half accepted."""
     kernel = session.kernel
+    if content.read_range(0, 1) in (b" ", b"\t"):
+        # RFC 5322 2.2.3: else it would continue the field that we put above it.
+        content = content.with_raw_prefix(b"\r\n")
     for note in (*session.notes, *session.hello_notes, *transaction.notes):
         content = content.with_added_header(note.name, note.value)
     envelope = _envelope(session, transaction)

@@ -23,7 +23,8 @@ MAX_AUTHORS = 20  # more are not looked at
 SHORT_BYTES = 1 << 13
 # RFC 8601 2.2: the authserv-id is the first token of the field, comments aside. Possessive, so that
 # no input makes it backtrack.
-_AUTHSERV_ID = re.compile(rb"[^:]*+:(?:\s++|\([^()]*+\))*+([^\s;()]++)")
+_AUTHSERV_ID = re.compile(rb"[^:]*+:\s*+([^\s;]++)")
+_COMMENT_TOKEN = re.compile(rb"\\.|[()]|[^\\()]++|\\", re.DOTALL)
 
 
 async def annotated(kernel: Kernel, submission: Submission) -> Submission | None:
@@ -48,10 +49,24 @@ def _without_forged(content: Content, hostname: str) -> Content:
     def is_forged(raw_name: bytes, raw_line: bytes) -> bool:
         if raw_name.lower() != b"authentication-results":
             return False
-        found = _AUTHSERV_ID.match(raw_line)
+        found = _AUTHSERV_ID.match(_without_comments(raw_line))
         return found is not None and found[1].strip(b'"').lower() == ours
 
     return content.without_fields(is_forged)
+
+
+def _without_comments(raw_line: bytes) -> bytes:
+    """A field without its comments, which may nest, and with quoted pairs as what they stand for
+    (RFC 5322 3.2.1, 3.2.2).
+    """
+    depth = 0
+    kept: list[bytes] = []
+    for raw in _COMMENT_TOKEN.findall(raw_line):
+        if raw in (b"(", b")"):
+            depth = max(0, depth + (1 if raw == b"(" else -1))
+        elif not depth:
+            kept.append(raw.removeprefix(b"\\"))
+    return b"".join(kept)
 
 
 async def _author_domains(kernel: Kernel, raw_header: bytes) -> list[str]:

@@ -11,15 +11,13 @@ import re
 from rmail_smtp import replies
 from rmail_smtp.acceptance import accept, refusal_of
 from rmail_smtp.command import Command
-from rmail_smtp.intake import Intake
+from rmail_smtp.intake import PATIENCE, Intake
 from rmail_smtp.lines import Flaw
 from rmail_smtp.replies import Reply
 from rmail_smtp.session import Session, Transaction
 
 _ARGUMENT = re.compile(rb"(?P<size>\d{1,20})(?P<last> +LAST)?\Z", re.IGNORECASE)
 _SYNTAX = Reply(501, "5.5.4", "Syntax: BDAT size [LAST]", closes=True)
-# RFC 3030 2: nothing but the chunk can be dropped, and that only within bounds.
-_TOO_LARGE = Reply(552, "5.3.4", replies.TOO_LARGE.text, closes=True)
 MIN_PROGRESS_BYTES = 512  # smaller chunks count as commands without mail
 
 
@@ -29,8 +27,9 @@ async def bdat(session: Session, raw_argument: bytes) -> Reply:
     if found is None:
         return _SYNTAX
     size, is_last = int(found["size"]), found["last"] is not None
-    if size > session.options.max_message_bytes:
-        return _TOO_LARGE
+    # RFC 3030 2: what fails is received and dropped, and that only within bounds.
+    if size > PATIENCE * session.options.max_message_bytes:
+        return refusal_of(Flaw.ENDLESS)
     session.is_receiving = True
     try:
         transaction = session.transaction

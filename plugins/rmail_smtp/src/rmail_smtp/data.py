@@ -48,6 +48,8 @@ async def _receive(session: Session) -> Content | Flaw:
     dot = DotReader(intake.take)
     while (surplus := dot.feed(await session.wire.chunk())) is None:
         await intake.keep()
+        if intake.is_endless:
+            return Flaw.ENDLESS
     # Delivery may take long, and with everything sent at once 354 has not gone out yet.
     await session.wire.flush()
     session.wire.unread(surplus)  # RFC 2920: the next command may be there already
@@ -57,7 +59,8 @@ async def _receive(session: Session) -> Content | Flaw:
 def _refused(flaw: Flaw) -> Reply:
     # Another server may have seen the message end elsewhere (SMTP smuggling), so what follows may
     # be a stranger's words.
-    return replace(refusal_of(flaw), closes=flaw is Flaw.BARE_NEWLINE)
+    refusal = refusal_of(flaw)
+    return replace(refusal, closes=refusal.closes or flaw is Flaw.BARE_NEWLINE)
 
 
 COMMANDS = (Command(b"DATA", data, "DATA", takes_argument=False),)

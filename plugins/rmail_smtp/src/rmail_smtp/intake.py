@@ -10,6 +10,7 @@ from rmail_kernel.kernel import Kernel
 from rmail_smtp.lines import Flaw, LineCheck
 
 BATCH_BYTES = 1 << 18
+PATIENCE = 2  # times the limit that is read of what is too large, so that its sender hears why
 
 
 class Intake:
@@ -46,6 +47,11 @@ class Intake:
             self._batch_bytes += len(piece)
         else:
             self._batch.clear()
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether so much came that its end is not worth waiting for."""
+        return self.size > PATIENCE * self._limit_bytes
 
     async def keep(self, *, is_all: bool = False) -> None:
         """Writes what was taken once there is enough of it, or all of it."""

@@ -17,6 +17,7 @@ class Flaw(Enum):
     BARE_NEWLINE = "a bare CR or LF"
     LINE_TOO_LONG = "a line that is too long"
     TOO_LARGE = "too large"
+    ENDLESS = "too large, and its end was not waited for"
     NO_ROOM = "it cannot be kept for now"
 
 

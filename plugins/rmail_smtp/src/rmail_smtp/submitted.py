@@ -18,6 +18,7 @@ MAX_AUTHORS = 20
 _CHECKED = frozenset({b"from", b"sender"})
 _HIDDEN = frozenset({b"bcc", b"resent-bcc"})
 _HEADER_TOO_LONG = Reject("The header is too long", 552, "5.3.4")
+_HAS_NUL = Reject("The header holds a NUL", 550, "5.6.0")
 _NOT_YOURS = Reject(
     "From and Sender must be your own addresses, or aliases that lead to you", 550, "5.7.1"
 )
@@ -34,6 +35,8 @@ async def corrected(kernel: Kernel, submission: Submission) -> Submission | Reje
     raw_header = submission.content.raw_header()
     if len(raw_header) >= MAX_HEADER_BYTES:
         return _HEADER_TOO_LONG  # what is not read might name others
+    if b"\0" in raw_header:
+        return _HAS_NUL  # some readers end a field there, and see another author
     # In a thread: fields may be as long as a header, and addresses take time.
     named = await kernel.run(_named, raw_header)
     if named is None or not await _are_own(kernel, principal, named):

@@ -29,7 +29,7 @@ def mail(parcel: Parcel, extensions: Extensions) -> str:
         words.append("BODY=8BITMIME")
     if parcel.needs_utf8:
         words.append("SMTPUTF8")
-    if envelope.require_tls:
+    if envelope.require_tls and "REQUIRETLS" in extensions:
         words.append("REQUIRETLS")
     if "DSN" in extensions:
         words += _return(envelope)

@@ -54,13 +54,20 @@ def parcel_of(envelope: Envelope, content: Content) -> Parcel:
     return Parcel(envelope, content, is_8bit, has_nul or envelope.is_binary, is_utf8)
 
 
+def must_be_private(envelope: Envelope) -> bool:
+    """Whether a message goes to nobody but who promises REQUIRETLS. A notice is not dropped for
+    want of that (RFC 8689 4.2.1, 5).
+    """
+    return envelope.require_tls and envelope.sender is not None
+
+
 def refusal(parcel: Parcel, extensions: Extensions, *, is_private: bool) -> Verdict | None:
     """Why this server can never have the message; None: it can.
 
     Args:
         is_private: TLS with a verified certificate.
     """
-    if parcel.envelope.require_tls and not (is_private and "REQUIRETLS" in extensions):
+    if must_be_private(parcel.envelope) and not (is_private and "REQUIRETLS" in extensions):
         return Verdict(Kind.FAILED, 550, "5.7.30", "The peer does not offer REQUIRETLS")
     if parcel.needs_utf8 and "SMTPUTF8" not in extensions:  # RFC 6531 3.2: it cannot be rewritten
         return Verdict(
