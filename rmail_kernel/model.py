@@ -23,6 +23,8 @@ _ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{_UTF8}]+"
 _ALNUM = rf"[A-Za-z0-9{_UTF8}]"
 _ATEXT = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f\x7f\ud800-\udfff]|\\[\x20-\x7e])*"\Z')
+# Control characters and line ends beyond ASCII: no header field can hold them.
+_BREAK = re.compile(r"[\x80-\x9f\u2028\u2029]")
 _ESCAPED = re.compile(r"\\(.)")
 _SPECIAL = re.compile(r'["\\]')
 _LABEL = re.compile(rf"{_ALNUM}(?:[A-Za-z0-9\-{_UTF8}]{{0,61}}{_ALNUM})?\Z")
@@ -82,7 +84,7 @@ class Address:
             Invalid: not an address.
         """
         local, at, domain = text.rpartition("@")
-        if not at or not (_ATEXT.match(local) or _QUOTED.match(local)):
+        if not at or not (_ATEXT.match(local) or _QUOTED.match(local)) or _BREAK.search(local):
             raise Invalid("Not a mail address", address=text)
         if len(local.encode("utf-8", "replace")) > MAX_LOCAL_BYTES:
             raise Invalid("The local part is longer than 64 bytes", address=text)

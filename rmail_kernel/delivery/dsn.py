@@ -114,7 +114,7 @@ def compose(
     report = MIMEMultipart("report", policy=policy.SMTP)
     report.set_param("report-type", "delivery-status")  # RFC 6522 3
     report["From"] = f"Mail Delivery System <MAILER-DAEMON@{hostname}>"
-    report["To"] = str(envelope.sender)
+    report["To"] = _one_line(str(envelope.sender))
     report["Subject"] = _SUBJECTS[fates[0].action]
     report["Date"] = format_datetime(now)
     report["Message-ID"] = f"<{uuid.uuid4().hex}@{hostname}>"
@@ -199,6 +199,10 @@ def _header(content: Content) -> MIMEBase:
     text = content.raw_header()[:_MAX_RETURNED_BYTES].decode("latin-1")
     header.set_payload("".join(c if c.isascii() else "?" for c in text))
     return header
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _printable(text: str) -> str:

@@ -165,6 +165,18 @@ def test_a_notice_about_a_message_that_needs_tls_needs_it_too(make_envelope: Mak
     assert part.get_content_type() == "text/rfc822-headers"
 
 
+@pytest.mark.parametrize("local", ["a\u2028b", "a\x85b", "a\u202eb", '"<a>"', '"a, b"'])
+def test_no_address_breaks_the_header_of_a_notice(make_envelope: MakeEnvelope, local: str) -> None:
+    envelope = replace(make_envelope(*BOTH), sender=Address(local, "remote.test"))
+    fates = [dsn.Fate(Address(local, "example.com"), dsn.Action.FAILED, "5.1.1")]
+    notice = dsn.compose(
+        envelope, Content.of(RAW), fates, hostname="mail.example.com", now=envelope.received_at
+    )
+    found = message_from_bytes(notice.read(), policy=policy.default)
+    assert found.get_content_type() == "multipart/report"
+    assert len(found.get_all("To", [])) == 1
+
+
 async def test_who_wants_no_notice_gets_none(
     server: RunningServer, make_envelope: MakeEnvelope, sorter: Any, rmail_hooks: HookRecorder
 ) -> None:

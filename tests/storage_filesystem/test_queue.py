@@ -15,9 +15,10 @@ import pytest
 
 from rmail_kernel.clock import Clock
 from rmail_kernel.content import Content
-from rmail_kernel.errors import Temporary
+from rmail_kernel.errors import Conflict, Temporary
 from rmail_kernel.storage.filesystem.queue_database import ABANDONED_S
 from rmail_kernel.storage.filesystem.queue_files import SpoolFiles
+from rmail_kernel.storage.filesystem.queue_steadiness import GRACE_S
 from rmail_kernel.storage.queue import JobState
 from rmail_kernel.testing import FakeClock
 from tests.storage_contract.test_queue import MESSAGE, job, opened, take
@@ -78,6 +79,47 @@ async def test_a_database_that_is_lost_is_rebuilt_from_the_files(
         assert (a.attempts, found["c"].state) == (1, JobState.HELD)
         assert found["d"].record == {"told": True}
         assert (await queue.content(a)).read() == MESSAGE.read()
+
+
+class Settable(FakeClock):
+    """A clock whose time of day can be set."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        """Seconds since the epoch, as somebody set them."""
+        return super().time() + self.ahead_s
+
+
+async def test_a_clock_that_jumps_ends_no_lease_of_the_living(root: Path) -> None:
+    clock = Settable()
+    async with opened(root, clock) as queue, opened(root, clock) as other:
+        await queue.put([job("a")], MESSAGE)
+        (lease,) = await take(queue)
+        clock.ahead_s = 3600.0
+        assert await take(other) == []
+        assert await take(queue) == []
+        await other.put([job("b")], MESSAGE)
+        assert [one.job.id for one in await take(other, ttl_s=600)] == ["b"]
+        renewed = await queue.renew(lease, 60)
+        clock.advance(50)
+        assert await take(other) == []
+        clock.advance(GRACE_S)
+        assert [one.job.id for one in await take(other)] == ["a"]
+        with pytest.raises(Conflict):
+            await queue.done(renewed)
+
+
+async def test_a_clock_that_goes_back_stops_nobody(root: Path) -> None:
+    clock = Settable()
+    async with opened(root, clock) as queue, opened(root, clock) as other:
+        await queue.put([job("a")], MESSAGE)
+        (lease,) = await take(queue)
+        clock.ahead_s = -3600.0
+        assert await take(other) == []
+        await queue.put([job("b")], MESSAGE)
+        assert [one.job.id for one in await take(other)] == ["b"]
+        await queue.done(lease)
 
 
 async def test_a_database_that_goes_while_we_work_is_rebuilt(root: Path, clock: FakeClock) -> None:

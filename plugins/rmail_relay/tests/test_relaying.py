@@ -29,6 +29,7 @@ from rmail_kernel.model import (
     Submission,
 )
 from rmail_kernel.storage.filesystem.queue import FilesystemQueue
+from rmail_kernel.storage.queue import JobState
 from rmail_kernel.testing import make_settings
 
 from .outside import MESSAGE, Relay
@@ -211,6 +212,19 @@ async def test_a_message_with_no_sense_is_held(relay: Relay) -> None:
     await relay.server.kernel.queue.put([NewJob("odd", "relay", "a.test", 0.0, {"version": 9})])
     (job,) = await relay.settled(lambda jobs: bool(jobs) and jobs[0].state is JobState.HELD)
     assert job.error == "unreadable"
+
+
+async def test_an_error_of_ours_after_the_answer_sends_nothing_again(relay: Relay) -> None:
+    nonsense = cast("str", 511)  # no notice can be made of it
+    relay.peers.answers = {"erin@a.test": [(Kind.FAILED, 550, nonsense)]}
+    with capture_logs() as logs:
+        await relay.send("dave@a.test", "erin@a.test")
+        (job,) = await relay.settled(lambda jobs: [one.state for one in jobs] == [JobState.HELD])
+    assert any(line["event"] == "queued message put on hold" for line in logs)
+    assert job.error == "an error of this server"
+    assert decode(job.record).open == ()
+    assert [owed.recipients for owed in decode(job.record).owed] == [(ERIN,)]
+    assert len(relay.peers.attempts) == 1
 
 
 def test_a_record_comes_back_as_it_was() -> None:

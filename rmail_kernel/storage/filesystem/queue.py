@@ -31,6 +31,7 @@ from rmail_kernel.storage.filesystem.queue_database import (
 )
 from rmail_kernel.storage.filesystem.queue_files import SpooledJob, Written
 from rmail_kernel.storage.filesystem.queue_owners import Owners
+from rmail_kernel.storage.filesystem.queue_steadiness import Steadiness
 from rmail_kernel.storage.queue import Job, Lease, NewJob, Record, Tally, topic
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class FilesystemQueue:
         self._looked_at = -OWNERS_S
         self._settled_at = 0.0
         self._swept_at = -SWEEP_S
+        self._steadiness = Steadiness(clock)
 
     async def close(self) -> None:
         """Finishes what was asked for and lets go of the files. Idempotent."""
@@ -96,8 +98,11 @@ class FilesystemQueue:
         def run(batch: Batch) -> list[Lease]:
             now = self._clock.time()
             owner = self._owners.own()
-            return rows.lease(batch.db, kind, count, owner, now, ttl_s, per_lane, total)
+            return rows.lease(
+                batch.db, kind, count, owner, now, ttl_s, per_lane, total, is_steady=is_steady
+            )
 
+        is_steady = self._steadiness.look()
         return await self._do_value(run)
 
     async def next_due(self, kind: str) -> float | None:

@@ -104,18 +104,25 @@ def lease(
     ttl_s: float,
     per_lane: int,
     total: int,
+    *,
+    is_steady: bool,
 ) -> list[Lease]:
-    """Takes jobs that are due; see `Queue.lease`."""
+    """Takes jobs that are due; see `Queue.lease`.
+
+    Args:
+        is_steady: whether the clock tells when a lease is over; if not, those of the living last.
+    """
+    ready = _READY if is_steady else f"{_READY} AND owner IS NULL"
     taken = _Picked(_leased(db, kind, now), per_lane, min(count, total))
     taken.limit = min(count, max(0, total - sum(taken.busy.values())))
-    rows = db.execute(_READY + " ORDER BY next_at LIMIT ?", (kind, now, FIRST_LOOK)).fetchall()
+    rows = db.execute(ready + " ORDER BY next_at LIMIT ?", (kind, now, FIRST_LOOK)).fetchall()
     taken.add(rows)
     if not taken.is_full and len(rows) == FIRST_LOOK:
         # Lanes that are full stand before the others.
         for (lane,) in cast(list[tuple[str]], db.execute(_LANES, (kind,)).fetchall()):
             room = taken.room(lane)
             if room > 0 and not taken.is_full:
-                query = _READY + " AND lane = ? ORDER BY next_at LIMIT ?"
+                query = ready + " AND lane = ? ORDER BY next_at LIMIT ?"
                 taken.add(db.execute(query, (kind, now, lane, per_lane)).fetchall())
     until = now + ttl_s
     for row in taken.rows:

@@ -61,8 +61,7 @@ class Attempts:
             _log.warning("lease lost", message=lease.job.id)
         except Corrupt as error:
             _log.error("queued message put on hold", message=lease.job.id, reason=str(error))
-            await self._kernel.queue.hold(lease.job.kind, [lease.job.id])
-            await self._give_back(lease, "unreadable", LEASE_S)
+            await self._set_aside(lease, "unreadable")
         return []
 
     async def _work(self, lease: Lease) -> list[RecipientOutcome]:
@@ -74,13 +73,26 @@ class Attempts:
         except Temporary as error:
             await self._give_back(lease, error.safe, NOTICE_PAUSE_S)
             return []
-        outcomes = await self._deliver(lease, before, content)
-        after = self._after(lease, before, content, outcomes)
-        await self._settle(lease, before, after, content)
+        is_wanted = dsn.is_wanted(content)
+        outcomes = await self._deliver(lease, before, content, is_wanted)
+        after = before.with_outcomes(outcomes)
+        try:
+            after = self._after(lease, before, after, is_wanted)
+            await self._settle(lease, before, after, content)
+        except (Conflict, LeaseLost):
+            raise
+        except Exception:  # noqa: BLE001 - or it would be sent again with the end of each lease
+            _log.exception("queued message put on hold", message=lease.job.id)
+            await self._set_aside(lease, "an error of this server", after)
         return outcomes
 
+    async def _set_aside(self, lease: Lease, reason: str, queued: Queued | None = None) -> None:
+        """Puts a message on hold, for a person to look at; what is known of it is kept."""
+        await self._durably(lambda: self._kernel.queue.hold(lease.job.kind, [lease.job.id]))
+        await self._give_back(lease, reason, LEASE_S, queued)
+
     async def _deliver(
-        self, lease: Lease, queued: Queued, content: Content
+        self, lease: Lease, queued: Queued, content: Content, is_wanted: bool
     ) -> list[RecipientOutcome]:
         # What is owed from an attempt that was cut off is told first; the rest comes after it.
         if not queued.open or queued.owed:
@@ -90,24 +102,19 @@ class Attempts:
         async def keep(outcomes: Sequence[RecipientOutcome]) -> None:
             # With the notices that are owed for them: after a crash nobody else decides on those.
             known = queued.with_outcomes(outcomes)
-            is_wanted = dsn.is_wanted(content)
             kept = decided(queued, known, self.settings, age_s=0.0, is_wanted=is_wanted)
             await self._durably(lambda: self._kernel.queue.note(lease, encode(kept)))
 
         attempt = Attempt(lease.job.id, queued.domain, envelope, content, keep)
         return await self._held(lease, self._transport.deliver(attempt))
 
-    def _after(
-        self, lease: Lease, before: Queued, content: Content, outcomes: list[RecipientOutcome]
-    ) -> Queued:
-        after = before.with_outcomes(outcomes)
+    def _after(self, lease: Lease, before: Queued, after: Queued, is_wanted: bool) -> Queued:
         if before.owed:
             return after
         now = self._kernel.clock.now()
         age_s = now.timestamp() - lease.job.created_at
         if age_s >= self.settings.max_age_s:
             after = expired(after, now)
-        is_wanted = dsn.is_wanted(content)
         return decided(before, after, self.settings, age_s, is_wanted=is_wanted)
 
     async def _settle(self, lease: Lease, before: Queued, after: Queued, content: Content) -> None:
