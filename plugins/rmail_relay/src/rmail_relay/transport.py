@@ -18,6 +18,7 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address
 from rmail_kernel.net.resolver import Resolver
 from rmail_relay.client import seven_bit
+from rmail_relay.client.connect import connect
 from rmail_relay.client.farewells import Farewells
 from rmail_relay.client.parcel import (
     Parcel,
@@ -28,7 +29,7 @@ from rmail_relay.client.parcel import (
     refusal,
 )
 from rmail_relay.client.peer import Peer, Tls
-from rmail_relay.client.session import Local, Session, connect
+from rmail_relay.client.session import Local, Session
 from rmail_relay.client.transaction import batch_of, transact
 from rmail_relay.client.verdict import UNREACHED, LoopsBack, PeerFailure, Verdict
 from rmail_relay.config import RelaySettings

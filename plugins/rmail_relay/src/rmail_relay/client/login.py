@@ -1,6 +1,6 @@
 """Logging in at a smarthost: SCRAM-SHA-256, PLAIN, LOGIN (RFC 4954, RFC 4616, RFC 5802, RFC 7677).
 
-It must never be called on a connection that others can read (see session.py).
+It must never be called on a connection that others can read (see connect.py).
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from typing import TYPE_CHECKING
 
 from rmail_relay.client.reply import Reply
+from rmail_relay.client.session import Session
 from rmail_relay.client.verdict import Garbled, PeerFailure
-
-if TYPE_CHECKING:
-    from rmail_relay.client.session import Session
 
 MAX_ITERATIONS = 1_000_000
 """Of SCRAM; a server must not keep us busy with more (RFC 7677 4)."""
