@@ -29,6 +29,7 @@ BEGIN = "C: MAIL FROM:<carol@remote.test>\nS: 250 *\n"
         ("TO:<alice@example.com> NOTIFY=NEVER", "250 2.1.5 *"),
         ("TO:<alice@example.com> notify=success,Failure,DELAY", "250 2.1.5 *"),
         ("TO:<alice@example.com> NOTIFY=NEVER,FAILURE", "501 5.5.4 *"),
+        ("TO:<alice@example.com> NOTIFY=NEVER,NEVER", "501 5.5.4 *"),
         ("TO:<alice@example.com> NOTIFY=", "501 *"),
         ("TO:<alice@example.com> NOTIFY=SUCCESS,,DELAY", "501 5.5.4 *"),
         ("TO:<alice@example.com> NOTIFY=ALWAYS", "501 5.5.4 *"),

@@ -123,6 +123,17 @@ async def test_a_half_close_within_the_handshake_ends_the_session(
     await _ended(rmail_server)
 
 
+async def test_shutdown_within_a_handshake_says_nothing_in_the_clear(
+    rmail_server: RunningServer, say_hello: Greeter
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.run("C: STARTTLS\nS: 220 *")
+        assert await rmail_server.kernel.drain()
+        with contextlib.suppress(ConnectionError):
+            assert await client.reader.read() == b""
+
+
 async def _ended(server: RunningServer) -> None:
     """No session is left; ours could not have been asked to end any more."""
     assert await server.kernel.drain()

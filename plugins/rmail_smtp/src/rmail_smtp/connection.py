@@ -74,6 +74,7 @@ class SmtpConnection(SMTP):
         self._options = kernel.section("smtp", SmtpSettings)
         self._told = announced()
         self._is_over = False
+        self._is_in_handshake = False
         self._id = secrets.token_hex(6)
         self._state: Session
         self.command_size_limits = {}  # the class's own is shared by all connections
@@ -209,12 +210,15 @@ class SmtpConnection(SMTP):
         # RFC 3207 4.2: nothing that came before the handshake counts after it, least of all
         # commands that somebody added to the clear text.
         self._state.wire.discard()
+        self._is_in_handshake = True
         try:
             async with asyncio.timeout(self._options.handshake_s):
                 await self.smtp_STARTTLS("")
         except (TLSSetupException, TimeoutError) as error:
             self._abort()
             raise ClosedError from error
+        finally:
+            self._is_in_handshake = False
         if not self._state.info.tls:  # the connection was lost on the way, in peace
             raise ClosedError
 
@@ -225,6 +229,9 @@ class SmtpConnection(SMTP):
         await self._state.wire.flush()
 
     def _say_last(self, reply: Reply) -> None:
+        if self._is_in_handshake:
+            self._abort()  # clear text has no place there
+            return
         # A client that left within a TLS handshake has a closed transport and a session still.
         if self.transport is not None and not self._writer.transport.is_closing():
             self._writer.write(reply.encode())
