@@ -153,8 +153,12 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class AppendItem:
-    """A message to store. `op_id` makes a retry return the first result; None when a retry cannot
-    happen.
+    """A message to store.
+
+    Attributes:
+        op_id: makes a retry return the first result; None when a retry cannot happen.
+        replaces: a message that is expunged in the same transaction, for the quota before the new
+            one is stored (RFC 8508); one that is gone already is no fault.
     """
 
     mailbox: str
@@ -163,6 +167,7 @@ class AppendItem:
     internal_date: datetime | None = None  # None: now
     op_id: str | None = None
     create: bool = False  # create the mailbox when it is absent (delivery), instead of NotFound
+    replaces: tuple[MailboxId, Uid] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from rmail_kernel.errors import Invalid, QuotaExceeded
 from rmail_kernel.storage.ids import MailboxId, Uid
+from rmail_kernel.storage.mail import AppendItem
 from rmail_kernel.testing import FakeClock
 from tests.storage_contract.rig import ALICE, Opened, item
 
@@ -19,6 +21,13 @@ async def _limit(store: Opened, quota_mb: int) -> None:
     record = await store.directory.by_id(ALICE)
     assert record is not None
     await store.directory.update(record, quota_mb=quota_mb)
+
+
+def _instead(
+    uid: int, raw: bytes, *flags: str, mailbox: str = "INBOX", op_id: str = ""
+) -> AppendItem:
+    found = item(raw, *flags, mailbox=mailbox, op_id=op_id or None)
+    return replace(found, replaces=(INBOX, Uid(uid)))
 
 
 async def test_quota_counts_bytes_and_messages(store: Opened) -> None:
@@ -47,6 +56,39 @@ async def test_over_quota_nothing_of_the_call_is_stored(store: Opened) -> None:
         await store.put(item(), item(BIG), item(BIG), item(BIG), item(BIG))
     assert (await store.mail.quota(ALICE)).used_bytes == 0
     assert (await store.mail.view(ALICE, "INBOX")).total == 0
+
+
+async def test_a_message_replaces_another_in_one_transaction(store: Opened, other: Opened) -> None:
+    """RFC 8508; what goes makes room for what comes."""
+    await _limit(store, 1)
+    await store.put(item(), item(BIG), item(BIG), item(BIG))
+    (stored,) = await other.put(_instead(2, BIG, mailbox="Sent", op_id="again"))
+    view = await store.mail.view(ALICE, "INBOX")
+    assert list(view.uids[: view.total]) == [1, 3, 4]
+    assert [stored] == await store.put(_instead(3, BIG, mailbox="Sent", op_id="again"))
+    quota = await store.mail.quota(ALICE)
+    assert quota.used_messages == 4
+    assert quota.used_bytes == sum(s.size_bytes for s in await store.mail.mailboxes(ALICE))
+
+
+async def test_a_message_that_cannot_be_stored_replaces_nothing(store: Opened) -> None:
+    await _limit(store, 1)
+    await store.put(item(), item(BIG), item(BIG), item(BIG))
+    before = await store.mail.quota(ALICE)
+    with pytest.raises(QuotaExceeded):
+        await store.put(_instead(1, BIG))
+    with pytest.raises(Invalid):
+        await store.put(_instead(2, b"x", "\\Bad"))
+    assert await store.mail.quota(ALICE) == before
+    assert (await store.mail.view(ALICE, "INBOX")).total == 4
+
+
+async def test_what_is_gone_already_is_replaced_all_the_same(store: Opened) -> None:
+    await store.put(item())
+    await store.put(_instead(1, b"x"))
+    gone = replace(item(b"y"), replaces=(MailboxId(999), Uid(1)))
+    await store.put(_instead(1, b"x"), gone)
+    assert (await store.mail.view(ALICE, "INBOX")).total == 3
 
 
 async def test_quota_is_exact_under_concurrency(store: Opened, other: Opened) -> None:

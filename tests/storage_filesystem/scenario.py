@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def _message(number: int, mailbox: str = "INBOX", *flags: str) -> Any:
 async def _settle(store: Opened) -> None:
     assert isinstance(store.mail, FilesystemMailStore)
     await store.mail.settle(ALICE)
+
+
+async def _replace(store: Opened) -> None:
+    junk = await store.mail.status(ALICE, "Junk")
+    await store.put(replace(_message(9, "Junk"), replaces=(junk.id, Uid(1))))
 
 
 KEYWORDS = [f"$K{index:02}" for index in range(30)]
@@ -70,6 +76,7 @@ STEPS: list[Step] = [
     lambda s: s.mail.store_flags(ALICE, INBOX, [Uid(1)], "remove", frozenset(KEYWORDS[-1:])),
     lambda s: s.mail.annotate(ALICE, None, {"/shared/admin": b"me"}),
     lambda s: s.put(_message(7, "Junk")),
+    _replace,
     _settle,
 ]
 

@@ -117,3 +117,14 @@ async def test_a_full_account_is_told_before_the_message(rmail_server: RunningSe
             C: b APPEND INBOX {2000000}
             S: b NO [OVERQUOTA] *
         """)
+
+
+async def test_8_bit_header_fields_need_no_utf8_accept(client: Transcript) -> None:
+    raw = "Subject: Grüße\r\n\r\nx".encode()
+    await client.send(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(raw), raw))
+    await client.run(f"""
+        S: a OK [APPENDUID * 1] *
+        C: b STATUS INBOX (SIZE)
+        S: * STATUS "INBOX" (SIZE {len(raw)})
+        S: b OK *
+    """)

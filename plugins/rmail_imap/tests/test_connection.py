@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from rmail_imap.config import ImapSettings
 from rmail_imap.wire import Wire
 
 from rmail_kernel.testing import RunningServer, Transcript
@@ -169,6 +170,10 @@ async def test_silence_after_login_ends_the_connection(
             S: * BYE You were silent for too long
         """)
         await client.expect_close()
+
+
+def test_a_client_may_be_silent_for_30_minutes_after_login() -> None:
+    assert ImapSettings().idle_timeout_s >= 30 * 60  # RFC 9051 5.4
 
 
 @pytest.mark.parametrize("before", ["C: a NOOP\nS: a OK *", "C: a IDLE\nS: + *"])

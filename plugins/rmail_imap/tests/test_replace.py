@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rmail_kernel.model import Address
+from rmail_kernel.testing import RunningServer
+
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
 
@@ -113,5 +116,24 @@ async def test_a_message_that_is_too_large_leaves_the_old_one(connect: Connect, 
         S: a NO [TOOBIG] *
         C: b STATUS INBOX (MESSAGES)
         S: * STATUS "INBOX" (MESSAGES 1)
+        S: b OK *
+    """)
+
+
+async def test_the_old_message_makes_room_for_the_new_one(
+    rmail_server: RunningServer, connect: Connect, fill: Fill
+) -> None:
+    await fill(2)
+    account = await rmail_server.kernel.directory.get(Address("alice", "example.com"))
+    assert account is not None
+    await rmail_server.kernel.directory.update(account, quota_messages=2)
+    client = await connect("INBOX")
+    await client.send(b"a APPEND INBOX {3+}\r\nabc\r\nb REPLACE 1 INBOX {3+}\r\nabc\r\n")
+    await client.run("""
+        S: a NO [OVERQUOTA] *
+        S: * OK [APPENDUID * 3] *
+        S: * 1 EXPUNGE
+        S: * 2 EXISTS
+        S: * * RECENT
         S: b OK *
     """)

@@ -14,6 +14,7 @@ from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.filesystem import unsettled
 from rmail_kernel.storage.filesystem.digest import Digest, digest, digest_of, insert
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, temporary_name, write_file
+from rmail_kernel.storage.filesystem.expunging import expunge
 from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.mailboxes import create
@@ -98,6 +99,8 @@ def append(tx: Transaction, prepared: Sequence[Prepared], room: Room) -> list[Ap
     fresh = [one for one, known in zip(prepared, found, strict=True) if known is None]
     if not fresh:
         return [known for known in found if known is not None]
+    for one in fresh:
+        _make_way(tx, one.item)
     tx.book(sum(one.size_bytes for one in fresh), len(fresh), room)
     rows = [_mailbox(tx, one.item) for one in fresh]
     modseq = tx.next_modseq()
@@ -113,6 +116,13 @@ def append(tx: Transaction, prepared: Sequence[Prepared], room: Room) -> list[Ap
         ]
     )
     return [known or next(stored) for known in found]
+
+
+def _make_way(tx: Transaction, item: AppendItem) -> None:
+    """Expunges what the message replaces (RFC 8508 3.4: both are done, or neither)."""
+    if item.replaces is not None and tx.find(item.replaces[0]) is not None:
+        mailbox, uid = item.replaces
+        expunge(tx, mailbox, [uid], only_deleted=False)
 
 
 def _mailbox(tx: Transaction, item: AppendItem) -> MailboxRow:

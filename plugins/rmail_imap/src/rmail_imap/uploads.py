@@ -21,7 +21,7 @@ from rmail_imap.session import Session
 from rmail_imap.wire import LineTooLong
 from rmail_kernel.content import Content
 from rmail_kernel.errors import NotFound, RmailError
-from rmail_kernel.storage.mail import AppendItem, Quota
+from rmail_kernel.storage.mail import AppendItem, Fetched, Quota
 
 MEMORY_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 1 << 18
@@ -35,6 +35,7 @@ class _Uploads:
     session: Session
     mailbox: str
     items: list[AppendItem]
+    replaces: Fetched | None = None
     size_bytes: int = 0
 
     @property
@@ -44,19 +45,25 @@ class _Uploads:
 
 
 async def receive(
-    session: Session, mailbox: str, first: Announced, *, most: int
+    session: Session,
+    mailbox: str,
+    first: Announced,
+    *,
+    most: int,
+    replaces: Fetched | None = None,
 ) -> list[AppendItem]:
     """Reads the announced message, those that follow it in the same command, and its end.
 
     Args:
         mailbox: where they are to go.
         most: how many messages there may be.
+        replaces: a message whose room the first one will have.
 
     Raises:
         Refused, BadSyntax: the command fails; nothing of it is left to be read.
         Goodbye: too much was sent without asking.
     """
-    uploads = _Uploads(session, mailbox, [])
+    uploads = _Uploads(session, mailbox, [], replaces)
     async with refusing(session, first):
         await _check_mailbox(session, mailbox)
     message = first
@@ -134,7 +141,10 @@ async def _check(uploads: _Uploads, message: Announced) -> None:
         raise Refused("The message is empty", b"CANNOT")  # RFC 3502 6.3.11: cancels the command
     size_bytes = uploads.size_bytes + message.size_bytes
     quota = await session.mail.quota(session.account)
-    _check_quota(quota, size_bytes, len(uploads.items) + 1)
+    messages = len(uploads.items) + 1
+    if uploads.replaces is not None:
+        size_bytes, messages = size_bytes - uploads.replaces.size_bytes, messages - 1
+    _check_quota(quota, size_bytes, messages)
 
 
 def _check_quota(quota: Quota, size_bytes: int, messages: int) -> None:
@@ -146,7 +156,11 @@ def _check_quota(quota: Quota, size_bytes: int, messages: int) -> None:
 
 
 async def _read(uploads: _Uploads, message: Announced) -> tuple[Content, bool]:
-    """The message, and whether it holds a NUL."""
+    """The message, and whether it holds a NUL.
+
+    RFC 9755 4 has 8-bit header fields refused before ENABLE UTF8=ACCEPT. They are taken all the
+    same: old mail has them in many charsets, and a client that moves a mailbox here would lose it.
+    """
     session = uploads.session
     has_nul, left = False, message.size_bytes
     limit = session.settings.max_message_bytes

@@ -1,7 +1,8 @@
-"""REPLACE and UID REPLACE (RFC 8508): a new message comes, then the old one goes."""
+"""REPLACE and UID REPLACE (RFC 8508): a new message comes and the old one goes, both or neither."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from rmail_imap import write
@@ -12,9 +13,11 @@ from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.append import AppendArgs, append_args
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.sets import NumberSet
+from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_imap.uploads import receive, refusing
+from rmail_kernel.storage.mail import Fetched, Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,17 @@ async def replace(session: Session, args: ReplaceArgs) -> Reply:
     """
     async with refusing(session, args.append.message):
         selected = writable(session)
-        uids = selected.uids_at(selected.resolve(args.number))
-        if not uids:
-            raise Refused("There is no such message", b"NONEXISTENT")
-    items = await receive(session, args.append.mailbox, args.append.message, most=1)
+        old = await _old(session, selected, args.number)
+    items = await receive(session, args.append.mailbox, args.append.message, most=1, replaces=old)
+    items = [dataclasses.replace(one, replaces=(selected.id, old.uid)) for one in items]
     stored = await store(session, items)
     session.write(write.status(b"* OK", "Replaced", appended_code(stored)) + b"\r\n")
-    gone, _ = await session.mail.expunge(session.account, selected.id, uids, only_deleted=False)
-    return Reply(tells_modseq=bool(gone))  # RFC 8508 4.5
+    return Reply(tells_modseq=True)  # RFC 8508 4.5
+
+
+async def _old(session: Session, selected: Selected, number: NumberSet) -> Fetched:
+    uids = selected.uids_at(selected.resolve(number))
+    async for some in session.mail.fetch(session.account, selected.id, uids, Field.NONE):
+        for one in some:
+            return one
+    raise Refused("There is no such message", b"NONEXISTENT")
