@@ -6,7 +6,7 @@ Every step may run again after a crash: deliveries have op ids, a bounce has one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -75,19 +75,23 @@ class Courier:
             Temporary: the bounce or the spool does not work now; the entry stays as it was.
         """
         entry, settled = held.entry, dict(results)
+        if held.owed:  # an attempt was cut off, perhaps before it told
+            await self._report(held, held.owed)
         age_s = (self._kernel.clock.now() - entry.envelope.received_at).total_seconds()
         for key, result in results.items():
             if result.status is Status.DEFERRED and age_s > EXPIRY_S:
                 settled[key] = Result(Status.REJECTED, EXPIRED)
-        fresh = [target for target in entry.targets if target.key not in held.done]
-        fates = _fates(entry, {target: settled[target.key] for target in fresh})
-        if fates:
-            await self._report(held, fates)
         final = {key: r for key, r in settled.items() if r.status is not Status.DEFERRED}
+        fresh = [key for key in final if key not in held.done]
+        attempts = held.attempts + 1
+        if _fates(entry, final, fresh):
+            # Durable before it is told: what is told must stay so, and be told no second time.
+            await self._kernel.run(self._spool.note, held, attempts, final, fresh)
+            await self._report(held, fresh)
         if len(final) == len(entry.targets):
             await self._kernel.run(self._spool.remove, held)
             return True
-        await self._kernel.run(self._spool.note, held, held.attempts + 1, final)
+        await self._kernel.run(self._spool.note, held, attempts, final)
         return False
 
     async def _one(
@@ -115,8 +119,12 @@ class Courier:
         DELIVERIES.labels(result.status).inc(len(addresses))
         return result
 
-    async def _report(self, held: Held, fates: Sequence[dsn.Fate]) -> None:
+    async def _report(self, held: Held, keys: Collection[str]) -> None:
+        """Tells the sender of targets that are final and noted."""
         entry = held.entry
+        fates = _fates(entry, held.done, keys)
+        if not fates:
+            return
         envelope = entry.envelope
         if envelope.sender is None or not dsn.is_wanted(held.content):
             _log.info("settled without a notice", entry=entry.id)
@@ -127,7 +135,7 @@ class Courier:
         notice = dsn.compose(envelope, held.content, fates, hostname=hostname, now=now)
         way_back = dsn.envelope_to(envelope.sender, envelope, entry.id, now)
         # The attempt is part of the id: later failures of this message get their own notice.
-        await self._bounce(way_back, notice, f"dsn:{entry.id}:{held.attempts}")
+        await self._bounce(way_back, notice, f"dsn:{entry.id}:{held.attempts - 1}")
 
 
 def owes_success(entry: Entry) -> bool:
@@ -143,10 +151,11 @@ def _asking(entry: Entry, target: Target, event: str) -> list[Address]:
     return [recipient for recipient in target.recipients if options_of(recipient).wants(event)]
 
 
-def _fates(entry: Entry, settled: Mapping[Target, Result]) -> list[dsn.Fate]:
-    """What there is to tell of targets that were settled just now."""
+def _fates(entry: Entry, settled: Mapping[str, Result], keys: Collection[str]) -> list[dsn.Fate]:
+    """What there is to tell of some targets."""
     found: list[dsn.Fate] = []
-    for target, result in settled.items():
+    for target in (target for target in entry.targets if target.key in keys):
+        result = settled[target.key]
         if result.status is Status.REJECTED and isinstance(result.verdict, Reject):
             for recipient in _asking(entry, target, "FAILURE"):
                 found.append(dsn.failure(recipient, result.verdict))

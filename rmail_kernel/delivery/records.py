@@ -1,6 +1,7 @@
 """Spool records as JSON: the envelope with its targets, and the progress of an entry.
 
-Entries are written in version 2 and read from version 1 on, which had no options of the sender.
+Entries are written in version 2 and read from version 1 on, which had no options of the sender;
+progress as well, version 1 of which did not say who is yet to be told of.
 Reading raises Corrupt for anything that was not written here.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,8 +28,22 @@ from rmail_kernel.model import (
 from rmail_kernel.storage.ids import AccountId
 
 VERSION = 2
-PROGRESS_VERSION = 1
+PROGRESS_VERSION = 2
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What became of an entry so far.
+
+    Attributes:
+        attempts: how often it was tried. done: targets that are final, by key.
+        owed: keys of those that the sender may not have been told of.
+    """
+
+    attempts: int = 0
+    done: Mapping[str, Result] = field(default_factory=dict)
+    owed: tuple[str, ...] = ()
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -58,28 +73,30 @@ def decode_entry(raw: bytes) -> Entry:
         raise Corrupt("An unreadable spool entry", reason=repr(error)) from error
 
 
-def encode_progress(attempts: int, done: Mapping[str, Result]) -> bytes:
-    """How often an entry was tried and which of its targets are final."""
-    results = {key: [result.status, _verdict_record(result)] for key, result in done.items()}
-    record = {"version": PROGRESS_VERSION, "attempts": attempts, "done": results}
+def encode_progress(found: Progress) -> bytes:
+    """Progress as JSON."""
+    results = {key: [result.status, _verdict_record(result)] for key, result in found.done.items()}
+    record = {"version": PROGRESS_VERSION, "attempts": found.attempts, "done": results}
+    record |= {"owed": list(found.owed)} if found.owed else {}
     return json.dumps(record, ensure_ascii=False).encode()
 
 
-def decode_progress(raw: bytes) -> tuple[int, dict[str, Result]]:
-    """The attempts and final results in a progress record.
+def decode_progress(raw: bytes) -> Progress:
+    """The progress in a record.
 
     Raises:
         Corrupt: not a progress record of this version.
     """
     try:
         record = json.loads(raw)
-        if record["version"] != PROGRESS_VERSION:
+        if record["version"] not in range(1, PROGRESS_VERSION + 1):
             raise Corrupt("A spool record of another version", version=record["version"])
         done = {
             key: Result(Status(status), _verdict(verdict))
             for key, (status, verdict) in record["done"].items()
         }
-        return int(record["attempts"]), done
+        owed = tuple(key for key in record.get("owed", ()) if key in done)
+        return Progress(int(record["attempts"]), done, owed)
     except _WRONG as error:
         raise Corrupt("An unreadable spool record", reason=repr(error)) from error
 

@@ -84,6 +84,8 @@ class Recovery:
                     return
             except Temporary as error:
                 _log.warning("spool entry waits", entry=entry_id, reason=str(error))
+            except Exception:  # noqa: BLE001 - whatever it is, the other entries go on
+                _log.exception("spool entry waits", entry=entry_id)
             finally:
                 held.release()
         self._postpone(entry_id, attempts)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import IO
 
 from rmail_kernel.content import CHUNK_BYTES, Content, ContentWriter
 from rmail_kernel.delivery.records import (
+    Progress,
     decode_entry,
     decode_progress,
     encode_entry,
@@ -39,6 +40,7 @@ class Held:
 
     Attributes:
         attempts: how often delivery was tried before. done: targets that are final, by key.
+        owed: keys of those that the sender may not have been told of.
     """
 
     entry: Entry
@@ -46,6 +48,7 @@ class Held:
     attempts: int
     done: dict[str, Result]
     _file: IO[bytes]
+    owed: tuple[str, ...] = ()
 
     def release(self) -> None:
         """Lets others work on it. Idempotent."""
@@ -123,27 +126,35 @@ class Spool:
     def _read(self, entry_id: str, file: IO[bytes]) -> Held:
         try:
             entry = decode_entry(file.readline(MAX_HEAD_BYTES))
-            attempts, done = self._progress(entry_id)
+            progress = self._progress(entry_id)
         except Corrupt:
             self._path(entry_id, _MESSAGE).rename(self._path(entry_id, _BAD))
             raise
         with ContentWriter(self.directory) as writer:
             while piece := file.read(CHUNK_BYTES):
                 writer.write(piece)
-            return Held(entry, writer.finish(), attempts, done, file)
+            attempts, done = progress.attempts, dict(progress.done)
+            return Held(entry, writer.finish(), attempts, done, file, progress.owed)
 
-    def note(self, held: Held, attempts: int, done: Mapping[str, Result]) -> None:
-        """Remembers durably what is final. Raises Temporary when the disk does not take it."""
+    def note(
+        self, held: Held, attempts: int, done: Mapping[str, Result], owed: Iterable[str] = ()
+    ) -> None:
+        """Remembers durably what is final, and of whom the sender is yet to be told.
+
+        Raises:
+            Temporary: the disk does not take it.
+        """
+        progress = Progress(attempts, dict(done), tuple(owed))
         fresh = self._path(held.entry.id, ".new")
         try:
             with fresh.open("wb") as file:
-                file.write(encode_progress(attempts, done))
+                file.write(encode_progress(progress))
                 _sync(file)
             fresh.rename(self._path(held.entry.id, _PROGRESS))
             _sync_directory(self.directory)
         except OSError as error:
             raise Temporary("Progress cannot be kept now", reason=str(error)) from error
-        held.attempts, held.done = attempts, dict(done)
+        held.attempts, held.done, held.owed = attempts, dict(done), progress.owed
 
     def remove(self, held: Held) -> None:
         """Forgets a finished entry. A removal lost with the power harms nothing: op ids know it.
@@ -176,11 +187,11 @@ class Spool:
             return not path.with_suffix(_MESSAGE).exists()
         return path.suffix in (".tmp", ".new") and _is_abandoned(path)
 
-    def _progress(self, entry_id: str) -> tuple[int, dict[str, Result]]:
+    def _progress(self, entry_id: str) -> Progress:
         try:
             return decode_progress(self._path(entry_id, _PROGRESS).read_bytes())
         except FileNotFoundError:
-            return 0, {}
+            return Progress()
 
     def _path(self, entry_id: str, suffix: str) -> Path:
         return self.directory / f"{entry_id}{suffix}"

@@ -39,12 +39,20 @@ class Mailbag:
     def __init__(self) -> None:
         self.notices: dict[str, Message] = {}
         self.is_broken = False
+        self.error: Exception | None = None
+        self.calls = 0
+        self.is_deaf = False  # takes a bounce, and nobody hears of it
 
     async def bounce(self, envelope: Envelope, notice: Content, op_id: str) -> None:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
         if self.is_broken:
             raise Temporary("not now")
         assert envelope.sender is None
-        self.notices[op_id] = message_from_bytes(notice.read())
+        self.notices.setdefault(op_id, message_from_bytes(notice.read()))
+        if self.is_deaf:
+            raise Temporary("the answer is lost")
 
 
 def _recovery(server: RunningServer, bag: Mailbag) -> Recovery:
@@ -103,6 +111,43 @@ async def test_what_fails_for_good_bounces_once_and_names_the_recipient(
     assert "bob@example.com" in notice.as_string()
     assert "alice@example.com" not in notice.get_payload(1).as_string()  # type: ignore[union-attr] # a part
     assert _spooled(server) == []
+
+
+async def test_what_fails_after_a_notice_whose_answer_was_lost_is_told_too(
+    server: RunningServer, sorter: Any, rmail_clock: FakeClock
+) -> None:
+    await server.add_user("dave")
+    for user in ("bob", "dave"):
+        sorter.rules[user] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH, "dave@example.com")
+    sorter.rules["bob"] = lambda _: Reject("never")
+    bag = Mailbag()
+    bag.is_deaf = True
+    await _recovery(server, bag).run_once()
+    assert len(_spooled(server)) == 2
+    bag.is_deaf = False
+    sorter.rules["dave"] = lambda _: Reject("never")
+    del sorter.rules["bob"]  # the sender was told already: it must not be delivered now
+    await _recovery(server, bag).run_once()
+    first, second = (notice.as_string() for notice in bag.notices.values())
+    assert ("bob@" in first, "dave@" in first) == (True, False)
+    assert ("bob@" in second, "dave@" in second) == (False, True)
+    assert await server.messages("bob") == []
+    assert _spooled(server) == []
+
+
+async def test_an_error_of_ours_in_one_entry_does_not_stop_the_others(
+    server: RunningServer, sorter: Any
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    for _ in range(2):
+        await server.deliver(RAW, *BOTH)
+    sorter.rules["bob"] = lambda _: Reject("never")
+    bag = Mailbag()
+    bag.error = ValueError("an error of ours")
+    await _recovery(server, bag).run_once()
+    assert bag.calls == 2
+    assert len(list((server.mail_root / "spool").glob("*.msg"))) == 2
 
 
 async def test_what_is_deferred_too_long_bounces(

@@ -68,13 +68,24 @@ def test_progress_is_remembered(spool: Spool, entry: Entry) -> None:
         "alice@example.com": Result(Status.STORED),
         "gone@example.com": Result(Status.REJECTED, Reject("gone", 550, "5.1.1")),
     }
-    spool.note(held, 3, done)
+    spool.note(held, 3, done, ["gone@example.com"])
     held.release()
     again = spool.take("a1")
     assert again is not None
-    assert (again.attempts, again.done) == (3, done)
+    assert (again.attempts, again.done, again.owed) == (3, done, ("gone@example.com",))
     spool.remove(again)
     assert list(spool.directory.iterdir()) == []
+
+
+def test_progress_of_version_1_is_taken(spool: Spool, entry: Entry) -> None:
+    spool.write(entry, CONTENT).release()
+    old = '{"version": 1, "attempts": 2, "done": {"alice@example.com": ["stored", null]}}'
+    (spool.directory / "a1.json").write_text(old)
+    held = spool.take("a1")
+    assert held is not None
+    held.release()
+    assert (held.attempts, held.owed) == (2, ())
+    assert held.done == {"alice@example.com": Result(Status.STORED)}
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}\n", b"not json\n", b'{"version": 2}\n', b"[1]\nx"])
