@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from rmail_kernel.clock import Clock
 from rmail_kernel.content import Content
 from rmail_kernel.errors import Conflict, Temporary
+from rmail_kernel.storage.filesystem.queue import MAX_PLACES
 from rmail_kernel.storage.filesystem.queue_database import ABANDONED_S
 from rmail_kernel.storage.filesystem.queue_files import SpoolFiles
 from rmail_kernel.storage.filesystem.queue_steadiness import GRACE_S
@@ -264,6 +266,36 @@ async def test_a_finished_message_whose_file_comes_back_torn_is_forgotten(
     async with opened(root, clock) as queue:
         assert await take(queue) == []
     assert spool(root) == []
+
+
+async def test_jobs_that_end_together_are_told_apart_by_their_leases(
+    root: Path, clock: FakeClock
+) -> None:
+    async with opened(root, clock) as queue:
+        await queue.put([job("a"), job("b"), job("c")], MESSAGE)
+        stale = await take(queue)
+        clock.advance(61)
+        fresh = {lease.job.id: lease for lease in await take(queue)}
+        ended = [queue.done(lease) for lease in (*stale, fresh["a"], fresh["b"])]
+        answers = await asyncio.gather(*ended, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Conflict] * 3 + [type(None)] * 2
+        assert [one.id for one in await queue.jobs("relay")] == ["c"]
+        lose(root)
+    async with opened(root, clock) as queue:
+        assert [one.id for one in await queue.jobs("relay")] == ["c"]
+
+
+async def test_messages_beyond_those_that_are_remembered_are_read_when_they_are_needed(
+    root: Path, clock: FakeClock
+) -> None:
+    async with opened(root, clock) as queue:
+        await queue.put([job(f"{number:04}") for number in range(MAX_PLACES + 2)], MESSAGE)
+        leases = await queue.lease(
+            "relay", MAX_PLACES + 2, 60, per_lane=MAX_PLACES + 2, total=MAX_PLACES + 2
+        )
+        assert len(leases) == MAX_PLACES + 2
+        for lease in (leases[0], leases[1], leases[-1]):
+            assert (await queue.content(lease.job)).read() == MESSAGE.read()
 
 
 def die_at(root: Path, failpoint: str) -> list[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import apsw
 
 from rmail_kernel.content import Content
-from rmail_kernel.errors import NotFound, Temporary
+from rmail_kernel.errors import Conflict, NotFound, Temporary
 from rmail_kernel.storage.events import Change, EventBus
 from rmail_kernel.storage.filesystem import queue_rows as rows
 from rmail_kernel.storage.filesystem.queue_check import QueueFinding, QueueReport, check
@@ -29,7 +29,7 @@ from rmail_kernel.storage.filesystem.queue_database import (
     Operation,
     QueueDatabase,
 )
-from rmail_kernel.storage.filesystem.queue_files import SpooledJob, Written
+from rmail_kernel.storage.filesystem.queue_files import SMALL_BYTES, Place, SpooledJob, Written
 from rmail_kernel.storage.filesystem.queue_owners import Owners
 from rmail_kernel.storage.filesystem.queue_steadiness import Steadiness
 from rmail_kernel.storage.queue import Job, Lease, NewJob, Record, Tally, topic
@@ -38,12 +38,16 @@ if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
 
 MAX_BATCH = 128
+MAX_PLACES = 512
+"""Messages of leased jobs that are remembered, each of SMALL_BYTES at most."""
 OWNERS_S = 2.0
 SETTLE_S = 5.0
 SETTLE_FILES = 64
 SWEEP_S = 600.0
 T = TypeVar("T")
 _Waiting = tuple[Operation, "asyncio.Future[Any]"]
+_Fenced = tuple[str, int]  # a job and the number of a lease
+_Finishing = tuple[Lease, "asyncio.Future[None]"]
 _Change = Callable[[Any, str, Sequence[str], float], rows.Found]
 
 
@@ -68,6 +72,8 @@ class FilesystemQueue:
         self._database: QueueDatabase | None = None
         self._owners = Owners(folder / "owners")
         self._waiting: list[_Waiting] = []
+        self._finishing: list[_Finishing] = []
+        self._places: dict[str, Place] = {}
         self._is_running = False
         self._looked_at = -OWNERS_S
         self._settled_at = 0.0
@@ -95,15 +101,22 @@ class FilesystemQueue:
         """Takes jobs that are due."""
         await self._look_after()
 
-        def run(batch: Batch) -> list[Lease]:
+        def run(batch: Batch) -> tuple[list[Lease], dict[str, Place]]:
             now = self._clock.time()
             owner = self._owners.own()
-            return rows.lease(
+            taken = rows.lease(
                 batch.db, kind, count, owner, now, ttl_s, per_lane, total, is_steady=is_steady
             )
+            small = [held.job.id for held in taken if 0 < held.job.size_bytes <= SMALL_BYTES]
+            return taken, rows.places(batch.db, small[:MAX_PLACES]) if small else {}
 
         is_steady = self._steadiness.look()
-        return await self._do_value(run)
+        leases, places = await self._do_value(run)
+        if places:
+            self._places |= await self._in(self._pool, self._ready().files.read_ahead, places)
+        for job_id in list(self._places)[: max(0, len(self._places) - MAX_PLACES)]:
+            del self._places[job_id]
+        return leases
 
     async def next_due(self, kind: str) -> float | None:
         """When a job can be taken."""
@@ -111,7 +124,9 @@ class FilesystemQueue:
 
     async def content(self, job: Job) -> Content:
         """The message of a job."""
-        found = await self._look(lambda db: rows.place(db, job.id))
+        found = self._places.pop(job.id, None)
+        if found is None:
+            found = (await self._look(lambda db: rows.places(db, [job.id]))).get(job.id)
         if found is None or not job.size_bytes:
             raise NotFound("The job has no message", job=job.id)
         file, head_bytes, raw = found
@@ -153,11 +168,11 @@ class FilesystemQueue:
     async def done(self, lease: Lease) -> None:
         """Forgets a finished job."""
 
-        def run(batch: Batch) -> None:
-            file = rows.check(batch.db, lease, self._owners.own())
-            self._finish(batch, lease.job.id, file)
-
-        await self._do_value(run)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._finishing.append((lease, future))
+        self._wake(loop)
+        await future
 
     async def postpone(self, kind: str, lane: str, due_at: float) -> None:
         """No waiting job of a lane is due earlier."""
@@ -180,8 +195,7 @@ class FilesystemQueue:
 
         def run(batch: Batch) -> list[str]:
             found = rows.cancelled(batch.db, kind, ids, self._clock.time())
-            for job_id, file in found:
-                self._finish(batch, job_id, file)
+            self._finish(batch, found)
             return [job_id for job_id, _ in found]
 
         return await self._do_value(run)
@@ -239,11 +253,18 @@ class FilesystemQueue:
             rows.keep_body(batch.db, written.name, self._clock.time(), written.raw)
         batch.later.append(partial(files.accept, written.name))
 
-    def _finish(self, batch: Batch, job_id: str, file: str) -> None:
-        if rows.finish(batch.db, job_id, file, self._clock.time()):
-            batch.later.append(partial(self._ready().files.remove, file))
-        else:
-            self._log(file, {"id": job_id, "done": True})
+    def _finish_all(self, leases: Sequence[Lease], batch: Batch) -> set[_Fenced]:
+        held = rows.still_held(batch.db, leases, self._owners.own())
+        self._finish(batch, [(job_id, file) for (job_id, _), file in held.items()])
+        return set(held)
+
+    def _finish(self, batch: Batch, found: rows.Found) -> None:
+        files = self._ready().files
+        ended = set(rows.finish(batch.db, found, self._clock.time()))
+        batch.chores.extend(partial(files.remove, file) for file in ended)
+        for job_id, file in found:
+            if file not in ended:
+                self._log(file, {"id": job_id, "done": True})
 
     def _log(self, file: str, line: dict[str, Any]) -> None:
         self._ready().files.log(file, line)
@@ -332,13 +353,27 @@ class FilesystemQueue:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._waiting.append((operation, future))
+        self._wake(loop)
+        return future
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_running:
             self._is_running = True
             loop.call_soon(self._next, loop)
-        return future
+
+    def _finishing_now(self, loop: asyncio.AbstractEventLoop) -> list[_Waiting]:
+        """All that is to be forgotten now, as one operation."""
+        lot, self._finishing = self._finishing, []
+        if not lot:
+            return []
+        leases = [lease for lease, _ in lot]
+        future: asyncio.Future[set[_Fenced]] = loop.create_future()
+        future.add_done_callback(partial(_spread, lot))
+        return [(Operation(partial(self._finish_all, leases)), future)]
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         taken, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        taken += self._finishing_now(loop)
         self._is_running = bool(taken)
         if not taken:
             return
@@ -373,3 +408,12 @@ def _resolve(future: asyncio.Future[Any], answer: Answer) -> None:
         future.set_exception(answer.error)
     else:
         future.set_result(answer.value)
+
+
+def _spread(lot: Sequence[_Finishing], answer: asyncio.Future[set[_Fenced]]) -> None:
+    """Tells each who waits for one operation what became of its part."""
+    for lease, future in lot:
+        error = answer.exception()
+        if error is None and (lease.job.id, lease.fence) not in answer.result():
+            error = Conflict("The lease is lost", job=lease.job.id)
+        _resolve(future, Answer(error=error))

@@ -22,6 +22,7 @@ from rmail_kernel.clock import Clock
 from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
 from rmail_kernel.failpoints import reach
 from rmail_kernel.storage.filesystem import queue_rows as rows
+from rmail_kernel.storage.filesystem.chores import Chores
 from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner, make_directory, sync_directory
 from rmail_kernel.storage.filesystem.queue_files import SpoolFiles, Written
 
@@ -33,10 +34,13 @@ _log = structlog.get_logger("rmail.queue")
 
 @dataclass(slots=True)
 class Batch:
-    """One transaction: `later` is done once it is committed."""
+    """One transaction: `later` is done once it is committed; `chores` after that, and nobody waits
+    for them.
+    """
 
     db: apsw.Connection
     later: list[Callable[[], None]] = field(default_factory=list)
+    chores: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,16 @@ class QueueDatabase:
             make_directory(folder, self._owner)
             sync_directory(folder.parent)
         self.files = SpoolFiles(folder / "spool", self._owner)
+        self._chores = Chores()
         self._inode = 0
         self._db: apsw.Connection | None = None
 
     def close(self) -> None:
-        """Lets go of the file. Idempotent."""
+        """Finishes what is left to do and lets go of the file. Idempotent."""
+        self._chores.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -114,6 +123,7 @@ class QueueDatabase:
         for action in batch.later:
             with suppress(OSError):  # the sweep does it again
                 action()
+        self._chores.add(batch.chores)
         return answers
 
     def _give_up(self, placed: Sequence[Written], error: Exception) -> None:
@@ -122,7 +132,7 @@ class QueueDatabase:
             with suppress(OSError):
                 self.files.remove(written.name)
         if isinstance(error, _UNREADABLE):
-            self.close()
+            self._let_go()
             with suppress(apsw.Error, OSError), self._alone():
                 self._move_aside(error)
 
@@ -132,7 +142,7 @@ class QueueDatabase:
             with suppress(FileNotFoundError):
                 if self._path.stat().st_ino == self._inode:
                     return self._db
-            self.close()
+            self._let_go()
         with self._alone():
             try:
                 self._db = self._open()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -34,6 +34,8 @@ from rmail_kernel.storage.queue import NewJob
 FILE_VERSION = 1
 SMALL_BYTES = 32_768
 MAX_HEAD_BYTES = 1 << 24
+Place = tuple[str, int, bytes | None]
+"""The file of a job, where the message begins in it, and its bytes where they are at hand."""
 _NAME = re.compile(r"[0-9a-f]{32}\Z")
 _WRONG = (KeyError, TypeError, ValueError, AttributeError)
 
@@ -147,8 +149,11 @@ class SpoolFiles:
 
     def remove(self, name: str) -> None:
         """Forgets a file; the log last, since without it all jobs of the file are open."""
-        for suffix in (".new", ".msg", ".log"):
-            self._path(name, suffix).unlink(missing_ok=True)
+        for suffix in (".msg", ".new", ".msg"):  # it may be renamed meanwhile
+            with suppress(FileNotFoundError):
+                self._path(name, suffix).unlink()
+                break
+        self._path(name, ".log").unlink(missing_ok=True)
 
     def put_aside(self, name: str) -> None:
         """Keeps a file that makes no sense away from the others."""
@@ -206,6 +211,21 @@ class SpoolFiles:
                         jobs.pop(line["id"], None)
                     elif known := jobs.get(line["id"]):
                         jobs[line["id"]] = _changed(known, line)
+
+    def read_ahead(self, places: Mapping[str, Place]) -> dict[str, Place]:
+        """The places with the bytes of their files, as far as these are small and can be read."""
+        found: dict[str, Place] = {}
+        for job_id, (name, head_bytes, kept) in places.items():
+            raw = self._start(name, head_bytes + SMALL_BYTES + 1) if kept is None else kept
+            if head_bytes <= len(raw) <= head_bytes + SMALL_BYTES:
+                found[job_id] = (name, head_bytes, raw)
+        return found
+
+    def _start(self, name: str, limit_bytes: int) -> bytes:
+        """The first bytes of a file, b"" when it cannot be read now."""
+        with suppress(OSError), self._path(name, ".msg").open("rb", buffering=0) as file:
+            return file.read(limit_bytes)
+        return b""
 
     def content(self, name: str, head_bytes: int) -> Content:
         """The message in a file, behind its first line.

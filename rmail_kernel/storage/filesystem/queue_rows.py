@@ -14,7 +14,7 @@ from typing import Any, cast
 import apsw
 
 from rmail_kernel.errors import Conflict
-from rmail_kernel.storage.filesystem.queue_files import SpooledJob
+from rmail_kernel.storage.filesystem.queue_files import Place, SpooledJob
 from rmail_kernel.storage.queue import Job, JobState, Lease, NewJob, Record, Tally
 
 SCHEMA_VERSION = 2
@@ -81,7 +81,10 @@ def bodies(db: apsw.Connection, before: float, limit: int) -> list[tuple[str, by
 
 def drop_bodies(db: apsw.Connection, files: Iterable[str]) -> None:
     """These files are synced, or gone."""
-    db.executemany("DELETE FROM body WHERE file = ?", [(file,) for file in files])
+    db.execute(
+        "DELETE FROM body WHERE file IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(files)),),
+    )
 
 
 def is_finished(db: apsw.Connection, file: str) -> bool:
@@ -115,21 +118,21 @@ def lease(
     ready = _READY if is_steady else f"{_READY} AND owner IS NULL"
     taken = _Picked(_leased(db, kind, now), per_lane, min(count, total))
     taken.limit = min(count, max(0, total - sum(taken.busy.values())))
-    rows = db.execute(ready + " ORDER BY next_at LIMIT ?", (kind, now, FIRST_LOOK)).fetchall()
-    taken.add(rows)
-    if not taken.is_full and len(rows) == FIRST_LOOK:
+    looked = taken.add(db.execute(ready + " ORDER BY next_at LIMIT ?", (kind, now, FIRST_LOOK)))
+    if not taken.is_full and looked == FIRST_LOOK:
         # Lanes that are full stand before the others.
         for (lane,) in cast(list[tuple[str]], db.execute(_LANES, (kind,)).fetchall()):
             room = taken.room(lane)
             if room > 0 and not taken.is_full:
                 query = ready + " AND lane = ? ORDER BY next_at LIMIT ?"
-                taken.add(db.execute(query, (kind, now, lane, per_lane)).fetchall())
+                taken.add(db.execute(query, (kind, now, lane, per_lane)))
     until = now + ttl_s
-    for row in taken.rows:
-        db.execute(
-            "UPDATE job SET owner = ?, next_at = ?, fence = fence + 1 WHERE id = ?",
-            (owner, until, row[0]),
-        )
+    # One statement for many rows: between two, other threads of the process take their turn.
+    db.execute(
+        """UPDATE job SET owner = ?, next_at = ?, fence = fence + 1
+        WHERE id IN (SELECT value FROM json_each(?))""",
+        (owner, until, json.dumps([row[0] for row in taken.rows])),
+    )
     return [Lease(job_of(row, JobState.LEASED), row[12] + 1, until) for row in taken.rows]
 
 
@@ -150,14 +153,18 @@ class _Picked:
     def room(self, lane: str) -> int:
         return self._per_lane - self.busy[lane]
 
-    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        for row in rows:
-            if self.is_full:
-                return
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Chooses among rows, reading no more of them than it takes; how many were read."""
+        looked = 0
+        for row in rows if not self.is_full else ():
+            looked += 1
             if row[0] not in self._ids and self.room(row[2]) > 0:
                 self._ids.add(row[0])
                 self.busy[row[2]] += 1
                 self.rows.append(row)
+                if self.is_full:
+                    break
+        return looked
 
 
 def _leased(db: apsw.Connection, kind: str, now: float) -> Counter[str]:
@@ -201,15 +208,29 @@ def retry(
     return file
 
 
-def finish(db: apsw.Connection, job_id: str, file: str, now: float) -> bool:
-    """Forgets a job; whether it was the last one of its file."""
-    db.execute("DELETE FROM job WHERE id = ?", (job_id,))
-    db.execute("REPLACE INTO finished VALUES(?, ?)", (job_id, now))
-    if db.execute("SELECT 1 FROM job WHERE file = ? LIMIT 1", (file,)).fetchall():
-        return False
-    db.execute("REPLACE INTO finished VALUES(?, ?)", (file, now))
-    drop_bodies(db, [file])
-    return True
+def still_held(
+    db: apsw.Connection, leases: Sequence[Lease], owner: str
+) -> dict[tuple[str, int], str]:
+    """The files of those jobs that are still ours, by id and fencing number."""
+    query = """SELECT job.id, fence, file FROM json_each(?) AS held JOIN job
+        ON job.id = held.value ->> 0 AND fence = held.value ->> 1 WHERE owner = ?"""
+    named = json.dumps([[held.job.id, held.fence] for held in leases])
+    found = cast(list[tuple[str, int, str]], db.execute(query, (named, owner)).fetchall())
+    return {(job_id, fence): file for job_id, fence, file in found}
+
+
+def finish(db: apsw.Connection, found: Found, now: float) -> list[str]:
+    """Forgets jobs; those of their files that have no other job."""
+    ids = json.dumps([job_id for job_id, _ in found])
+    db.execute("DELETE FROM job WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+    query = """SELECT DISTINCT value FROM json_each(?)
+        WHERE NOT EXISTS (SELECT 1 FROM job WHERE file = value)"""
+    rows = db.execute(query, (json.dumps([file for _, file in found]),)).fetchall()
+    files = [str(file) for (file,) in rows]
+    named = json.dumps([*(job_id for job_id, _ in found), *files])
+    db.execute("REPLACE INTO finished SELECT value, ? FROM json_each(?)", (now, named))
+    drop_bodies(db, files)
+    return files
 
 
 def set_held(db: apsw.Connection, kind: str, ids: Sequence[str], _now: float) -> Found:
@@ -280,11 +301,12 @@ def select_one(db: apsw.Connection, kind: str, job_id: str, now: float) -> Job |
     return job_of(rows[0], _state(rows[0], now)) if rows else None
 
 
-def place(db: apsw.Connection, job_id: str) -> tuple[str, int, bytes | None] | None:
-    """The file of a job, where the message begins in it, and its bytes if they are kept."""
-    query = "SELECT file, head_bytes, raw FROM job LEFT JOIN body USING(file) WHERE id = ?"
-    rows = db.execute(query, (job_id,)).fetchall()
-    return cast(tuple[str, int, bytes | None], rows[0]) if rows else None
+def places(db: apsw.Connection, ids: Sequence[str]) -> dict[str, Place]:
+    """Where the messages of jobs are, by id."""
+    query = """SELECT id, file, head_bytes, raw FROM job LEFT JOIN body USING(file)
+        WHERE id IN (SELECT value FROM json_each(?))"""
+    rows = cast(list[tuple[str, str, int, bytes | None]], db.execute(query, (json.dumps(ids),)))
+    return {row[0]: row[1:] for row in rows}
 
 
 def next_due(db: apsw.Connection, kind: str) -> float | None:
