@@ -13,7 +13,7 @@ SETTINGS_OF := smtp imap relay api
 # Percent of lines and branches under test; it only rises.
 COVERAGE_FLOOR := 95
 
-.PHONY: help run serve test check lint coverage cov fix bench docs constraints clean
+.PHONY: help run serve alias delalias listaliases test check lint coverage cov fix bench docs constraints clean
 
 help: ## list the doors
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,6 +23,19 @@ run: $(VENV)/.installed ## make the environment and a demo store, then serve on 
 
 serve: $(VENV)/.installed ## serve ./config.json
 	@exec $(BIN)/rmail run
+
+# What is not given as DOMAIN=, PATTERN= and TARGET= (several with blanks between) is asked for.
+ASK = ask() { [ -n "$${!1:-}" ] || read -rp "$$2: " "$$1"; }; ask DOMAIN domain
+
+alias: $(VENV)/.installed ## add an alias to the store of ./config.json
+	@$(ASK); ask PATTERN pattern; ask TARGET target; set -f; \
+		exec $(BIN)/rmail alias add "$$DOMAIN" "$$PATTERN" $$TARGET
+
+delalias: $(VENV)/.installed ## remove one
+	@$(ASK); ask PATTERN pattern; exec $(BIN)/rmail alias remove "$$DOMAIN" "$$PATTERN"
+
+listaliases: $(VENV)/.installed ## list those of a domain
+	@$(ASK); exec $(BIN)/rmail alias list "$$DOMAIN"
 
 test: $(VENV)/.installed-dev ## the test suite
 	$(RUN_TESTS)
