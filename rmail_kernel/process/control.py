@@ -23,7 +23,7 @@ import structlog
 from rmail_kernel import runfiles
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.observe.sessions import OpenSession
-from rmail_kernel.process.hub import short_path
+from rmail_kernel.process import unix_socket
 
 PREFIX: Final = "control-"
 QUEUE_BYTES: Final = 1 << 20
@@ -51,14 +51,9 @@ class Control:
         """Listens. OSError: the socket cannot be made."""
         root = self._kernel.settings.mail_root
         self._path = path = runfiles.make_folder(root, "run") / f"{PREFIX}{os.getpid()}.sock"
-        path.unlink(missing_ok=True)
         _forget_dead(path.parent)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening = unix_socket.bind(root, path)
         try:
-            with short_path(path) as address:
-                listening.bind(address)
-            path.chmod(0o600)
-            runfiles.give_to_owner(root, path)
             self._server = await asyncio.start_unix_server(
                 self._answer, sock=listening, limit=_LINE_BYTES
             )
@@ -164,11 +159,8 @@ def _forget_dead(folder: Path) -> None:
 
 @contextmanager
 def _connected(path: Path) -> Iterator[socket.socket]:
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    opened = unix_socket.connect(path)
     try:
-        opened.setblocking(False)
-        with short_path(path) as address:
-            opened.connect(address)
         yield opened
     finally:
         opened.close()

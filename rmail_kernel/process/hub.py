@@ -5,16 +5,13 @@ supervisor; a slow process gets merged changes and never holds up another.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import structlog
 
 from rmail_kernel import runfiles
+from rmail_kernel.process import unix_socket
 from rmail_kernel.process.outbox import LineReader, Outbox
 
 SOCKET_FILE = "hub.sock"
@@ -37,14 +34,8 @@ class Hub:
             OSError: the socket cannot be made.
         """
         self._path = path = runfiles.make_folder(mail_root, "run") / SOCKET_FILE
-        path.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening = unix_socket.bind(mail_root, path)
         try:
-            with short_path(path) as address:
-                listening.bind(address)
-            path.chmod(0o600)
-            runfiles.give_to_owner(mail_root, path)
-            listening.setblocking(False)
             loop = asyncio.get_running_loop()
             self._server = await loop.create_unix_server(lambda: _Client(self), sock=listening)
         except BaseException:
@@ -112,15 +103,3 @@ class _Client(asyncio.Protocol):
         """Cuts the connection; a slow reader is not waited for."""
         if self._transport is not None:
             self._transport.abort()
-
-
-@contextmanager
-def short_path(path: Path) -> Iterator[str]:
-    """A name for a socket's path that fits into sun_path (108 bytes, unix(7)) however deep the
-    store lies.
-    """
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

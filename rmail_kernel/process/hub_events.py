@@ -5,14 +5,13 @@ Changes are hints: what is lost while the hub is away costs latency only.
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import cast
 
 import structlog
 
+from rmail_kernel.process import unix_socket
 from rmail_kernel.process.events import LocalEvents
-from rmail_kernel.process.hub import short_path
 from rmail_kernel.process.outbox import LineReader, Outbox
 from rmail_kernel.storage.events import Change
 
@@ -71,11 +70,8 @@ class HubEvents(LocalEvents):
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _connect(self) -> _Link:
-        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        opened = unix_socket.connect(self._path)
         try:
-            opened.setblocking(False)
-            with short_path(self._path) as address:
-                opened.connect(address)  # local: done at once, or refused
             loop = asyncio.get_running_loop()
             _, link = await loop.create_unix_connection(
                 lambda: _Link(self, self._outbox), sock=opened

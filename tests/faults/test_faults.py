@@ -5,7 +5,6 @@ retry does it, and the store is sound afterwards.
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from tests.faults.injection import TROUBLES, run_module
 from tests.faults.steps import OPERATIONS
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the calls fail")
+pytestmark = pytest.mark.tool("gcc")  # it builds what makes the calls fail
 
 
 @pytest.mark.timeout(240)

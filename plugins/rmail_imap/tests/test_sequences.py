@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rmail_kernel.testing import RunningServer
+from rmail_kernel.testing import RunningServer, Transcript
 
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
@@ -37,48 +37,52 @@ async def test_first_visit_with_starttls(rmail_server: RunningServer, fill: Fill
             C: 7 lsub "" "*"
         """)
         await client.until("7 OK *")
-        await client.run("""
-            C: 8 select "INBOX"
-        """)
-        await client.until("8 OK [READ-WRITE] *")
-        await client.run("""
-            C: 9 UID fetch 1:* (FLAGS)
-            S: * 1 FETCH (UID 1 FLAGS (\\Recent))
-            S: * 2 FETCH (UID 2 FLAGS (\\Recent))
-            S: 9 OK *
-            C: 10 UID fetch 1:2 (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Subject)])
-            S: * 1 FETCH (UID 1 RFC822.SIZE * FLAGS (*) BODY[HEADER.FIELDS (From To Subject)] {*
-            S: From: Bob <bob@example.com>
-            S: To: alice@example.com
-            S: Subject: 1
-            S:
-            S: )
-        """)
-        await client.until("10 OK *")
-        await client.run("""
-            C: 11 UID fetch 1 (UID RFC822.SIZE BODY[])
-            S: * 1 FETCH (UID 1 RFC822.SIZE * FLAGS (\\Seen \\Recent) BODY[] {*
-        """)
-        await client.until("11 OK *")
-        await client.run("""
-            C: 12 uid store 1 +Flags (\\Deleted)
-            S: * 1 FETCH (UID 1 FLAGS (\\Deleted \\Seen \\Recent))
-            S: 12 OK *
-            C: 13 uid move 2 "Trash"
-            S: * OK [COPYUID * 2 1] *
-            S: * 2 EXPUNGE
-            S: 13 OK *
-            C: 14 IDLE
-            S: + idling
-            C: DONE
-            S: 14 OK *
-            C: 15 close
-            S: 15 OK *
-            C: 16 logout
-            S: * BYE *
-            S: 16 OK *
-        """)
+        await _read_and_file(client)
         await client.expect_close()
+
+
+async def _read_and_file(client: Transcript) -> None:
+    await client.run("""
+        C: 8 select "INBOX"
+    """)
+    await client.until("8 OK [READ-WRITE] *")
+    await client.run("""
+        C: 9 UID fetch 1:* (FLAGS)
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent))
+        S: * 2 FETCH (UID 2 FLAGS (\\Recent))
+        S: 9 OK *
+        C: 10 UID fetch 1:2 (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Subject)])
+        S: * 1 FETCH (UID 1 RFC822.SIZE * FLAGS (*) BODY[HEADER.FIELDS (From To Subject)] {*
+        S: From: Bob <bob@example.com>
+        S: To: alice@example.com
+        S: Subject: 1
+        S:
+        S: )
+    """)
+    await client.until("10 OK *")
+    await client.run("""
+        C: 11 UID fetch 1 (UID RFC822.SIZE BODY[])
+        S: * 1 FETCH (UID 1 RFC822.SIZE * FLAGS (\\Seen \\Recent) BODY[] {*
+    """)
+    await client.until("11 OK *")
+    await client.run("""
+        C: 12 uid store 1 +Flags (\\Deleted)
+        S: * 1 FETCH (UID 1 FLAGS (\\Deleted \\Seen \\Recent))
+        S: 12 OK *
+        C: 13 uid move 2 "Trash"
+        S: * OK [COPYUID * 2 1] *
+        S: * 2 EXPUNGE
+        S: 13 OK *
+        C: 14 IDLE
+        S: + idling
+        C: DONE
+        S: 14 OK *
+        C: 15 close
+        S: 15 OK *
+        C: 16 logout
+        S: * BYE *
+        S: 16 OK *
+    """)
 
 
 async def test_two_clients_agree_in_the_end(connect: Connect, fill: Fill) -> None:

@@ -6,9 +6,11 @@ Nothing here knows what a mailbox is. All functions block; call them in a pool t
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -39,6 +41,18 @@ class Owner:
         """Hands a file or directory over, if we are root and the owner is somebody else."""
         if self.is_needed:
             os.chown(target, self.uid, self.gid)
+
+
+@contextmanager
+def alone(path: Path, owner: Owner) -> Iterator[None]:
+    """Of several processes one makes or renews the file at `path`; the others wait for it."""
+    fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        owner.take(fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def make_directory(path: Path, owner: Owner) -> None:

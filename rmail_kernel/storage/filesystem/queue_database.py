@@ -7,8 +7,6 @@ queue's own thread.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +21,13 @@ from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
 from rmail_kernel.failpoints import reach
 from rmail_kernel.storage.filesystem import queue_rows as rows
 from rmail_kernel.storage.filesystem.chores import Chores
-from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner, make_directory, sync_directory
+from rmail_kernel.storage.filesystem.disk import (
+    FILE_MODE,
+    Owner,
+    alone,
+    make_directory,
+    sync_directory,
+)
 from rmail_kernel.storage.filesystem.queue_files import SpoolFiles, Written
 
 BUSY_MS = 10_000
@@ -133,7 +137,7 @@ class QueueDatabase:
                 self.files.remove(written.name)
         if isinstance(error, _UNREADABLE):
             self._let_go()
-            with suppress(apsw.Error, OSError), self._alone():
+            with suppress(apsw.Error, OSError), alone(self._path, self._owner):
                 self._move_aside(error)
 
     def _opened(self) -> apsw.Connection:
@@ -143,24 +147,13 @@ class QueueDatabase:
                 if self._path.stat().st_ino == self._inode:
                     return self._db
             self._let_go()
-        with self._alone():
+        with alone(self._path, self._owner):
             try:
                 self._db = self._open()
             except _UNREADABLE as error:
                 self._move_aside(error)
                 self._db = self._open()
         return self._db
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Of several processes one makes or rebuilds the database."""
-        fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            self._owner.take(fd)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
 
     def _open(self) -> apsw.Connection:
         if not self._path.exists():

@@ -7,7 +7,6 @@ is truth: an unreadable database is moved aside and begun anew. It never grows p
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import apsw
 import structlog
 
 from rmail_kernel.errors import ConfigError, Temporary
-from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner, sync_directory
+from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner, alone, sync_directory
 
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
@@ -193,7 +192,7 @@ class SqliteState:
 
     def _open_or_renew(self) -> apsw.Connection:
         try:
-            with self._alone():
+            with alone(self._path, self._owner):
                 try:
                     return self._open()
                 except _UNREADABLE as error:
@@ -203,17 +202,6 @@ class SqliteState:
             raise ConfigError(
                 f"{self._path} cannot be opened: {error}", path="mail_root"
             ) from error
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Of several processes that start, one makes or renews the database."""
-        fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            self._owner.take(fd)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
 
     def _open(self) -> apsw.Connection:
         if not self._path.exists():  # opening an existing one would drop SQLite's own locks
