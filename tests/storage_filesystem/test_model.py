@@ -60,6 +60,7 @@ class Store(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         self.store = self.open()
         self.sync_boxes()
+        self.subscribed = set(self.runner.run(self.store.mail.subscriptions(ALICE)))
 
     def open(self) -> Opened:
         """Opens the store as a new process would."""
@@ -188,6 +189,8 @@ class Store(RuleBasedStateMachine):
         self.runner.run(work)
         for old, now in moved.items():
             self.boxes[now] = self.boxes.pop(old)
+            if old in self.subscribed:  # both names are: RFC 9051 6.3.6
+                self.subscribed.add(now)
         self.sync_boxes()
 
     @rule()
@@ -214,7 +217,7 @@ class Store(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         found: State = self.runner.run(state(self.store.mail))
-        assert found.pop("") == [[]]  # no rule sets annotations
+        assert found.pop("") == [[], sorted(self.subscribed)]  # no rule sets annotations
         assert found.keys() == self.boxes.keys()
         for name, rows in found.items():
             model = [
