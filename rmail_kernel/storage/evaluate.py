@@ -7,7 +7,6 @@ dates, sizes and listed headers from the rows, everything else from the message.
 from __future__ import annotations
 
 import asyncio
-import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from rmail_kernel.casemap import casemap
 from rmail_kernel.mime import (
     Group,
     addresses,
@@ -63,7 +63,6 @@ MAX_HEADER_BYTES = 1 << 20
 """Bytes of one header that are read."""
 _BATCH = 500
 _INLINE_BYTES = 1 << 16  # what takes a thread longer to pass on than to read
-_PIECE_CHARS = 256
 _INLINE_MESSAGES = 2000
 
 
@@ -86,28 +85,6 @@ class _Facts:
 
 
 _Condition = Callable[[_Facts], bool | None]
-
-
-def fold(text: str) -> str:
-    """The form in which text compares: composed and without case (RFC 5255 4.7 goes no further)."""
-    if text.isascii():
-        return text.lower()
-    return "".join(unicodedata.normalize("NFC", piece).casefold() for piece in _pieces(text))
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Short pieces that compose by themselves: sorting a long run of combining marks takes
-    quadratic time, and senders choose the text (UAX 15, stream-safe text).
-    """
-    start = 0
-    while len(text) - start > _PIECE_CHARS:
-        earliest = start + _PIECE_CHARS // 2
-        end = start + _PIECE_CHARS
-        while end > earliest and text[end] >= "\u0300":  # below it nothing composes backwards
-            end -= 1
-        yield text[start : end if end > earliest else start + _PIECE_CHARS]
-        start = end if end > earliest else start + _PIECE_CHARS
-    yield text[start:]
 
 
 class Threads:
@@ -264,7 +241,7 @@ async def _learn_content(
             texts.append(await threads.run(len(raw), partial(part_text, raw, part)))
             size += len(raw)
         if part.filename:
-            texts.append(fold(part.filename))
+            texts.append(casemap(part.filename))
     facts.texts = texts
     facts.is_read = True
     return size
@@ -273,7 +250,7 @@ async def _learn_content(
 def part_text(raw: bytes, part: Part) -> str:
     """The folded text of a part whose body is `raw`."""
     moved = msgspec.structs.replace(part, header_start=0, body_start=0, body_end=len(raw))
-    return fold(text_of(raw, moved, MAX_PART_BYTES))
+    return casemap(text_of(raw, moved, MAX_PART_BYTES))
 
 
 def _compile(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> _Condition:
@@ -300,11 +277,11 @@ def _compile_node(query: SearchNode, view: MailboxView, foreknown: Foreknown) ->
             uids = split(query, view, foreknown).yes
             return lambda facts: facts.uid in uids
         case Header(name, text):
-            return _header(name.lower().encode("utf-8", "replace"), fold(text))
+            return _header(name.lower().encode("utf-8", "replace"), casemap(text))
         case Body(text):
-            return _body(fold(text))
+            return _body(casemap(text))
         case Text(text):
-            return _any([_any_header(fold(text)), _body(fold(text))])
+            return _any([_any_header(casemap(text)), _body(casemap(text))])
         case Dated() | Arrived() | Sized() | ModifiedSince() | HasEmailId() | HasThreadId():
             return _of_row(query)
 
@@ -457,14 +434,14 @@ def _addresses_text(value: bytes) -> str:
     """
     items = addresses(value[:MAX_HEADER_BYTES])
     boxes = [box for item in items for box in (item.members if isinstance(item, Group) else [item])]
-    return fold(", ".join(box.address for box in boxes))
+    return casemap(", ".join(box.address for box in boxes))
 
 
 def field_text(name: bytes, value: bytes) -> str:
     """A whole header field as the condition Text sees it, folded."""
-    return fold(f"{name.decode('latin-1')}: {decode_words(value[:MAX_HEADER_BYTES])}")
+    return casemap(f"{name.decode('latin-1')}: {decode_words(value[:MAX_HEADER_BYTES])}")
 
 
 def value_text(value: bytes) -> str:
     """The value of a header field as the condition Header sees it, folded."""
-    return fold(decode_words(value[:MAX_HEADER_BYTES]).strip())
+    return casemap(decode_words(value[:MAX_HEADER_BYTES]).strip())

@@ -52,6 +52,8 @@ async def test_texts_dates_and_flags(connect: Connect, fill: Fill) -> None:
         ("CC ann", " 2"),
         ("CHARSET UTF-8 SUBJECT {8+}\r\nGrüße ", ""),
         ("CHARSET UTF-8 SUBJECT {7+}\r\nGrüße", " 1"),
+        ("CHARSET UTF-8 SUBJECT {7+}\r\nGRU\u0308ß", " 1"),  # RFC 5255 4.3
+        ("SUBJECT grusse", ""),
         ("BODY FIND", " 1"),
         ("TEXT ben", " 2"),
         ("HEADER List-Id {0+}\r\n", " 2"),

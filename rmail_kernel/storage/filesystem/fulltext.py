@@ -23,7 +23,8 @@ import apsw
 import orjson
 import structlog
 
-from rmail_kernel.storage.evaluate import ADDRESS_FIELDS, fold
+from rmail_kernel.casemap import casemap
+from rmail_kernel.storage.evaluate import ADDRESS_FIELDS
 from rmail_kernel.storage.filesystem import schema, shortgrams
 from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner
 from rmail_kernel.storage.filesystem.layout import AccountPaths
@@ -32,7 +33,7 @@ from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
 from rmail_kernel.storage.search import Body, Header, SearchNode, Text
 
 _log = structlog.get_logger("rmail.storage")
-VERSION: Final = 2
+VERSION: Final = 3
 """Rises with the tables, and with everything that changes what text a message has."""
 SEPARATOR: Final = "\x1f"
 """Stands twice behind every text, so that a text's last characters begin a trigram as well."""
@@ -238,14 +239,14 @@ def _look_up(db: apsw.Connection, low: int, condition: SearchNode, open_: set[in
     """None: the index cannot tell."""
     match condition:
         case Body(text):
-            return _split(_hits(db, low, (BODY,), fold(text)), fold(text), open_)
+            return _split(_hits(db, low, (BODY,), casemap(text)), casemap(text), open_)
         case Text(text):
-            return _split(_hits(db, low, (HEADER, BODY), fold(text)), fold(text), open_)
+            return _split(_hits(db, low, (HEADER, BODY), casemap(text)), casemap(text), open_)
         case Header(name, text) if "@" in text and name.lower().encode() in ADDRESS_FIELDS:
             return None  # comments may stand in an address (RFC 5322 3.4.1)
         case Header(_, text):
             # The text may stand in another field: what has it is looked at.
-            hits = _hits(db, low, (HEADER,), fold(text))
+            hits = _hits(db, low, (HEADER,), casemap(text))
             return None if hits is None else Split(NOTHING, hits | open_)
         case _:
             return None

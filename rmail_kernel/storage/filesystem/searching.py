@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import apsw
 
+from rmail_kernel.casemap import casemap
 from rmail_kernel.mime import CACHED_FIELDS
-from rmail_kernel.storage.evaluate import compares, fold, sent_day, value_texts
+from rmail_kernel.storage.evaluate import compares, sent_day, value_texts
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.fulltext import GRAM
@@ -58,7 +59,7 @@ async def foreknow(
     found: dict[SearchNode, Split] = {}
     listed = [one for one in conditions if isinstance(one, (Header, Dated)) and _is_listed(one)]
     # Summaries are quicker than the index for what is shorter than its trigrams.
-    to_look_up = [one for one in on_text if one not in listed or len(fold(one.text)) >= GRAM]
+    to_look_up = [one for one in on_text if one not in listed or len(casemap(one.text)) >= GRAM]
     if to_look_up and view.total:
         found.update(await account.run(account.index.foreknow, view, to_look_up, pool=pool))
     if others:
@@ -190,7 +191,7 @@ def _of_block(condition: Header | Dated) -> Callable[[bytes], bool]:
             return found is not None and compares(condition, sent_day(found[1]))
 
         return is_then
-    name, needle = condition.name.lower().encode(), fold(condition.text)
+    name, needle = condition.name.lower().encode(), casemap(condition.text)
     field = _field(name)
     return lambda raw: any(
         needle in text

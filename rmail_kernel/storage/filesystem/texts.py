@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rmail_kernel.casemap import casemap
 from rmail_kernel.mime import decode_structure, fields, walk
 from rmail_kernel.mime.structure import Part
-from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, fold, part_text, value_text
+from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, part_text
 from rmail_kernel.storage.filesystem.digest import digest, digest_of
 from rmail_kernel.storage.filesystem.fulltext import joined
 
@@ -24,7 +25,6 @@ MAX_CHARS: Final = 1 << 19
 """Characters of one message. So many of noise, with new trigrams all along, take seconds."""
 MAX_TEXTS: Final = 10_000
 """Header fields of one message, and its parts."""
-_SHORT: Final = 256
 _Read = Callable[[int, int], bytes]
 
 
@@ -82,13 +82,8 @@ def _text(root: Part, read: _Read) -> MessageText:
     return MessageText(header, body, budget.is_sure)
 
 
-def _header_texts(raw_header: bytes) -> Iterator[str | None]:
-    for name, value in fields(raw_header):
-        text = field_text(name, value)
-        yield text
-        # Very long texts fold in pieces: without the name they may come out otherwise.
-        if len(text) > _SHORT and not text.isascii() and value_text(value) not in text:
-            yield None
+def _header_texts(raw_header: bytes) -> Iterator[str]:
+    return (field_text(name, value) for name, value in fields(raw_header))
 
 
 def _part_texts(read: _Read, root: Part) -> Iterator[str | None]:
@@ -96,7 +91,7 @@ def _part_texts(read: _Read, root: Part) -> Iterator[str | None]:
         if part.type == "text":
             yield _part_text(read, part)
         if part.filename:
-            yield fold(part.filename)
+            yield casemap(part.filename)
 
 
 def _part_text(read: _Read, part: Part) -> str | None:
