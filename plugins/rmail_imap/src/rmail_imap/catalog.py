@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final
 
-from rmail_imap.commands import FEATURES, TABLE, Command, Extension, Feature, FetchItem
+from rmail_imap.additions import Extension, Feature, FetchItem
+from rmail_imap.commands import FEATURES, TABLE, Command
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.fetch import is_item

@@ -1,17 +1,17 @@
-"""The tables of commands and features that are shipped, and the types they are made of: a plugin
-that extends IMAP returns the same.
+"""The tables of commands and features that are shipped; a plugin that extends IMAP returns the same
+types, and those of additions.py.
 
 One entry per command, made by `@command` in the module of that command; a name taken twice raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from rmail_imap.additions import Extension
 from rmail_imap.state import State
-from rmail_kernel.storage.mail import Fetched, Field
 
 if TYPE_CHECKING:
     from rmail_imap.parse.cursor import Cursor
@@ -40,11 +40,6 @@ class Reply:
 
 
 Handler = Callable[["Session", A], Awaitable[Reply | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """What can be added to IMAP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,32 +72,6 @@ class Command(Extension):
         if self.state is State.AUTHENTICATED:
             return now in (State.AUTHENTICATED, State.SELECTED)
         return self.state is State.ANY or self.state is now
-
-
-@dataclass(frozen=True, slots=True)
-class Feature(Extension):
-    """A capability that is no command, for instance one that announces what a hook does."""
-
-    name: str
-    rfc: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchItem(Extension):
-    """A data item of FETCH, which a client asks for by its name alone.
-
-    Attributes:
-        name: in upper case; it stands before each value in the response.
-        values: what to tell of messages, in their order and in wire form (`rmail_imap.write`).
-        fields: what the store must read for it.
-        capability: what advertises it, "" for nothing.
-    """
-
-    name: str
-    values: Callable[[Sequence[Fetched]], Sequence[bytes]]
-    fields: Field = Field.NONE
-    capability: str = ""
-    rfc: str = ""
 
 
 TABLE: Final[dict[str, Command]] = {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rmail_imap import write
-from rmail_imap.commands import Command, Extension, Feature, FetchItem, Reply, no_arguments
+from rmail_imap.additions import Extension, Feature, FetchItem
+from rmail_imap.commands import Command, Reply, no_arguments
 from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Final
 
 from rmail_imap import write
+from rmail_imap.additions import FetchItem
 from rmail_imap.bodies import cached_headers, cut, is_whole, literal, needs
-from rmail_imap.commands import FetchItem
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import AnyItem, BodyItem, Item
 from rmail_imap.selected import Known

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rmail_kernel.hooks import Mode, hook
 
 if TYPE_CHECKING:
-    from rmail_imap.commands import Extension
+    from rmail_imap.additions import Extension
     from rmail_kernel.kernel import Kernel
 
 

@@ -7,9 +7,9 @@ import secrets
 from contextlib import suppress
 
 from rmail_imap import command as _commands
+from rmail_imap.additions import Extension
 from rmail_imap.admission import admit
 from rmail_imap.catalog import Catalog
-from rmail_imap.commands import Extension
 from rmail_imap.config import ImapSettings
 from rmail_imap.connection import Connection
 from rmail_imap.errors import Goodbye

@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from rmail_imap.additions import FetchItem
 from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.mailbox_names import canonical, decode_name
 from rmail_imap.parse.gates import GATES, Place
 from rmail_kernel.errors import Invalid
 from rmail_kernel.storage.ids import ModSeq
-
-if TYPE_CHECKING:
-    from rmail_imap.commands import FetchItem
 
 _ATOM: Final = re.compile(
     rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]++"

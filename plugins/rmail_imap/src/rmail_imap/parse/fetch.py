@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rmail_imap import write
-from rmail_imap.commands import FetchItem
+from rmail_imap.additions import FetchItem
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.returns import Partial, partial
