@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from rmail_kernel.storage.filesystem.layout import AccountPaths
@@ -42,10 +43,11 @@ def _flip(path: Path, places: Iterable[int]) -> None:
 
 
 def _write_log_back(database: Path) -> None:
-    """Has what is in the log in the file, too, as after a while."""
+    """Has what is in the log in the file, too, as after a while; unless it was harmed before."""
     import apsw
 
-    with apsw.Connection(str(database)) as db:
+    db = apsw.Connection(str(database))
+    with suppress(apsw.IOError, apsw.CorruptError, apsw.NotADBError):
         db.execute("PRAGMA wal_checkpoint(PASSIVE)")
     db.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from rmail_kernel.storage.filesystem.fulltext import Index
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.unsettled import Unsettled
 from rmail_kernel.storage.filesystem.writer import Writer
 from rmail_kernel.storage.mail import Changes, MailboxView
 
@@ -134,9 +135,12 @@ class OpenAccount:
         value: T = await asyncio.shield(self._writer.submit(work))
         return value
 
-    async def sync_files(self) -> None:
-        """Makes the files of acknowledged messages durable, and drops the rows that were."""
-        found = await self.write(unsettled.listed, alone=True, durable=False, vital=True)
+    async def sync_files(self, found: Sequence[Unsettled]) -> None:
+        """Makes the files of acknowledged messages durable, and drops the rows that were.
+
+        Args:
+            found: what is unsettled, as it was listed just now.
+        """
         if not found:
             return
         try:

@@ -13,9 +13,11 @@ import apsw
 import structlog
 
 from rmail_kernel.errors import NotFound, RmailError
-from rmail_kernel.storage.filesystem import completing, outside, schema, settling
+from rmail_kernel.storage.filesystem import completing, outside, schema, settling, unsettled
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.unsettled import Unsettled
 
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
@@ -64,9 +66,12 @@ class Background:
             return
         account.users += 1
         try:
-            while await account.write(settling.settle, alone=True, durable=False, vital=True):
-                pass
-            await account.sync_files()
+            has_more = True
+            while has_more:
+                has_more, found = await account.write(
+                    _settle, alone=True, durable=False, vital=True
+                )
+            await account.sync_files(found)
             await account.run(settling.clean_temporary, account.paths.temporary, time.time())
         except NotFound:
             return  # the account was deleted
@@ -124,11 +129,13 @@ class Background:
         while self._passes:
             await asyncio.wait(list(self._passes.values()))
 
-    async def look(self, account: OpenAccount, mailbox: int | None = None) -> None:
-        """Takes in changes from outside, in one mailbox (None: all), at most once per LOOK_S."""
+    async def look(self, account: OpenAccount, mailbox: int | None = None) -> bool:
+        """Takes in changes from outside, in one mailbox (None: all), at most once per LOOK_S.
+        Whether it looked, so that what was read before may be old.
+        """
         now = self._clock.monotonic()
         if now - account.looked_at.get(mailbox or _ALL, -LOOK_S) < LOOK_S:
-            return
+            return False
         account.looked_at[mailbox or _ALL] = now
         found = await differing(account, mailbox)
         if _ALL in found:
@@ -136,6 +143,13 @@ class Background:
         for one in found:
             if one != _ALL:
                 await account.write(partial(outside.take_mailbox, one), vital=True)
+        return True
+
+
+def _settle(tx: Transaction) -> tuple[bool, list[Unsettled]]:
+    """One slice of the pass: whether more is left, and what is unsettled then."""
+    has_more = settling.settle(tx)
+    return has_more, [] if has_more else unsettled.listed(tx)
 
 
 async def differing(account: OpenAccount, mailbox: int | None = None) -> list[int]:

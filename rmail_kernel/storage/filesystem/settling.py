@@ -13,6 +13,8 @@ from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.transaction import Transaction
 
 SLICE = 500
+STATUS_LAG = 100
+"""UIDs that status.json may be behind: its reserve counts, and each writing of it is synced."""
 KEEP_OPS_S = 7 * 86_400
 KEEP_EXPUNGED_S = 90 * 86_400
 MAX_EXPUNGED = 100_000
@@ -22,10 +24,9 @@ _LEFTOVER_S = 3600
 def settle(tx: Transaction) -> bool:
     """One slice of the pass; whether more is left."""
     has_more = followup.settle(tx, SLICE)
-    for row in tables.mailbox_rows(tx.db):
-        if row.written_uidnext != row.uidnext:
-            tables.write_status(tx.paths.mailbox(row.name), row, tx.owner, durable=False)
-            tables.save_mailbox(tx.db, row)
+    for row in tables.outdated_rows(tx.db, STATUS_LAG):
+        tables.write_status(tx.paths.mailbox(row.name), row, tx.owner, durable=False)
+        tables.save_mailbox(tx.db, row)
     tx.write_counters(durable=False)
     prune(tx)
     return has_more

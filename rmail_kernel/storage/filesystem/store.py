@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -61,11 +61,39 @@ if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
 
 T = TypeVar("T")
+_Ready = Callable[[AccountId], Awaitable[tuple[Room, OpenAccount]]]
 MAX_OPEN_ACCOUNTS = 256
 SEARCHERS = 2
 """Threads that search; SQLite leaves the interpreter to the other one."""
 _DESCRIPTORS = 16
 """Descriptors that an open account may take."""
+
+
+class _Use:
+    """An open account while it is used, for `async with`: each call to the store is one.
+
+    Args:
+        ready: finds out what the account may hold, and opens it.
+
+    Attributes:
+        room: what the account may hold; set within.
+    """
+
+    __slots__ = ("_account", "_name", "_ready", "room")
+
+    def __init__(self, ready: _Ready, name: AccountId) -> None:
+        self._ready = ready
+        self._name = name
+        self._account: OpenAccount
+        self.room: Room
+
+    async def __aenter__(self) -> OpenAccount:
+        self.room, self._account = await self._ready(self._name)
+        self._account.users += 1
+        return self._account
+
+    async def __aexit__(self, *_: object) -> None:
+        self._account.users -= 1
 
 
 class FilesystemMailStore:
@@ -123,20 +151,17 @@ class FilesystemMailStore:
 
     # -- accounts --------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _use(self, name: AccountId) -> AsyncIterator[OpenAccount]:
-        await self._room(name)
-        while (account := self._accounts.get(name)) is None:
-            await self._open_once(name)
-        self._accounts.move_to_end(name)
-        with _used(account):
-            yield account
+    def _use(self, name: AccountId) -> _Use:
+        return _Use(self._ready, name)
 
-    async def _room(self, name: AccountId) -> Room:
+    async def _ready(self, name: AccountId) -> tuple[Room, OpenAccount]:
         record = await self._directory.by_id(name)
         if record is None:
             raise NotFound("No such account", account=name)
-        return Room(record.quota_mb << 20, record.quota_messages)
+        while (account := self._accounts.get(name)) is None:
+            await self._open_once(name)
+        self._accounts.move_to_end(name)
+        return Room(record.quota_mb << 20, record.quota_messages), account
 
     async def _open_once(self, name: AccountId) -> None:
         task = self._opening.get(name)
@@ -211,8 +236,10 @@ class FilesystemMailStore:
     async def status(self, account: AccountId, mailbox: str | MailboxId) -> MailboxStatus:
         """Counters of one mailbox."""
         async with self._use(account) as one:
-            await self._background.look(one, (await self._box(one, mailbox)).id)
-            return (await one.box(mailbox)).status()
+            row = await self._box(one, mailbox)
+            if await self._background.look(one, row.id):
+                row = await one.box(mailbox)
+            return row.status()
 
     async def _box(self, one: OpenAccount, mailbox: str | MailboxId) -> MailboxRow:
         """A mailbox; one that was just put there from outside is taken in first."""
@@ -286,9 +313,8 @@ class FilesystemMailStore:
         return await asyncio.shield(self._append(account, items))
 
     async def _append(self, account: AccountId, items: Sequence[AppendItem]) -> list[Appended]:
-        room = await self._room(account)
-        async with self._use(account) as one:
-            return await store_messages(one, self._owner, items, room, self._clock.time())
+        async with (use := self._use(account)) as one:
+            return await store_messages(one, self._owner, items, use.room, self._clock.time())
 
     async def view(self, account: AccountId, mailbox: str | MailboxId) -> MailboxView:
         """A snapshot no older than any change answered before this call, in any process."""
@@ -342,8 +368,8 @@ class FilesystemMailStore:
         op_id: str | None = None,
     ) -> CopyResult:
         """Copies within the account, all or nothing. QuotaExceeded, NotFound."""
-        room = await self._room(account)
-        async with self._use(account) as one:
+        async with (use := self._use(account)) as one:
+            room = use.room
             return await one.write(lambda tx: copying.copy(tx, source, uids, target, op_id, room))
 
     async def move(
@@ -405,9 +431,9 @@ class FilesystemMailStore:
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses now."""
-        room = await self._room(account)
-        async with self._use(account) as one:
+        async with (use := self._use(account)) as one:
             row = await one.read(tables.account_row)
+        room = use.room
         return Quota(row.used_bytes, room.limit_bytes, row.used_messages, room.limit_messages)
 
 

@@ -177,6 +177,12 @@ def mailbox_rows(db: apsw.Connection) -> list[MailboxRow]:
     return sorted(found, key=lambda row: row.name != "INBOX")
 
 
+def outdated_rows(db: apsw.Connection, lag: int) -> list[MailboxRow]:
+    """The mailboxes whose status.json is `lag` UIDs behind, or was not written yet."""
+    sql = f"{_MAILBOX} WHERE written_uidnext = 0 OR uidnext - written_uidnext >= ?"
+    return [_mailbox(row) for row in schema.rows(db, sql, lag)]
+
+
 def save_mailbox(db: apsw.Connection, row: MailboxRow) -> None:
     """Writes a mailbox."""
     db.execute(_SAVE, row.values())
