@@ -78,7 +78,7 @@ async def _check(store: FilesystemMailStore, directory: Directory, root: Path) -
         if account.address.local not in used:
             continue
         report = await check(store, account.id, repair=False, progress=lambda *_: None)
-        assert report.findings == []
+        assert report.findings == [], report.findings
 
 
 def item(

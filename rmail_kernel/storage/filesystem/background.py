@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,34 +50,37 @@ class Background:
             del self._timers[account]
             self.settle_soon(account)
             return
-        task = asyncio.create_task(self.settle(account), name="storage settling")
+        task = asyncio.create_task(self._settle_fully(account), name="storage settling")
         self._passes[account] = task
-        task.add_done_callback(lambda _: self._settled(account))
+        task.add_done_callback(lambda _: self._passes.pop(account, None))
 
-    def _settled(self, account: OpenAccount) -> None:
-        self._passes.pop(account, None)
-        self._complete_soon(account)
+    async def _settle_fully(self, account: OpenAccount) -> None:
+        if await self.settle(account):
+            self._complete_soon(account)
 
-    async def settle(self, account: OpenAccount) -> None:
-        """Runs the settling pass to its end; trouble is logged and met again by the next one."""
+    async def settle(self, account: OpenAccount) -> bool:
+        """Runs the settling pass to its end; trouble is logged and met again by the next one.
+        Whether digests may be missing.
+        """
         timer = self._timers.pop(account, None)
         if timer is not None:
             timer.cancel()
         if account.is_closed:
-            return
+            return False
         account.users += 1
         try:
-            has_more = True
-            while has_more:
-                has_more, found = await account.write(
-                    _settle, alone=True, durable=False, vital=True
-                )
-            await account.sync_files(found)
+            done = await account.write(_settle, alone=True, durable=False, vital=True)
+            while done.has_more:
+                done = await account.write(_settle, alone=True, durable=False, vital=True)
+            await account.sync_files(done.unsettled)
             await account.run(settling.clean_temporary, account.paths.temporary, time.time())
         except NotFound:
-            return  # the account was deleted
+            return False  # the account was deleted
         except RmailError as error:
             _log.warning("settling failed", path=str(account.paths.home), error=error.safe)
+            return True
+        else:
+            return done.lacks_digests
         finally:
             account.users -= 1
 
@@ -146,10 +150,22 @@ class Background:
         return True
 
 
-def _settle(tx: Transaction) -> tuple[bool, list[Unsettled]]:
-    """One slice of the pass: whether more is left, and what is unsettled then."""
-    has_more = settling.settle(tx)
-    return has_more, [] if has_more else unsettled.listed(tx)
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """One slice of a pass: whether more is left; if not, what is unsettled now, and whether
+    digests are missing.
+    """
+
+    has_more: bool
+    unsettled: list[Unsettled]
+    lacks_digests: bool
+
+
+def _settle(tx: Transaction) -> _Slice:
+    if settling.settle(tx):
+        return _Slice(True, [], True)
+    lacks_digests = schema.first(tx.db, "SELECT 1 FROM undigested LIMIT 1") is not None
+    return _Slice(False, unsettled.listed(tx), lacks_digests)
 
 
 async def differing(account: OpenAccount, mailbox: int | None = None) -> list[int]:

@@ -9,24 +9,25 @@ import apsw
 
 from rmail_kernel.storage.filesystem import fulltext, schema
 from rmail_kernel.storage.filesystem.account import Moved, Reader, snapshot
+from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fulltext import Covered
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError)
 
 
-def index_faults(paths: AccountPaths) -> list[str]:
+def index_faults(paths: AccountPaths, owner: Owner) -> list[str]:
     """What is wrong with search.db; nothing when there is none.
 
     Raises:
         OSError, apsw.Error: the disk does not answer.
     """
-    if not paths.index.exists():
-        return []
     try:
-        db = fulltext.connect(paths.index)
+        db = _connect(paths, owner)
     except _DAMAGE as error:
         return [f"search.db cannot be used: {error}"]
+    if db is None:
+        return []
     try:
         return _faults(paths, db)
     except _DAMAGE as error:
@@ -35,6 +36,19 @@ def index_faults(paths: AccountPaths) -> list[str]:
         return []  # the account's database is being made anew, and the index after it
     finally:
         db.close()
+
+
+def _connect(paths: AccountPaths, owner: Owner) -> apsw.Connection | None:
+    """The index, None if there is none. One that is being made looks damaged: it is looked at
+    again when nobody is at it.
+    """
+    if not paths.index.exists():
+        return None
+    try:
+        return fulltext.connect(paths.index)
+    except _DAMAGE:
+        with fulltext.locked(paths, owner, wait=True):
+            return fulltext.connect(paths.index) if paths.index.exists() else None
 
 
 def _faults(paths: AccountPaths, db: apsw.Connection) -> list[str]:

@@ -427,7 +427,7 @@ class FilesystemMailStore:
     async def index_faults(self, account: AccountId) -> list[str]:
         """What is wrong with the full-text index (fsck). Not part of the contract."""
         async with self._use(account) as one:
-            return await one.run(index_faults, one.paths)
+            return await one.run(index_faults, one.paths, self._owner)
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses now."""

@@ -88,6 +88,12 @@ class SmtpConnection(SMTP):
             loop=asyncio.get_running_loop(),
         )
 
+    def __dir__(self) -> list[str]:
+        """Nothing: the base class goes through all names there are for each connection, which
+        takes longer than a message, and for a dispatch of its own that is not used here.
+        """
+        return []
+
     # --- life cycle, called by asyncio ------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

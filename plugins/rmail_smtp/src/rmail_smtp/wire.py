@@ -150,6 +150,8 @@ class Wire:
         if self._writer.transport.is_closing():
             raise ClosedError
         self._writer.write(raw)
+        if not self._writer.transport.get_write_buffer_size():
+            return  # nearly always: the kernel has taken all of it
         try:
             async with asyncio.timeout(self._idle_s):
                 await self._writer.drain()
