@@ -14,6 +14,7 @@ from rmail_kernel.errors import ConfigError
 from rmail_kernel.storage.filesystem import FilesystemMailStore, layout, prepare_root
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.settling import STATUS_LAG
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import AppendItem
 from rmail_kernel.testing import FakeClock
@@ -72,6 +73,21 @@ async def test_status_json_says_what_outlives_the_database(
         "subscribed": True,
         "keywords": ["$Work"],
     }
+
+
+async def test_status_json_is_written_anew_when_it_lags(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    path = paths.mailbox("INBOX") / "status.json"
+    await store.put(item())
+    await mail.settle(ALICE)
+    before = path.read_bytes()
+    await store.put(*(item() for _ in range(STATUS_LAG - 1)))
+    await mail.settle(ALICE)
+    assert path.read_bytes() == before
+    await store.put(item())
+    await mail.settle(ALICE)
+    assert json.loads(path.read_bytes())["uid_next"] == STATUS_LAG + 2
 
 
 async def test_foreign_keys_of_status_json_are_kept(

@@ -23,6 +23,7 @@ from rmail_kernel.storage.filesystem import (
 )
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fsck import check
+from rmail_kernel.storage.filesystem.index_check import index_faults
 from rmail_kernel.storage.filesystem.indexing import Outcome, index_slice
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import MailboxId, Uid
@@ -412,3 +413,17 @@ async def test_a_hundred_searches_at_once_answer_and_let_an_append_through(
         assert uids == [uid for uid in range(1, 21) if uid % 2 == (n + 1) % 2]
     assert stored[0].uid == 21
     assert await mail.search(ALICE, INBOX, Text("needle 2")) == [21]
+
+
+async def test_an_index_that_is_being_made_is_no_fault(store: Opened, paths: AccountPaths) -> None:
+    owner = Owner.of(store.root)
+    loop = asyncio.get_running_loop()
+    with fulltext.locked(paths, owner, wait=True):
+        db = apsw.Connection(str(paths.index))
+        db.execute("PRAGMA journal_mode=WAL")
+        db.close()
+        looking = loop.run_in_executor(None, index_faults, paths, owner)
+        done, _ = await asyncio.wait({looking}, timeout=0.2)
+        assert not done
+        fulltext.create(paths.index)
+    assert await looking == []
