@@ -143,6 +143,7 @@ def _announce(
 
 
 def place(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int) -> Appended:
+    """Gives one message its row, and its file the name, in the transaction."""
     word = word_of(tx, row, one.item.flags)
     name = file_name(uid, word)
     if one.raw is None:

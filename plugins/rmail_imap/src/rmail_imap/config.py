@@ -8,7 +8,7 @@ from rmail_kernel.config import Port, Section, unit
 
 
 class ImapSettings(Section):
-    """IMAP4rev1 for mail clients."""
+    """IMAP4rev1 and IMAP4rev2 for mail clients."""
 
     host: str = "0.0.0.0"  # noqa: S104 - a server listens for everyone by default
     """Address to listen on."""

@@ -7,7 +7,7 @@ under the same operation does nothing. RFC 3461 5.2, 6; RFC 3464 2.3; RFC 5321 4
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -22,7 +22,7 @@ from rmail_relay.outcome import Kind, RecipientOutcome
 from rmail_relay.queued import Owed, Queued
 
 DEFAULT_DELAY_S = 14_400.0
-EXPIRED_STATUS = "4.4.7"  # RFC 3463 3.5
+_EXPIRED = "5.4.7"  # RFC 3463 3.5: delivery time expired
 _log = structlog.get_logger("rmail.relay")
 
 
@@ -35,9 +35,9 @@ def expired(queued: Queued, now: datetime) -> Queued:
 
 def _given_up(recipient: Address, last: RecipientOutcome | None, now: datetime) -> RecipientOutcome:
     if last is None:
-        return RecipientOutcome(recipient, Kind.FAILED, 554, "5.4.7", "Never tried in time", now)
+        return RecipientOutcome(recipient, Kind.FAILED, 554, _EXPIRED, "Never tried in time", now)
     text = f"Given up; the last answer was: {last.code} {last.status} {last.text}"
-    return replace(last, kind=Kind.FAILED, code=554, status="5.4.7", text=text)
+    return replace(last, kind=Kind.FAILED, code=554, status=_EXPIRED, text=text)
 
 
 def decided(
@@ -141,8 +141,3 @@ def _fate(queued: Queued, recipient: Address, action: Action, retry_until: datet
         last.at,
         retry_until if action is Action.DELAYED else None,
     )
-
-
-def given_up_at(received_at: datetime, settings: RelaySettings) -> datetime:
-    """When a message that came in at some time is given up."""
-    return received_at + timedelta(seconds=settings.max_age_s)
