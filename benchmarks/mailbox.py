@@ -13,23 +13,24 @@ import asyncio
 import multiprocessing
 import os
 import shutil
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from statistics import median
 from typing import Literal
+
+import apsw
 
 from benchmarks.store_append import BODY, make_accounts
 from benchmarks.ticker import Ticker
 from rmail_kernel.clock import Clock
 from rmail_kernel.mime import encode_structure, summarise
 from rmail_kernel.process.events import LocalEvents
-from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem import FilesystemMailStore, schema
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
 from rmail_kernel.storage.filesystem.layout import AccountPaths, file_name, shard_name
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
@@ -71,12 +72,11 @@ async def fill(root: Path, account: AccountId, count: int, *, files: bool) -> No
                 source.write_bytes(BODY)
             os.link(source, inbox / shard_name(uid // 1000) / file_name(uid, 0))
     source.unlink(missing_ok=True)
-    with sqlite3.connect(paths.database) as db:
+    with closing(schema.connect(paths.database)) as db, db:
         _rows(db, inbox, count, files=files)
-    db.close()
 
 
-def _rows(db: sqlite3.Connection, inbox: Path, count: int, *, files: bool) -> None:
+def _rows(db: apsw.Connection, inbox: Path, count: int, *, files: bool) -> None:
     db.executemany(
         "INSERT INTO message (mailbox, uid, flags, modseq, named, size_bytes, internal_date,"
         " save_date) VALUES (1, ?, 0, 2, 0, ?, 1700000000, 1700000000)",

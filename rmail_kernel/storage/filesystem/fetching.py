@@ -21,6 +21,9 @@ from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 _log = structlog.get_logger("rmail.storage")
 BATCH = 100
 BATCH_WITH_CONTENT = 32
+BATCH_OF_KEYS = 200
+"""Sorting asks for very many messages, and for little of each."""
+_LITTLE = Field.KEYS | Field.IDS
 _LOOKS = 3
 
 
@@ -33,12 +36,18 @@ async def fetch(
 ) -> AsyncIterator[list[Fetched]]:
     """See MailStore.fetch. `use` holds the account for one batch, not between batches."""
     wanted = sorted(uids)
-    step = BATCH_WITH_CONTENT if fields & Field.CONTENT else BATCH
+    step = _step(fields)
     for start in range(0, max(len(wanted), 1), step):
         async with use() as account:
             found = await _batch(account, pool, mailbox, wanted[start : start + step], fields)
         if found:
             yield found
+
+
+def _step(fields: Field) -> int:
+    if fields & Field.CONTENT:
+        return BATCH_WITH_CONTENT
+    return BATCH if fields & ~_LITTLE else BATCH_OF_KEYS
 
 
 async def _batch(

@@ -18,7 +18,10 @@ def moment(seconds: int) -> datetime:
     """A time of the database, aware, UTC; the nearest there is for one outside of the calendar,
     so that a file with a strange mtime cannot make its mailbox unreadable.
     """
-    return _EPOCH + timedelta(seconds=clamped(seconds))
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _EPOCH + timedelta(seconds=clamped(seconds))
 
 
 def seconds_of(moment: datetime) -> int:

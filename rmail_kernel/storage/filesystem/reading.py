@@ -184,7 +184,14 @@ def read_rows(
     """Messages without their content, and the flags that their files' names last had."""
     rows = schema.messages(db, mailbox, uids, _COLUMNS)
     found = [
-        Fetched(Uid(uid), ModSeq(modseq), flags, size, moment(date), moment_or_none(saved))
+        Fetched(
+            Uid(uid),
+            ModSeq(modseq),
+            flags,
+            size,
+            at := moment(date),
+            at if saved == date else moment_or_none(saved),
+        )
         for uid, modseq, flags, _, size, date, saved in rows
     ]
     if fields & _SUMMARY and found:
