@@ -122,6 +122,15 @@ async def test_many_messages_come_in_batches(store: Opened) -> None:
         assert len(batches) > 1
 
 
+async def test_contents_of_one_batch_take_little_memory(store: Opened) -> None:
+    await store.put(*(item(b"A: b\r\n\r\n" + b"x" * 200_000) for _ in range(14)))
+    box = (await store.mail.status(ALICE, "INBOX")).id
+    wanted = [Uid(uid) for uid in (*range(1, 8), 9, 11, 14, 20)]
+    batches = [some async for some in store.mail.fetch(ALICE, box, wanted, Field.CONTENT)]
+    assert [one.uid for some in batches for one in some] == wanted[:-1]
+    assert max(sum(one.size_bytes for one in some) for some in batches) <= 1 << 20
+
+
 async def test_an_unknown_mailbox_is_not_found_and_nothing_is_stored(store: Opened) -> None:
     with pytest.raises(NotFound):
         await store.put(item(), item(mailbox="Nothing"))

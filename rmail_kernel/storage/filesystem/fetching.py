@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -21,6 +22,8 @@ from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 _log = structlog.get_logger("rmail.storage")
 BATCH = 100
 BATCH_WITH_CONTENT = 32
+BATCH_CONTENT_BYTES = 1 << 20
+"""Of small messages of one batch: whoever does not read holds so much memory, and no more."""
 BATCH_OF_KEYS = 200
 """Sorting asks for very many messages, and for little of each."""
 _LITTLE = Field.KEYS | Field.IDS
@@ -37,9 +40,14 @@ async def fetch(
     """See MailStore.fetch. `use` holds the account for one batch, not between batches."""
     wanted = sorted(uids)
     step = _step(fields)
-    for start in range(0, max(len(wanted), 1), step):
+    start = 0
+    while start < max(len(wanted), 1):
+        asked = wanted[start : start + step]
         async with use() as account:
-            found = await _batch(account, pool, mailbox, wanted[start : start + step], fields)
+            found, last = await _batch(account, pool, mailbox, asked, fields)
+        start += len(asked) or 1
+        if last is not None:
+            start = bisect_right(wanted, last)
         if found:
             yield found
 
@@ -56,7 +64,9 @@ async def _batch(
     mailbox: int,
     uids: Sequence[int],
     fields: Field,
-) -> list[Fetched]:
+) -> tuple[list[Fetched], int | None]:
+    """The messages; and the last UID looked at, if it was not that of all."""
+
     def rows(db: apsw.Connection) -> tuple[str, list[Fetched], dict[int, int]]:
         return account.known_box(db, mailbox).name, *reading.read_rows(db, mailbox, uids, fields)
 
@@ -68,7 +78,10 @@ async def _batch(
         asked = [one.uid for one in found]
         found, named = await account.read(lambda db: reading.read_rows(db, mailbox, asked, fields))
     if not fields & Field.CONTENT:
-        return found
+        return found, None
+    fitting = _fitting(found)
+    last = found[fitting - 1].uid if fitting < len(found) else None
+    del found[fitting:]
     contents = reading.read_cached(directory, found)
     if len(contents) < len(found):
         rest = found[len(contents) :]
@@ -80,7 +93,19 @@ async def _batch(
         if content is not None:
             one.content = content
             kept.append(one)
-    return kept
+    return kept, last
+
+
+def _fitting(found: Sequence[Fetched]) -> int:
+    """How many of the first messages may be held at one time, at least one; large ones are read
+    from their files bit by bit.
+    """
+    room = BATCH_CONTENT_BYTES
+    for index, one in enumerate(found):
+        room -= one.size_bytes if one.size_bytes <= reading.SMALL_BYTES else 0
+        if room < 0 and index:
+            return index
+    return len(found)
 
 
 def _open_all(
