@@ -104,7 +104,7 @@ def test_every_recipient_is_served_once(tmp_path: Path) -> None:
                 time.sleep(chance.uniform(0.2, 0.8))  # load between two kills is the test itself
                 killed_at = kill_one(installation, chance)
                 kills += [] if killed_at is None else [killed_at]
-            time.sleep(0.5)
+            time.sleep(0.5)  # and load after the last kill
         _wait_until_empty(installation)
         stored = [raw for _, _, raw in read_all(installation.ports()["imap"])]
         installation.stop()
@@ -123,7 +123,7 @@ def _wait_until_empty(installation: Installation) -> None:
         if not json.loads(found.stdout) and not spooled:
             return
         assert time.monotonic() < deadline, f"{found.stdout[-1500:]} {spooled[:3]}"
-        time.sleep(0.3)
+        time.sleep(0.3)  # between two looks at another process
 
 
 def _check(acknowledged: set[str], taken: Taken, stored: list[bytes]) -> None:
