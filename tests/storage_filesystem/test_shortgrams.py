@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import apsw
 import pytest
 
 from rmail_kernel.storage.filesystem import schema, shortgrams
-from rmail_kernel.storage.filesystem.shortgrams import BLOCK, Gathered, is_kept, uids_with
+from rmail_kernel.storage.filesystem.shortgrams import BLOCK, Gathered, grams_of, is_kept, uids_with
 
 LOW = 7 << 32
 UIDS = [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 9, 0xFFFFFFFE]
@@ -45,6 +46,15 @@ def test_blocks_are_forgotten_whole(db: apsw.Connection) -> None:
     shortgrams.forget(db, LOW, LOW + 0xFFFFFFFF)
     assert uids_with(db, LOW, (0,), "ab") == set()
     assert uids_with(db, 6 << 32, (0,), "ab") == uids_with(db, 8 << 32, (0,), "ab") == set(UIDS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_kept_grams_of_a_text_are_those_that_stand_in_it(seed: int) -> None:
+    draw = random.Random(seed)
+    letters = draw.choices("ab é я会\U0001f600,\x1f\r\n  ", k=draw.randint(0, 30))
+    text = "".join(draw.choices(letters or " ", k=draw.randint(0, 60)))
+    pieces = {text[at : at + size] for at in range(len(text)) for size in (1, 2)}
+    assert grams_of(text) == {piece for piece in pieces if is_kept(piece)}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,13 @@ class Covered:
 
 def joined(texts: Iterable[str]) -> str:
     """Texts as one column: nothing that can be asked for reaches from one into the next."""
-    return "".join(_UNSAFE.sub(SEPARATOR, text) + SEPARATOR * 2 for text in texts)
+    return "".join(_safe(text) + SEPARATOR * 2 for text in texts)
+
+
+def _safe(text: str) -> str:
+    if text.isascii() and "\0" not in text and SEPARATOR not in text:
+        return text  # most are, and this is found out ten times as quickly
+    return _UNSAFE.sub(SEPARATOR, text)
 
 
 def connect(path: Path) -> apsw.Connection:

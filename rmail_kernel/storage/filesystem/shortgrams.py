@@ -6,7 +6,9 @@ A bit may stand for a message that is gone: UIDs are never used twice.
 
 from __future__ import annotations
 
-import re
+import sys
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -22,9 +24,7 @@ CREATE TABLE short (
 BLOCK: Final = 1024
 """Messages of a bitmap; block n has the keys from n * BLOCK on."""
 _END: Final = "\u0530"
-_PAIR: Final = re.compile("..", re.DOTALL)
 _PLACES: Final = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
-_Grams = dict[tuple[int, int], dict[str, int]]
 
 
 def is_kept(gram: str) -> bool:
@@ -35,28 +35,59 @@ def is_kept(gram: str) -> bool:
 
 
 def grams_of(text: str) -> set[str]:
-    """The texts of one and two characters in `text`."""
-    return {*_PAIR.findall(text), *_PAIR.findall(text, 1), *text}
+    """The texts of one and two characters in `text` for which there are bitmaps."""
+    return set(filter(is_kept, map(_gram, _codes(text))))
+
+
+def _codes(text: str) -> set[int]:
+    """The texts of one and two characters in `text` as numbers (see `_gram`): those that are kept,
+    and some others.
+    """
+    text = _once(text)
+    raw = text.encode("utf-16-le", "surrogatepass")
+    codes = {ord(char) for char in set(text) if char < _END}
+    odd = raw[2:]
+    for pieces in (raw[: len(raw) & ~3], odd[: len(odd) & ~3]):
+        pairs = array("I", pieces)
+        if sys.byteorder == "big":
+            pairs.byteswap()
+        codes.update(pairs)
+    return codes
+
+
+def _once(text: str) -> str:
+    """A text with the same kept grams, of which each word is there once: most come again."""
+    first, *words = text.split(" ")
+    if len(words) < 2:
+        return text
+    return " ".join((first, *set(words[:-1]), words[-1]))
+
+
+def _gram(code: int) -> str:
+    return chr(code & 0xFFFF) + (chr(code >> 16) if code >> 16 else "")
 
 
 class Gathered:
     """Bits of messages on their way into the table."""
 
     def __init__(self) -> None:
-        self._found: _Grams = {}
+        self._found: defaultdict[tuple[int, int], defaultdict[int, int]] = defaultdict(
+            lambda: defaultdict(int)
+        )
 
     def add(self, key: int, field: int, text: str) -> None:
         """Notes what a message has; `field` tells header from body."""
         block, place = divmod(key, BLOCK)
-        found = self._found.setdefault((block, field), {})
+        found = self._found[block, field]
         bit = 1 << place
-        for gram in grams_of(text):
-            found[gram] = found.get(gram, 0) | bit
+        for code in _codes(text):
+            found[code] |= bit
 
     def save(self, db: apsw.Connection) -> None:
         """Writes those that are kept."""
         for (block, field), gathered in self._found.items():
-            found = {gram: bits for gram, bits in gathered.items() if is_kept(gram)}
+            found = {_gram(code): bits for code, bits in gathered.items()}
+            found = {gram: bits for gram, bits in found.items() if is_kept(gram)}
             sql = "SELECT gram, places FROM short WHERE block=? AND field=?"
             for gram, places in schema.rows(db, sql, block, field):
                 if gram in found:
