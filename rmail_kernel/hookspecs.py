@@ -197,8 +197,9 @@ async def on_outbound_check(session: SessionInfo, recipient: Address) -> bool | 
 
 @hook(Mode.FIRST, answers=(list,))
 async def on_outbound_route(kernel: Kernel, recipient: Address) -> list[str] | None:
-    """Where mail for an external address would go now, in words for `rmail alias test`. It may run
-    without `on_start`. None: no opinion.
+    """Where mail for an external address would go now, in words for `rmail alias test`; a first one
+    that begins with "refused:" says that it would not. It may run without `on_start`. None: no
+    opinion.
     """
 
 

@@ -19,6 +19,18 @@ def parse_domain(text: str) -> str:
         raise Invalid(f"{text!r} is not a domain name") from error
 
 
+def parse_address(text: str) -> Address:
+    """An address, of this server or another.
+
+    Raises:
+        Invalid: not an address; it names the text.
+    """
+    try:
+        return Address.parse(text)
+    except Invalid as error:
+        raise Invalid(f"{text!r}: {error.safe[0].lower()}{error.safe[1:]}") from error
+
+
 async def local_address(directory: Directory, text: str) -> Address:
     """The address a user means; a bare name belongs to the only domain.
 
@@ -32,10 +44,7 @@ async def local_address(directory: Directory, text: str) -> Address:
             known = ", ".join(domains) or "none; `rmail domain add` makes one"
             raise Invalid(f"{text!r} has no domain; the domains here are: {known}")
         text = f"{text}@{domains[0]}"
-    try:
-        address = Address.parse(text)
-    except Invalid as error:
-        raise Invalid(f"{text!r}: {error.safe[0].lower()}{error.safe[1:]}") from error
+    address = parse_address(text)
     await require_domain(directory, address.domain)
     return address
 

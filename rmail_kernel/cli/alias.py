@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from rmail_kernel.cli.addresses import domains_of, parse_domain, require_domain
+from rmail_kernel.cli.addresses import domains_of, parse_address, parse_domain, require_domain
 from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import show_json, show_table
 from rmail_kernel.cli.session import Session, with_store
 from rmail_kernel.cli.way import way_of
 from rmail_kernel.errors import NotFound
-from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Alias
 
 app = typer.Typer()
@@ -91,10 +90,10 @@ def show_way(
     as_json: AsJson = False,
 ) -> int:
     """Show where mail for an address would go; exit code 1 when it would be refused."""
-    recipient = Address.parse(address)
+    recipient = parse_address(address)
     found = with_store(config, lambda session: way_of(session, recipient))
     if as_json:
         show_json(asdict(found))
     else:
         show_table(("step", "from", "to"), found.lines())
-    return 0 if found.refusal is None else 1
+    return 1 if found.is_refused else 0

@@ -7,13 +7,16 @@ this table. Plugins add commands by entry points of the group `rmail.cli`: name 
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.main import get_command
 
 from rmail_kernel import __version__
 from rmail_kernel.cli import failures
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "rmail.cli"
 # name: (where the function or typer app is, line in the help), in the order of the help
@@ -44,8 +47,7 @@ def run(arguments: list[str]) -> int:
     try:
         result = get_command(build(words)).main(words, prog_name="rmail", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can catch it
-        called = _called(words)
-        return failures.report(error, called if called in COMMANDS else "", is_debug=is_debug)
+        return failures.report(error, is_debug=is_debug)
     return result if isinstance(result, int) else 0
 
 
@@ -117,11 +119,18 @@ def _add_foreign(root: typer.Typer, called: str) -> None:
             raise PluginError("two distributions offer this command", plugin=point.name)
         seen.add(point.name)
         if point.name != called:
-            origin = point.dist.name if point.dist else point.value
-            root.command(point.name, help=f"A command of {origin}.")(_elsewhere)
+            root.command(point.name, help=_foreign_help(point))(_elsewhere)
             continue
         try:
             found = point.load()
         except Exception as error:  # a stranger's module: named, in one line
             raise PluginError(f"the command cannot be loaded: {error!r}", plugin=called) from error
         _add(root, point.name, found, None)
+
+
+def _foreign_help(point: EntryPoint) -> str:
+    """What its distribution says of itself: the module is not imported for a line of the help."""
+    if point.dist is None:
+        return f"A command of {point.value}."
+    summary = point.dist.metadata["Summary"]
+    return f"{summary} ({point.dist.name})." if summary else f"A command of {point.dist.name}."

@@ -35,6 +35,8 @@ PORTS: dict[str, dict[str, int]] = {
     "http": {"port": 9002, "tls_port": 9003},
 }
 _WEB = ("http", "https")
+_SEND = f"printf 'Subject: Hello\\n\\nIt works.\\n' | curl -sS --crlf -T - --mail-rcpt {LOGIN} smtp://{{}}"
+_READ = f"curl -sS -u {LOGIN}:{PASSWORD} 'imap://{{}}/INBOX;UID=*'  (the newest message)"
 
 
 def dev(config: Config = DEFAULT_CONFIG, workers: Workers = None) -> int:
@@ -98,6 +100,11 @@ def announcement(
     rows["settings"] = str(config.resolve())
     demo_login = f"{LOGIN}, password {PASSWORD}"
     rows["login"] = demo_login if is_demo else "`rmail user list` shows the accounts"
+    if is_demo and {"smtp", "imap"} <= ports.keys():
+        rows["send"] = _SEND.format(rows["smtp"])
+        rows["read"] = _READ.format(rows["imap"])
+    if "http" in ports and "api" in settings.plugins:
+        rows["http"] += "  (the REST API: docs/api.md)"
     width = max(map(len, rows))
     lines = [f"  {name.ljust(width)}  {value}" for name, value in rows.items()]
     return "\n".join(["rmail serves on this machine only; Ctrl-C ends it.", *lines])

@@ -9,8 +9,10 @@ import os
 import sys
 import tempfile
 import traceback
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from rmail_kernel.errors import ConfigError, Invalid, PluginError, RmailError
@@ -20,27 +22,24 @@ WRONG_USE = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
-def report(error: BaseException, command: str, *, is_debug: bool) -> int:
+def report(error: BaseException, *, is_debug: bool) -> int:
     """Tells the user about an error; the exit code.
 
     Args:
         error: what ended the command.
-        command: its name, for the pointer to its help.
         is_debug: show the traceback.
     """
-    if is_debug:
+    if is_debug and not isinstance(error, TyperException):
         traceback.print_exception(error)
-    code, text = _explain(error, command)
+    code, text = _explain(error)
     if text:
         typer.echo(f"rmail: {' '.join(text.split())}", err=True)
     return code
 
 
-def _explain(error: BaseException, command: str) -> tuple[int, str]:
+def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, TyperException):
-        text = error.format_message()
-        see = f"rmail {command} --help" if command else "rmail --help"
-        return WRONG_USE, text if text.endswith("?") else f"{text.rstrip('.')}; see `{see}`"
+        return WRONG_USE, _explain_use(error)
     if isinstance(error, ConfigError | PluginError | Invalid):
         return WRONG_USE, error.safe
     if isinstance(error, RmailError):
@@ -53,6 +52,19 @@ def _explain(error: BaseException, command: str) -> tuple[int, str]:
     if isinstance(error, OSError) and error.strerror:
         return _explain_os_error(error)
     return FAILED, f"unexpected {type(error).__name__}; the traceback is in {_log(error)}"
+
+
+def _explain_use(error: TyperException) -> str:
+    """What was wrong, and the help of the very command that was meant."""
+    text = error.format_message().rstrip(".")
+    if text.endswith("?"):
+        return text
+    context: Any = getattr(error, "ctx", None)  # of a class that typer does not make public
+    if context is None:
+        return f"{text}; see `rmail --help`"
+    if text == "Missing command" and isinstance(context.command, TyperGroup):
+        text = f"say which: {', '.join(context.command.commands)}"
+    return f"{text}; see `{context.command_path} --help`"
 
 
 def _explain_os_error(error: OSError) -> tuple[int, str]:

@@ -29,7 +29,7 @@ _SEVERITIES: dict[bool, Severity] = {True: "warning", False: "error"}  # by whet
 
 def fsck(
     account: Annotated[
-        str | None, typer.Argument(metavar="[ADDRESS]", help="Default: all accounts.")
+        str | None, typer.Argument(metavar="ADDRESS", help="Default: all accounts.")
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Repair what can be.")] = False,
     reindex: Annotated[

@@ -34,7 +34,7 @@ class Outcome:
 
 def migrate(
     account: Annotated[
-        str | None, typer.Argument(metavar="[ADDRESS]", help="Default: all accounts.")
+        str | None, typer.Argument(metavar="ADDRESS", help="Default: all accounts.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only tell what would be done.")

@@ -12,7 +12,7 @@ from rmail_kernel.cli.options import DEFAULT_CONFIG, AsJson, Config
 from rmail_kernel.cli.output import show_json, show_table
 from rmail_kernel.cli.session import load_settings
 from rmail_kernel.cli.status import server_pid
-from rmail_kernel.errors import ConfigError
+from rmail_kernel.errors import NotFound
 from rmail_kernel.process.control import ask
 
 app = typer.Typer()
@@ -37,25 +37,26 @@ def sessions(
 
 
 @app.command()
-def kick(who: Who, config: Config = DEFAULT_CONFIG) -> int:
+def kick(who: Who, config: Config = DEFAULT_CONFIG) -> None:
     """End a session, or all of an account; exit code 1 when there is none."""
     found = asyncio.run(_collect(running_root(config), {"do": "kick", "who": who}))
+    if not found:
+        raise NotFound(f"no session or account {who!r} is connected; `rmail sessions` shows all")
     for one in found:
         typer.echo(
             f"ended {one['protocol']} session {one['id']} of {one['account'] or one['peer']}"
         )
-    return 0 if found else 1
 
 
 def running_root(config: Config) -> Path:
     """Where the store of a running server is.
 
     Raises:
-        ConfigError: no server runs.
+        NotFound: no server runs. ConfigError, PluginError: as `load_settings`.
     """
     root = load_settings(config).mail_root
     if server_pid(root) is None:
-        raise ConfigError(f"no server runs on {root}", path="mail_root")
+        raise NotFound(f"no server runs on {root}; `rmail run` starts it")
     return root
 
 

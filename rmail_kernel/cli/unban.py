@@ -10,6 +10,8 @@ from rmail_kernel.auth import lockout
 from rmail_kernel.cli.options import DEFAULT_CONFIG, Config
 from rmail_kernel.cli.session import Session, with_store
 
+_HINT = "; `rmail status` shows who is"
+
 
 def unban(
     who: Annotated[str, typer.Argument(metavar="WHO", help="An IP address or an account.")],
@@ -21,4 +23,4 @@ def unban(
         return await lockout.unban(session.state, who)
 
     count = with_store(config, work)
-    typer.echo(f"{who} may log in again" if count else f"{who} was not locked out")
+    typer.echo(f"{who} may log in again" if count else f"{who} was not locked out{_HINT}")

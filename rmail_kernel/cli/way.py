@@ -32,6 +32,14 @@ class Way:
     elsewhere: dict[str, list[str] | None] = field(default_factory=dict)
     refusal: str | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether one who sends to the address would be told no, for one destination at least."""
+        routes = self.elsewhere.values()
+        return self.refusal is not None or any(
+            route is None or route[0].startswith("refused:") for route in routes
+        )
+
     def lines(self) -> list[tuple[str, str, str]]:
         """Rows for people."""
         rows = [("alias", one, ", ".join(others)) for one, others in self.steps]

@@ -87,7 +87,7 @@ class Control:
                 for session in self._found(""):
                     _tell(writer, asdict(session.facts()) | {"age_s": round(session.age_s, 1)})
             case "kick":
-                found = list(self._found(str(question["who"])))
+                found = list(self._found(who)) if (who := str(question["who"])) else []
                 for session in found:
                     _tell(writer, asdict(session.facts()))
                     session.end()

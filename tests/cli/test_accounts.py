@@ -195,7 +195,9 @@ def test_a_bad_alias_is_refused(rmail: Rmail) -> None:
 
 
 def test_unban_tells_whether_there_was_a_lockout(rmail: Rmail) -> None:
-    assert rmail("unban", "192.0.2.1").out == "192.0.2.1 was not locked out\n"
+    assert rmail("unban", "192.0.2.1").out == (
+        "192.0.2.1 was not locked out; `rmail status` shows who is\n"
+    )
 
 
 async def lock_out(folder: Path, peer: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from rmail_kernel.cli.way import Way
 from tests.cli.conftest import Rmail
 
 
@@ -36,8 +39,21 @@ def test_what_would_be_refused_says_why_and_fails(rmail: Rmail) -> None:
 
 def test_mail_that_nobody_sends_out_is_told(rmail: Rmail) -> None:
     _store(rmail)
-    found = rmail("alias", "test", "away@example.com", "--json").data
-    assert list(found["elsewhere"]) == ["dave@remote.test"]
+    found = rmail("alias", "test", "away@example.com", "--json")
+    assert list(found.data["elsewhere"]) == ["dave@remote.test"]
+
+
+@pytest.mark.parametrize(
+    ("routes", "is_refused"),
+    [([["mx", "a.test"]], False), ([["mx", "a.test"], None], True), ([["refused: no MX"]], True)],
+)
+def test_a_way_without_a_route_is_refused(routes: list[list[str] | None], is_refused: bool) -> None:
+    way = Way("a@b.test", elsewhere={f"{n}@c.test": route for n, route in enumerate(routes)})
+    assert way.is_refused == is_refused
+
+
+def test_what_is_no_address_is_named(rmail: Rmail) -> None:
+    assert rmail("alias", "test", "nonsense").refusal().startswith("'nonsense': not a mail address")
 
 
 def test_every_target_of_a_rule_is_shown(rmail: Rmail) -> None:

@@ -40,7 +40,7 @@ def _port_in_use() -> OSError:
 def test_an_error_has_its_code_and_line(
     error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert failures.report(error, "user", is_debug=False) == code
+    assert failures.report(error, is_debug=False) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == f"rmail: {line}\n"

@@ -55,4 +55,19 @@ def test_an_unknown_command_names_a_near_one(rmail: Rmail) -> None:
     [("user",), ("user", "add"), ("user", "add", "--nonsense"), ("run", "--workers", "x")],
 )
 def test_wrong_use_is_one_line_that_names_the_help(rmail: Rmail, words: tuple[str, ...]) -> None:
-    assert rmail(*words).refusal().endswith(f"see `rmail {words[0]} --help`")
+    meant = " ".join(word for word in words[:2] if word in {"user", "add", "run"})
+    assert rmail(*words).refusal().endswith(f"see `rmail {meant} --help`")
+
+
+def test_a_group_without_a_command_names_its_commands(rmail: Rmail) -> None:
+    assert rmail("user").refusal().startswith("say which: add, list, show, set, passwd, delete;")
+
+
+def test_a_command_of_a_plugin_tells_what_its_distribution_is(rmail: Rmail) -> None:
+    line = next(one for one in rmail("--help").out.splitlines() if one.startswith("  queue "))
+    assert line.endswith("(rmail-relay).")
+    assert "A command" not in line
+
+
+def test_debug_shows_no_traceback_of_wrong_use(rmail: Rmail) -> None:
+    assert "Traceback" not in rmail("--debug", "user").err

@@ -92,11 +92,20 @@ def test_dev_makes_a_demo_and_prints_how_to_log_in(
         assert len(status.data["workers"]) >= int(workers)
         assert "alice" not in rmail("status").err
 
+        for nobody in ("", "bob"):
+            assert "`rmail sessions` shows all" in rmail("sessions", "kick", nobody).failure()
+        assert "no account bob@" in rmail("trace", "bob", "--seconds", "0.1").failure()
+        heard = rmail("trace", "alice", "--seconds", "0.1")
+        assert (heard.code, heard.out) == (0, "")
+        assert "clients of alice@example.com say, for 0.1 s" in heard.err
+
         rmail("user", "passwd", dev.LOGIN, "--password", "other")
         assert log_in(port, "other") == "OK"
         assert log_in(port, dev.PASSWORD) != "OK"
         rmail("user", "add", "bob", "--password", "builder")
         assert log_in(port, "builder", "bob@example.com") == "OK"
+    for words in (("sessions",), ("sessions", "kick", "alice"), ("trace", "alice")):
+        assert "`rmail run` starts it" in rmail(*words).failure()
     stopped = rmail("status", "--json")
     assert stopped.code == 1
     assert not stopped.data["running"]

@@ -59,6 +59,7 @@ async def test_a_session_is_ended_by_its_id_or_its_account(
     assert len(await _asked(rmail_server, do="kick", who=id_)) == 1
     await other.expect("* BYE An administrator ended the session")
     assert await _asked(rmail_server, do="kick", who="nobody") == []
+    assert await _asked(rmail_server, do="kick", who="") == []
     assert len(await _asked(rmail_server, do="kick", who="alice@example.com")) == 1
     await one.expect("* BYE *")
 
