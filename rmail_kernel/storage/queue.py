@@ -95,6 +95,16 @@ class Tally:
     oldest_at: float | None
 
 
+class Room(Protocol):
+    """Which lanes a holder wants more of; made for one `lease`, and asked in any thread."""
+
+    def left(self, lane: str) -> int:
+        """How many more of a lane, those that it `took` already counted."""
+
+    def took(self, lane: str) -> None:
+        """A job of the lane is taken."""
+
+
 class Queue(Protocol):
     """Every method raises Temporary when the disk does not do it now; then nothing is changed."""
 
@@ -102,13 +112,21 @@ class Queue(Protocol):
         """Keeps jobs, all or none, with the message that they share. Durable on return."""
 
     async def lease(
-        self, kind: str, count: int, ttl_s: float, *, per_lane: int, total: int
+        self,
+        kind: str,
+        count: int,
+        ttl_s: float,
+        *,
+        per_lane: int,
+        total: int,
+        room: Room | None = None,
     ) -> list[Lease]:
         """Takes jobs that are due, the longest due first.
 
         Args:
             count: at most so many. ttl_s: how long they are held without `renew`.
             per_lane, total: leases of the kind, in all processes, that are not passed.
+            room: what this holder wants of each lane; None: as much as the limits allow.
         """
 
     async def next_due(self, kind: str) -> float | None:

@@ -193,6 +193,25 @@ async def test_full_lanes_do_not_stop_the_others(queue: Queue) -> None:
     assert await queue.lease("relay", 10, 60, per_lane=3, total=10) == []
 
 
+class Wanted:
+    """A number of each lane."""
+
+    def __init__(self, **lanes: int) -> None:
+        self.lanes = lanes
+
+    def left(self, lane: str) -> int:
+        return self.lanes.get(lane, 0)
+
+    def took(self, lane: str) -> None:
+        self.lanes[lane] -= 1
+
+
+async def test_a_holder_gets_of_each_lane_what_it_wants(queue: Queue) -> None:
+    await queue.put([job(f"{lane}{number:03}", lane) for lane in "abc" for number in range(300)])
+    taken = await queue.lease("relay", 100, 60, per_lane=5, total=100, room=Wanted(a=0, b=2, c=9))
+    assert [lease.job.lane for lease in taken] == ["b", "b", "c", "c", "c", "c", "c"]
+
+
 async def test_limits_count_the_leases_of_all_processes(queue: Queue, other: Queue) -> None:
     await queue.put([job(str(number), f"{number % 3}.test") for number in range(12)])
     assert len(await queue.lease("relay", 10, 60, per_lane=2, total=5)) == 5

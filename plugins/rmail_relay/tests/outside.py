@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rmail_relay.outcome import Attempt, Kind, RecipientOutcome, Route
+from rmail_relay.outcome import Attempt, Contact, Kind, RecipientOutcome, Route
 from rmail_relay.queued import KIND
 
 from rmail_kernel.content import Content
@@ -65,7 +65,7 @@ class Peers:
         at = datetime(2026, 1, 2, tzinfo=UTC)
         if attempt.domain in self.down:
             return RecipientOutcome(
-                recipient, Kind.DEFERRED, 451, "4.4.1", "no answer", at, is_destination_down=True
+                recipient, Kind.DEFERRED, 451, "4.4.1", "no answer", at, contact=Contact.NONE
             )
         waiting = self.answers.get(str(recipient)) or self.answers.get(attempt.domain)
         kind, code, status = (

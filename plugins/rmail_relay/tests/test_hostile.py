@@ -5,12 +5,17 @@ is delivered.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from rmail_relay.outcome import Kind, RecipientOutcome
+from rmail_relay.outcome import Attempt, Contact, Kind, RecipientOutcome
 
+from rmail_kernel.content import Content, SpoolFile
 from rmail_kernel.testing import Drop, Endless, FakeMx, Hang, Raw, Take
 
 from .conftest import QUICK, MakeTransport, Send
@@ -95,7 +100,7 @@ async def test_a_host_that_refuses_us_is_no_fate_of_the_recipient(
         rmail_mx.replies["HELO"] = "554 5.7.1 go away"
     outcome = await one(send)
     assert (outcome.kind, outcome.code) == (Kind.DEFERRED, 450)
-    assert outcome.is_destination_down
+    assert outcome.contact is Contact.NONE
     assert "go away" in outcome.text
 
 
@@ -255,4 +260,35 @@ async def test_a_peer_that_never_takes_more_recipients(send: Send, rmail_mx: Fak
 async def test_nobody_listening_is_no_connection(send: Send, make_transport: MakeTransport) -> None:
     outcome = await one(send, transport=make_transport(mx_port=9))
     assert (outcome.kind, outcome.status) == (Kind.DEFERRED, "4.4.1")
-    assert outcome.is_destination_down
+    assert outcome.contact is Contact.NONE
+
+
+@pytest.mark.parametrize(
+    ("replies", "contact"),
+    [
+        ({"": "220 mx ESMTP"}, Contact.ANSWERED),
+        ({"RCPT": "451 later"}, Contact.ANSWERED),
+        ({"": Drop()}, Contact.NONE),
+        ({"EHLO": Drop()}, Contact.NONE),
+        ({"MAIL": "421 bye"}, Contact.NONE),
+        ({"MAIL": Drop()}, Contact.CUT_OFF),
+        ({"DATA": Drop()}, Contact.CUT_OFF),
+        ({".": Drop()}, Contact.CUT_OFF),
+    ],
+)
+async def test_an_outcome_tells_how_far_the_attempt_came(
+    send: Send, rmail_mx: FakeMx, replies: dict[str, Any], contact: Contact
+) -> None:
+    rmail_mx.replies = replies
+    assert (await send())["bob@remote.test"].contact is contact
+
+
+async def test_a_message_that_cannot_be_read_tells_nothing_of_its_destination(
+    attempt: Callable[..., Attempt], make_transport: MakeTransport, tmp_path: Path
+) -> None:
+    spool = SpoolFile(tmp_path)
+    spool.append(b"Subject: x\r\n\r\n")
+    content = Content(b"", spool)
+    os.truncate(spool.fileno(), 3)
+    (outcome,) = await make_transport().deliver(replace(attempt(), content=content))
+    assert (outcome.kind, outcome.contact) == (Kind.DEFERRED, Contact.UNTRIED)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from rmail_relay.config import RelaySettings
-from rmail_relay.outcome import Kind
+from rmail_relay.outcome import Contact, Kind
 from rmail_relay.routing.failures import MAX_KEPT, RecentFailures
 from rmail_relay.routing.rules import peer_of, rule_for
 
-from rmail_kernel.testing import FakeClock, FakeDns, FakeMx
+from rmail_kernel.testing import FakeClock, FakeDns, FakeMx, Hang
 
 from .conftest import MakeTransport, Send
 
@@ -130,7 +131,7 @@ async def test_dns_in_trouble_lets_mail_wait(send: Send, rmail_dns: FakeDns, nam
     rmail_dns.failing.add(name)
     outcome = (await send("a@sick.test"))["a@sick.test"]
     assert (outcome.kind, outcome.status) == (Kind.DEFERRED, "4.4.3")
-    assert outcome.is_destination_down
+    assert outcome.contact is Contact.NONE
 
 
 async def test_one_exchanger_without_an_address_does_not_stop_the_others(
@@ -293,3 +294,18 @@ async def test_routes_can_be_asked_for(
     assert (await transport.route("a.example.org")).kind == "*.example.org"
     assert "no domain" in (await transport.route("absent.test")).refusal
     assert transport.destination("remote.test") == "remote.test"
+
+
+async def test_a_silent_host_is_tried_by_one_message_at_a_time(
+    send: Send, rmail_mx: FakeMx, make_transport: MakeTransport
+) -> None:
+    transport = make_transport(timeouts=dict.fromkeys(("connect_s", "greeting_s"), 0.5))
+    rmail_mx.replies[""] = Hang()
+    await send(transport=transport)
+    before = rmail_mx.connections
+    found = await asyncio.gather(*(send(transport=transport) for _ in range(5)))
+    outcomes = [outcome for one in found for outcome in one.values()]
+    assert rmail_mx.connections == before + 1
+    assert {(one.kind, one.contact) for one in outcomes} == {(Kind.DEFERRED, Contact.NONE)}
+    del rmail_mx.replies[""]
+    assert (await send(transport=transport))["bob@remote.test"].kind is Kind.DELIVERED

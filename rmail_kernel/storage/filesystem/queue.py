@@ -32,7 +32,7 @@ from rmail_kernel.storage.filesystem.queue_database import (
 from rmail_kernel.storage.filesystem.queue_files import SMALL_BYTES, Place, SpooledJob, Written
 from rmail_kernel.storage.filesystem.queue_owners import Owners
 from rmail_kernel.storage.filesystem.queue_steadiness import Steadiness
-from rmail_kernel.storage.queue import Job, Lease, NewJob, Record, Tally, topic
+from rmail_kernel.storage.queue import Job, Lease, NewJob, Record, Room, Tally, topic
 
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
@@ -96,7 +96,14 @@ class FilesystemQueue:
         self._tell({job.kind for job in jobs})
 
     async def lease(
-        self, kind: str, count: int, ttl_s: float, *, per_lane: int, total: int
+        self,
+        kind: str,
+        count: int,
+        ttl_s: float,
+        *,
+        per_lane: int,
+        total: int,
+        room: Room | None = None,
     ) -> list[Lease]:
         """Takes jobs that are due."""
         await self._look_after()
@@ -104,9 +111,8 @@ class FilesystemQueue:
         def run(batch: Batch) -> tuple[list[Lease], dict[str, Place]]:
             now = self._clock.time()
             owner = self._owners.own()
-            taken = rows.lease(
-                batch.db, kind, count, owner, now, ttl_s, per_lane, total, is_steady=is_steady
-            )
+            limits = rows.Limits(count, per_lane, total, room)
+            taken = rows.lease(batch.db, kind, owner, now, ttl_s, limits, is_steady=is_steady)
             small = [held.job.id for held in taken if 0 < held.job.size_bytes <= SMALL_BYTES]
             return taken, rows.places(batch.db, small[:MAX_PLACES]) if small else {}
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import apsw
 
 from rmail_kernel.errors import Conflict
 from rmail_kernel.storage.filesystem.queue_files import Place, SpooledJob
-from rmail_kernel.storage.queue import Job, JobState, Lease, NewJob, Record, Tally
+from rmail_kernel.storage.queue import Job, JobState, Lease, NewJob, Record, Room, Tally
 
 SCHEMA_VERSION = 2
 FINISHED_S = 7 * 86400.0
@@ -45,6 +46,16 @@ _LANES = """WITH RECURSIVE found(lane) AS (
     SELECT (SELECT min(lane) FROM job WHERE kind = ?1 AND is_held = 0 AND lane > found.lane)
     FROM found WHERE found.lane IS NOT NULL)
     SELECT lane FROM found WHERE lane IS NOT NULL"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken, see `Queue.lease`."""
+
+    count: int
+    per_lane: int
+    total: int
+    room: Room | None
 
 
 def insert(
@@ -101,12 +112,10 @@ def is_known(db: apsw.Connection, jobs: Iterable[NewJob]) -> bool:
 def lease(
     db: apsw.Connection,
     kind: str,
-    count: int,
     owner: str,
     now: float,
     ttl_s: float,
-    per_lane: int,
-    total: int,
+    limits: Limits,
     *,
     is_steady: bool,
 ) -> list[Lease]:
@@ -116,8 +125,7 @@ def lease(
         is_steady: whether the clock tells when a lease is over; if not, those of the living last.
     """
     ready = _READY if is_steady else f"{_READY} AND owner IS NULL"
-    taken = _Picked(_leased(db, kind, now), per_lane, min(count, total))
-    taken.limit = min(count, max(0, total - sum(taken.busy.values())))
+    taken = _Picked(_leased(db, kind, now), limits)
     looked = taken.add(db.execute(ready + " ORDER BY next_at LIMIT ?", (kind, now, FIRST_LOOK)))
     if not taken.is_full and looked == FIRST_LOOK:
         # Lanes that are full stand before the others.
@@ -125,7 +133,7 @@ def lease(
             room = taken.room(lane)
             if room > 0 and not taken.is_full:
                 query = ready + " AND lane = ? ORDER BY next_at LIMIT ?"
-                taken.add(db.execute(query, (kind, now, lane, per_lane)))
+                taken.add(db.execute(query, (kind, now, lane, limits.per_lane)))
     until = now + ttl_s
     # One statement for many rows: between two, other threads of the process take their turn.
     db.execute(
@@ -139,19 +147,21 @@ def lease(
 class _Picked:
     """Rows that were chosen, within the limits."""
 
-    def __init__(self, busy: Counter[str], per_lane: int, limit: int) -> None:
-        self.busy = busy
+    def __init__(self, busy: Counter[str], limits: Limits) -> None:
         self.rows: list[tuple[Any, ...]] = []
-        self.limit = limit
+        self._busy = busy
+        self._most = min(limits.count, limits.total - busy.total())
         self._ids: set[str] = set()
-        self._per_lane = per_lane
+        self._limits = limits
 
     @property
     def is_full(self) -> bool:
-        return len(self.rows) >= self.limit
+        return len(self.rows) >= self._most
 
     def room(self, lane: str) -> int:
-        return self._per_lane - self.busy[lane]
+        left = self._limits.per_lane - self._busy[lane]
+        wanted = self._limits.room
+        return left if wanted is None else min(left, wanted.left(lane))
 
     def add(self, rows: Iterable[tuple[Any, ...]]) -> int:
         """Chooses among rows, reading no more of them than it takes; how many were read."""
@@ -159,12 +169,17 @@ class _Picked:
         for row in rows if not self.is_full else ():
             looked += 1
             if row[0] not in self._ids and self.room(row[2]) > 0:
-                self._ids.add(row[0])
-                self.busy[row[2]] += 1
-                self.rows.append(row)
+                self._take(row)
                 if self.is_full:
                     break
         return looked
+
+    def _take(self, row: tuple[Any, ...]) -> None:
+        self._ids.add(row[0])
+        self._busy[row[2]] += 1
+        self.rows.append(row)
+        if self._limits.room is not None:
+            self._limits.room.took(row[2])
 
 
 def _leased(db: apsw.Connection, kind: str, now: float) -> Counter[str]:

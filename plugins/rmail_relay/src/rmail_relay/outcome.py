@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol, TypeAlias
 
 from rmail_kernel.content import Content
@@ -22,6 +22,15 @@ class Kind(StrEnum):
     DELIVERED = "delivered"  # the peer said yes: it must never be tried again
     DEFERRED = "deferred"  # not now: 4yz, no answer, no connection, no DNS
     FAILED = "failed"  # for good: 5yz, no such domain, null MX
+
+
+class Contact(IntEnum):
+    """How far an attempt came with the destination, the better the greater."""
+
+    UNTRIED = 0  # what went wrong is ours
+    NONE = 1  # no DNS, no connection, 421: other mail for it need not try at once
+    CUT_OFF = 2  # it was ready for mail, and then left, fell silent or made no sense
+    ANSWERED = 3
 
 
 Keep: TypeAlias = "Callable[[Sequence[RecipientOutcome]], Awaitable[None]]"
@@ -60,8 +69,7 @@ class RecipientOutcome:
         at: when it was known, aware.
         is_dsn_relayed: the peer offers DSN and was handed the options, so that notices of
             success are its business (RFC 3461 5.2.1).
-        is_destination_down: the destination as a whole did not work (no DNS, no connection,
-            421), so that other mail for it need not try at once.
+        contact: how far the attempt came.
     """
 
     recipient: Address
@@ -73,7 +81,7 @@ class RecipientOutcome:
     remote: str = ""
     tls: str = ""
     is_dsn_relayed: bool = False
-    is_destination_down: bool = False
+    contact: Contact = Contact.ANSWERED
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 It sleeps until the next job is due, work is announced or an attempt ends; never longer than LOOK_S,
 since commands beside the server cannot wake it. A destination that is down is left alone for a
-growing while, so that it never holds up others.
+growing while and then tried by one message, so that it never holds up others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from rmail_kernel.storage.queue import Lease, topic
 from rmail_relay.attempts import JITTER, LEASE_S, Attempts
 from rmail_relay.backoff import Backoff
 from rmail_relay.config import RelaySettings
+from rmail_relay.outcome import Contact
 from rmail_relay.queued import KIND
+from rmail_relay.windows import Windows
 
 LOOK_S = 2.0
 TROUBLE_S = 5.0
@@ -35,6 +37,7 @@ class Scheduler:
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[Any]] = set()
         self._backoff = Backoff(kernel.clock)
+        self._windows = Windows()
         self._chance = random.Random()  # noqa: S311 - jitter
 
     @property
@@ -78,8 +81,10 @@ class Scheduler:
             LEASE_S,
             per_lane=self._settings.max_parallel_per_destination,
             total=1 << 30,
+            room=self._windows.room(self._settings.max_parallel),
         )
         for lease in leases:
+            self._windows.begun(lease.job.lane)
             # Shutdown waits for attempts under way, as long as sessions may take to end.
             task = self._kernel.spawn(self._work(lease), "relay", is_telling=True)
             self._running.add(task)
@@ -99,12 +104,20 @@ class Scheduler:
         self._woken.set()
 
     async def _work(self, lease: Lease) -> None:
-        outcomes = await self._attempts.work(lease)
-        lane = lease.job.lane
-        if not outcomes or not all(outcome.is_destination_down for outcome in outcomes):
-            if outcomes:
-                self._backoff.works(lane)
-            return
+        begun_at = self._kernel.clock.monotonic()
+        contact = Contact.UNTRIED
+        try:
+            outcomes = await self._attempts.work(lease)
+            contact = max((outcome.contact for outcome in outcomes), default=contact)
+        finally:
+            took_s = self._kernel.clock.monotonic() - begun_at
+            is_down = self._windows.ended(lease.job.lane, contact, took_s)
+        if contact is Contact.ANSWERED:
+            self._backoff.works(lease.job.lane)
+        elif contact is Contact.NONE and is_down:
+            await self._leave_alone(lease.job.lane)
+
+    async def _leave_alone(self, lane: str) -> None:
         backoff_s = self._backoff.failed(lane, self._settings.pauses_s)
         if backoff_s is None:
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -31,50 +31,17 @@ from rmail_relay.client.parcel import (
 from rmail_relay.client.peer import Peer, Tls
 from rmail_relay.client.session import Local, Session
 from rmail_relay.client.transaction import batch_of, transact
-from rmail_relay.client.verdict import UNREACHED, LoopsBack, PeerFailure, Verdict
+from rmail_relay.client.verdict import UNREACHED, LoopsBack, PeerFailure, Silent, Verdict
 from rmail_relay.config import RelaySettings
 from rmail_relay.metrics import ATTEMPT_SECONDS, CONNECTIONS, RECIPIENTS
 from rmail_relay.outcome import Attempt, Kind, RecipientOutcome, Route
 from rmail_relay.pool import Pool
+from rmail_relay.progress import Progress
 from rmail_relay.routing.failures import RecentFailures
 from rmail_relay.routing.router import Hop, Router, Unroutable
 
 _log = structlog.get_logger("rmail.relay")
 _BIG_BYTES = 1 << 20  # from here on, a message is looked through in a thread
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """An attempt under way: fates as they become known, and who told them."""
-
-    attempt: Attempt
-    parcel: Parcel
-    verdicts: dict[Address, Verdict] = field(default_factory=dict)
-    told_by: dict[Address, Session] = field(default_factory=dict)
-    has_address: bool = False
-    was_reached: bool = False  # some host was ready to take mail
-    failure: PeerFailure | None = None
-    failed_host: str = ""
-
-    @property
-    def pending(self) -> list[Address]:
-        """Recipients without a fate."""
-        recipients = self.attempt.envelope.recipients
-        return [recipient for recipient in recipients if recipient not in self.verdicts]
-
-    def settle(self, verdict: Verdict, session: Session | None = None) -> None:
-        """The fate of all who are left."""
-        for recipient in self.pending:
-            self.verdicts[recipient] = verdict
-            if session is not None:
-                self.told_by[recipient] = session
-
-    def fail(self, host: str, failure: PeerFailure) -> None:
-        """A host was of no use; another may be. What a host said tells more than one that is not
-        reached.
-        """
-        if self.failure is None or failure.status != UNREACHED:
-            self.failure, self.failed_host = failure, host
 
 
 class SmtpTransport:
@@ -137,14 +104,14 @@ class SmtpTransport:
         with ATTEMPT_SECONDS.time():
             state = await self._tried(attempt)
         self._close_open(state)
-        outcomes = [self._outcome(state, each) for each in attempt.envelope.recipients]
+        outcomes = state.outcomes(self._kernel.clock.now(), attempt.envelope.recipients)
         for outcome in outcomes:
             RECIPIENTS.labels(outcome.kind.value).inc()
             _tell(attempt, outcome)
         return outcomes
 
-    async def _tried(self, attempt: Attempt) -> _Attempt:
-        state = _Attempt(attempt, Parcel(attempt.envelope, attempt.content))
+    async def _tried(self, attempt: Attempt) -> Progress:
+        state = Progress(attempt, Parcel(attempt.envelope, attempt.content))
         try:
             async with asyncio.timeout(self._settings.timeouts.attempt_s):
                 await self._try(state)
@@ -154,17 +121,17 @@ class SmtpTransport:
             state.settle(error.verdict)
         except RmailError as error:
             _log.warning("attempt failed", message=attempt.id, reason=error.safe, **error.fields)
-            state.failure = PeerFailure("The message could not be read", status="4.3.0")
+            state.give_up("The message could not be read")
         except Exception:  # noqa: BLE001 - whatever it is, the message waits and others go on
             _log.exception("attempt failed", message=attempt.id)
-            state.failure = PeerFailure("An error of this server", status="4.3.0")
+            state.give_up("An error of this server")
         return state
 
-    def _close_open(self, state: _Attempt) -> None:
+    def _close_open(self, state: Progress) -> None:
         failure = state.failure or PeerFailure("No host could be reached", status=UNREACHED)
         state.settle(failure.verdict)
 
-    async def _try(self, state: _Attempt) -> None:
+    async def _try(self, state: Progress) -> None:
         content, envelope = state.attempt.content, state.attempt.envelope
         look = partial(parcel_of, envelope, content)
         state.parcel = await self._kernel.run(look) if content.size > _BIG_BYTES else look()
@@ -188,7 +155,7 @@ class SmtpTransport:
             text = f"No mail exchanger of {state.attempt.domain} has an address"
             state.settle(Verdict(Kind.FAILED, 550, "5.1.2", text))
 
-    async def _try_hop(self, state: _Attempt, peer: Peer, left: int) -> int:
+    async def _try_hop(self, state: Progress, peer: Peer, left: int) -> int:
         """Tries one server at all its addresses; how many were tried.
 
         Raises:
@@ -210,12 +177,22 @@ class SmtpTransport:
                     break
             return tried
 
-    async def _try_address(self, state: _Attempt, peer: Peer, address: str) -> bool:
+    async def _try_address(self, state: Progress, peer: Peer, address: str) -> bool:
         """Tries one address by a new connection; whether it decided the fate of somebody.
 
         Raises:
             LoopsBack: it is this server.
         """
+        within_s = self._settings.host_failure_s
+        with self._failures.probe(address, peer.port, within_s) as is_tried:
+            if not is_tried:
+                text = "The host did not answer lately; another message waits for it now"
+                state.fail(peer.host, PeerFailure(text, status=UNREACHED))
+                return False
+            session = await self._connected(state, peer, address)
+        return session is not None and await self._hand_over(state, session)
+
+    async def _connected(self, state: Progress, peer: Peer, address: str) -> Session | None:
         try:
             session = await connect(peer, address, self._local)
         except LoopsBack:
@@ -223,12 +200,12 @@ class SmtpTransport:
         except PeerFailure as failure:
             CONNECTIONS.labels("failed").inc()
             self._note(state, peer, address, failure)
-            return False
+            return None
         CONNECTIONS.labels("tls" if session.tls else "clear").inc()
         self._failures.forget(address, peer.port)
-        return await self._hand_over(state, session)
+        return session
 
-    async def _addresses(self, state: _Attempt, peer: Peer) -> list[str]:
+    async def _addresses(self, state: Progress, peer: Peer) -> list[str]:
         try:
             found = await self._router.addresses(peer)
         except Temporary as error:
@@ -239,8 +216,8 @@ class SmtpTransport:
             state.fail(peer.host, PeerFailure("The name has no address", status="4.4.4"))
         return self._failures.last(found, peer.port, self._settings.host_failure_s)
 
-    def _note(self, state: _Attempt, peer: Peer, address: str, failure: PeerFailure) -> None:
-        self._failures.note(address, peer.port)
+    def _note(self, state: Progress, peer: Peer, address: str, failure: PeerFailure) -> None:
+        self._failures.note(address, peer.port, is_silent=isinstance(failure, Silent))
         state.fail(peer.host, failure)
         _log.info(
             "host failed",
@@ -253,7 +230,7 @@ class SmtpTransport:
             text=failure.safe,
         )
 
-    async def _hand_over(self, state: _Attempt, session: Session) -> bool:
+    async def _hand_over(self, state: Progress, session: Session) -> bool:
         """Sends the message over a session; whether that went well as far as it went."""
         state.was_reached = True
         try:
@@ -269,7 +246,7 @@ class SmtpTransport:
         self._pool.give(session)
         return True
 
-    async def _send(self, state: _Attempt, session: Session) -> None:
+    async def _send(self, state: Progress, session: Session) -> None:
         """Decides the fate of at least one recipient.
 
         Raises:
@@ -295,36 +272,13 @@ class SmtpTransport:
             if not verdicts:  # the peer takes none of them and refuses none
                 raise PeerFailure("The peer takes no more recipients", code=452, status="4.5.3")
 
-    async def _keep(self, state: _Attempt, verdicts: Mapping[Address, Verdict]) -> None:
+    async def _keep(self, state: Progress, verdicts: Mapping[Address, Verdict]) -> None:
         """Has it written down who was served, before others are."""
         attempt = state.attempt
         is_served = any(verdict.kind is Kind.DELIVERED for verdict in verdicts.values())
         if attempt.keep is not None and is_served and state.pending:
             known = [each for each in attempt.envelope.recipients if each in state.verdicts]
-            await attempt.keep([self._outcome(state, each) for each in known])
-
-    def _outcome(self, state: _Attempt, recipient: Address) -> RecipientOutcome:
-        verdict = state.verdicts[recipient]
-        session = state.told_by.get(recipient)
-        base = RecipientOutcome(
-            recipient,
-            verdict.kind,
-            verdict.code,
-            verdict.status,
-            verdict.text,
-            self._kernel.clock.now(),
-        )
-        if session is None:
-            is_down = verdict.kind is Kind.DEFERRED and (
-                not state.was_reached or verdict.code == 421
-            )
-            return replace(base, remote=state.failed_host, is_destination_down=is_down)
-        return replace(
-            base,
-            remote=session.peer.host,
-            tls=session.tls,
-            is_dsn_relayed=verdict.kind is Kind.DELIVERED and "DSN" in session.extensions,
-        )
+            await attempt.keep(state.outcomes(self._kernel.clock.now(), known))
 
 
 def _terms(hop: Hop, parcel: Parcel) -> Peer:

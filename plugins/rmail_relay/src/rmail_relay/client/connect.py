@@ -11,7 +11,7 @@ import asyncio
 from rmail_relay.client.login import log_in
 from rmail_relay.client.peer import Peer, Tls
 from rmail_relay.client.session import Local, Session
-from rmail_relay.client.verdict import UNREACHED, PeerFailure, TlsFailed
+from rmail_relay.client.verdict import UNREACHED, PeerFailure, Silent, TlsFailed
 from rmail_relay.client.wire import Wire
 
 
@@ -60,7 +60,7 @@ async def _dial(address: str, port: int, local: Local) -> Wire:
         async with asyncio.timeout(local.timeouts.connect_s):
             _, wire = await loop.create_connection(Wire, address, port)
     except TimeoutError as error:
-        raise PeerFailure("No connection in time", status=UNREACHED) from error
+        raise Silent("No connection in time", status=UNREACHED) from error
     except OSError as error:
         reason = error.strerror or "unreachable"
         raise PeerFailure(f"No connection: {reason}", status=UNREACHED) from error

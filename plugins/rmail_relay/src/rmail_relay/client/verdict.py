@@ -17,12 +17,17 @@ UNREACHED = "4.4.1"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The fate of recipients, with the words for it (see `RecipientOutcome`)."""
+    """The fate of recipients, with the words for it (see `RecipientOutcome`).
+
+    Attributes:
+        is_heard: somebody said so; not: that nobody answered.
+    """
 
     kind: Kind
     code: int
     status: str
     text: str
+    is_heard: bool = True
 
     @classmethod
     def of(cls, reply: Reply) -> Verdict:
@@ -58,7 +63,7 @@ class PeerFailure(Temporary):
     @property
     def verdict(self) -> Verdict:
         """What it means for recipients whose fate was open."""
-        return Verdict(Kind.DEFERRED, self.code, self.status, self.safe)
+        return Verdict(Kind.DEFERRED, self.code, self.status, self.safe, is_heard=False)
 
 
 class Lost(PeerFailure):

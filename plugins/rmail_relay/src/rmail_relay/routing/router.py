@@ -154,4 +154,4 @@ def _failed(code: int, status: str, text: str) -> Unroutable:
 
 
 def _deferred(text: str) -> Unroutable:
-    return Unroutable(Verdict(Kind.DEFERRED, 451, "4.4.3", text))
+    return Unroutable(Verdict(Kind.DEFERRED, 451, "4.4.3", text, is_heard=False))
