@@ -81,13 +81,15 @@ class DeliveryService(Protocol):
         """
 
     async def submit(
-        self, envelope: Envelope, content: Content, *, op_id: str | None = None
+        self, envelope: Envelope, content: Content, *, op_id: str | None = None, keep: bool = False
     ) -> Report:
         """Accepts a message durably or says why not. Safe to shield and await after the client
         left.
 
         Args:
             op_id: makes a retry after an unknown outcome idempotent; None: one is made.
+            keep: what would be deferred for now, for example because a mailbox is full, is
+                accepted and tried again for days; for those who could do nothing else either.
         """
 
     def tasks(self) -> list[SingletonTask]:

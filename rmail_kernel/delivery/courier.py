@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 MAX_PARALLEL = 16
 # RFC 5321 4.5.4.1: give-up time of at least 4 to 5 days; RFC 3463 3.5 X.4.7.
 EXPIRY_S = 5 * 86400.0
+NOTICE_LIFE_S = 2 * EXPIRY_S  # from the same moment on
 EXPIRED = Reject("It could not be delivered in time", 554, "5.4.7")
+_TAKEN = (Status.STORED, Status.QUEUED)
 _log = structlog.get_logger("rmail.delivery")
 Bounce = Callable[[Envelope, Content, str], Awaitable[None]]
 
@@ -128,7 +130,8 @@ class Courier:
             return
         envelope = entry.envelope
         if envelope.sender is None or not dsn.is_wanted(held.content):
-            _log.info("settled without a notice", entry=entry.id)
+            failed = [str(fate.recipient) for fate in fates if fate.action is dsn.Action.FAILED]
+            _log.warning("settled without a notice", entry=entry.id, failed=failed)
             return
         kernel = self._kernel
         hostname = kernel.settings.hostname
@@ -136,13 +139,27 @@ class Courier:
         notice = dsn.compose(envelope, held.content, fates, hostname=hostname, now=now)
         way_back = dsn.envelope_to(envelope.sender, envelope, entry.id, now)
         # The attempt is part of the id: later failures of this message get their own notice.
-        await self._bounce(way_back, notice, f"dsn:{entry.id}:{held.attempts - 1}")
+        try:
+            await self._bounce(way_back, notice, f"dsn:{entry.id}:{held.attempts - 1}")
+        except Temporary as error:
+            if (now - envelope.received_at).total_seconds() <= NOTICE_LIFE_S:
+                raise
+            _log.error(
+                "notice given up", entry=entry.id, to=str(envelope.sender), reason=str(error)
+            )
 
 
 def owes_success(entry: Entry) -> bool:
-    """Whether somebody is to be told when the message is in a mailbox here (RFC 3461 4.1)."""
-    return entry.envelope.sender is not None and any(
-        _asking(entry, target, "SUCCESS") for target in entry.targets if target.account is not None
+    """Whether somebody is to be told that the message is in a mailbox here, or on its way to
+    several (RFC 3461 4.1, 5.2.7.3).
+    """
+    if entry.envelope.sender is None or not any(o.wants("SUCCESS") for o in entry.envelope.options):
+        return False
+    expanded = entry.expanded()
+    return any(
+        target.account is not None or recipient in expanded
+        for target in entry.targets
+        for recipient in _asking(entry, target, "SUCCESS")
     )
 
 
@@ -155,6 +172,7 @@ def _asking(entry: Entry, target: Target, event: str) -> list[Address]:
 def _fates(entry: Entry, settled: Mapping[str, Result], keys: Collection[str]) -> list[dsn.Fate]:
     """What there is to tell of some targets."""
     found: list[dsn.Fate] = []
+    expanded = entry.expanded()
     for target in (target for target in entry.targets if target.key in keys):
         result = settled[target.key]
         if result.status is Status.REJECTED and isinstance(result.verdict, Reject):
@@ -163,5 +181,21 @@ def _fates(entry: Entry, settled: Mapping[str, Result], keys: Collection[str]) -
         elif result.status is Status.STORED:
             for recipient in _asking(entry, target, "SUCCESS"):
                 # RFC 3464 2.3.3; RFC 3463 3.2: the address is valid.
-                found.append(dsn.Fate(recipient, dsn.Action.DELIVERED, "2.1.5"))
-    return found
+                if recipient not in expanded:
+                    found.append(dsn.Fate(recipient, dsn.Action.DELIVERED, "2.1.5"))
+    return found + [
+        dsn.Fate(recipient, dsn.Action.EXPANDED, "2.1.5")
+        for recipient in entry.envelope.recipients
+        if recipient in expanded
+        and entry.envelope.options_of(recipient).wants("SUCCESS")
+        and _is_first_success(entry, recipient, settled, keys)
+    ]
+
+
+def _is_first_success(
+    entry: Entry, recipient: Address, settled: Mapping[str, Result], keys: Collection[str]
+) -> bool:
+    """Whether all places of a recipient that took the message did so with `keys`."""
+    led_to = (target.key for target in entry.targets if recipient in target.recipients)
+    taken = [key for key in led_to if key in settled and settled[key].status in _TAKEN]
+    return bool(taken) and all(key in keys for key in taken)

@@ -36,6 +36,7 @@ class Action(StrEnum):
     DELAYED = "delayed"
     DELIVERED = "delivered"
     RELAYED = "relayed"  # to a server that sends no notices itself
+    EXPANDED = "expanded"  # to several places; failures among them are told later
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ _SUBJECTS = {
     Action.DELAYED: "Mail delivery is delayed",
     Action.DELIVERED: "Mail was delivered",
     Action.RELAYED: "Mail was passed on",
+    Action.EXPANDED: "Mail was passed on",
 }
 _SENTENCES = {
     Action.FAILED: "Your message could not be delivered to:",
@@ -76,6 +78,8 @@ _SENTENCES = {
     "nothing that you need to do:",
     Action.DELIVERED: "Your message was delivered to:",
     Action.RELAYED: "Your message was passed on to servers that send no confirmations, for:",
+    Action.EXPANDED: "Your message was passed on to all who are behind these; you will hear only "
+    "of those whom it does not reach:",
 }
 
 

@@ -82,7 +82,7 @@ class Delivering:
         return await self._allowance.check(principal)
 
     async def submit(
-        self, envelope: Envelope, content: Content, *, op_id: str | None = None
+        self, envelope: Envelope, content: Content, *, op_id: str | None = None, keep: bool = False
     ) -> Report:
         """See `DeliveryService.submit`."""
         try:
@@ -99,7 +99,7 @@ class Delivering:
                 refusal = await self._allowance.take(envelope.session.principal)
                 if refusal is not None:
                     return _refused(envelope, refusal)
-            return await self._accept(entry, submission.content)
+            return await self._accept(entry, submission.content, keep=keep)
         except RmailError as error:
             # Nothing was committed: Temporary from a hook or the store, a full disk.
             _log.warning("not accepted", reason=str(error), detail=error.fields)
@@ -143,13 +143,19 @@ class Delivering:
             *(Target(address, (recipient,)) for address in found.external.values()),
         ]
 
-    async def _accept(self, entry: Entry, content: Content) -> Report:
+    async def _accept(self, entry: Entry, content: Content, *, keep: bool) -> Report:
         if not _is_one_commitment(entry) or owes_success(entry):
-            return await self._accept_by_spool(entry, content)
+            return await self._accept_by_spool(entry, content, keep=keep)
         results = await self._courier.carry(entry, content, {})
-        return Report(outcomes(entry, results), verdict_of(results.values()))
+        verdict = verdict_of(results.values())
+        if not keep or not isinstance(verdict, Defer):
+            return Report(outcomes(entry, results), verdict)
+        held = await self._kernel.run(self._spool.write, entry, content)
+        held.release()
+        self._recovery.expect(entry.id)
+        return Report(_as_accepted(outcomes(entry, results)))
 
-    async def _accept_by_spool(self, entry: Entry, content: Content) -> Report:
+    async def _accept_by_spool(self, entry: Entry, content: Content, *, keep: bool) -> Report:
         held = await self._kernel.run(self._spool.write, entry, content)
         try:
             results = await self._courier.carry(entry, content, {})
@@ -157,7 +163,7 @@ class Delivering:
             held.release()  # cancelled: recovery finishes it
             raise
         verdict = verdict_of(results.values())
-        if verdict is not None:
+        if isinstance(verdict, Reject) or (verdict is not None and not keep):
             await self._kernel.run(self._spool.remove, held)
             return Report(outcomes(entry, results), verdict)
         has_failed = any(result.status is Status.REJECTED for result in results.values())
@@ -179,7 +185,7 @@ class Delivering:
         self._recovery.expect(held.entry.id)
 
     async def _bounce(self, envelope: Envelope, notice: Content, op_id: str) -> None:
-        report = await self.submit(envelope, notice, op_id=op_id)
+        report = await self.submit(envelope, notice, op_id=op_id, keep=True)
         if isinstance(report.verdict, Defer):
             raise Temporary("The bounce cannot be handed in now", reason=report.verdict.text)
         _log.info("bounced", to=str(envelope.recipients[0]), accepted=report.is_accepted)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rmail_kernel.delivery.api import Outcome, Status
@@ -54,19 +55,26 @@ class Entry:
         """The key under which the store knows a retry from a new message."""
         return f"{self.id}:{target.key}"
 
+    def expanded(self) -> frozenset[Address]:
+        """The recipients that lead to several places."""
+        counts = Counter(recipient for target in self.targets for recipient in target.recipients)
+        return frozenset(recipient for recipient, count in counts.items() if count > 1)
+
     def onward(self) -> Envelope:
         """The envelope with what was asked for the final addresses, not for those that led there;
         for whoever takes the message on.
         """
-        envelope = self.envelope
-        options = (_options(envelope, target) for target in self.targets)
+        envelope, expanded = self.envelope, self.expanded()
+        options = (_options(envelope, target, expanded) for target in self.targets)
         given = tuple(found for found in options if found.notify or found.orcpt)
         return replace(envelope, options=given)
 
 
-def _options(envelope: Envelope, target: Target) -> RecipientOptions:
+def _options(envelope: Envelope, target: Target, expanded: Collection[Address]) -> RecipientOptions:
     """All that was asked for the recipients that led to a target."""
     found = [envelope.options_of(recipient) for recipient in target.recipients]
+    # RFC 3461 5.2.7.3 (c): success was told when they were expanded.
+    found = [_without_success(one) if one.recipient in expanded else one for one in found]
     orcpt = found[0].orcpt
     if not orcpt and target.address != target.recipients[0]:
         # RFC 3461 5.2.1: whoever adds ORCPT names the recipient as it came in.
@@ -78,6 +86,12 @@ def _options(envelope: Envelope, target: Target) -> RecipientOptions:
         wanted = {event for event in EVENTS if any(options.wants(event) for options in found)}
         notify = frozenset(wanted or {"NEVER"})
     return RecipientOptions(target.address, notify, orcpt)
+
+
+def _without_success(options: RecipientOptions) -> RecipientOptions:
+    if not options.notify:
+        return options
+    return replace(options, notify=options.notify - {"SUCCESS"} or frozenset({"NEVER"}))
 
 
 _RANK = [Status.STORED, Status.QUEUED, Status.DISCARDED, Status.DEFERRED, Status.REJECTED]

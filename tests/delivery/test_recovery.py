@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import Message
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,14 @@ import pytest_asyncio
 from rmail_kernel import Envelope
 from rmail_kernel.content import Content
 from rmail_kernel.delivery.api import Status
-from rmail_kernel.delivery.courier import EXPIRY_S, Courier
+from rmail_kernel.delivery.courier import EXPIRY_S, NOTICE_LIFE_S, Courier
 from rmail_kernel.delivery.recovery import LOOK_S, PAUSES_S, Recovery
 from rmail_kernel.delivery.spool import Spool
 from rmail_kernel.errors import Temporary
-from rmail_kernel.model import Address, Defer, Reject
+from rmail_kernel.model import Address, Defer, RecipientOptions, Reject
 from rmail_kernel.process.lease import hold
-from rmail_kernel.testing import FakeClock, RunningServer
+from rmail_kernel.storage.accounts import Alias
+from rmail_kernel.testing import FakeClock, HookRecorder, RunningServer
 
 MakeEnvelope = Callable[..., Envelope]
 RAW = b"Subject: hello\r\n\r\nbody\r\n"
@@ -215,3 +219,65 @@ async def test_an_entry_that_the_disk_does_not_give_waits_and_does_not_stop_the_
     sorter.rules.clear()
     assert await _recovery(server, Mailbag()).run_once() == PAUSES_S[0]
     assert len(await server.messages("bob")) == 1
+
+
+async def test_a_member_of_an_alias_that_comes_later_makes_no_second_notice(
+    server: RunningServer, sorter: Any, make_envelope: MakeEnvelope
+) -> None:
+    everybody = Address("everybody", "example.com")
+    await server.add_user("carol")
+    rule = Alias.to("everybody", ["alice@example.com", "bob@example.com"])
+    await server.kernel.directory.add_alias("example.com", rule)
+    sorter.rules["bob"] = lambda _: Defer("later")
+    envelope = replace(
+        make_envelope(str(everybody), sender="carol@example.com"),
+        options=(RecipientOptions(everybody, frozenset({"SUCCESS"})),),
+    )
+    assert (await server.kernel.delivery.submit(envelope, Content.of(RAW))).is_accepted
+    async with asyncio.timeout(10):
+        while not await server.messages("carol"):
+            await asyncio.sleep(0)
+        sorter.rules.clear()
+        bag = Mailbag()
+        while _spooled(server):  # locked for as long as the first attempt ends
+            await _recovery(server, bag).run_once()
+    assert bag.notices == {}
+    assert len(await server.messages("bob")) == 1
+    (notice,) = await server.messages("carol")
+    assert b"Action: expanded" in notice
+
+
+async def test_a_notice_that_nobody_takes_is_given_up_in_the_end(
+    server: RunningServer, sorter: Any, rmail_clock: FakeClock
+) -> None:
+    sorter.rules["bob"] = lambda _: Defer("later")
+    await server.deliver(RAW, *BOTH)
+    sorter.rules["bob"] = lambda _: Reject("never")
+    bag = Mailbag()
+    bag.is_broken = True
+    await _recovery(server, bag).run_once()
+    assert _spooled(server) != []
+    rmail_clock.advance(NOTICE_LIFE_S + 1)
+    await _recovery(server, bag).run_once()
+    assert _spooled(server) == []
+
+
+async def test_a_notice_to_a_full_account_is_kept_and_arrives_when_there_is_room(
+    server: RunningServer, rmail_hooks: HookRecorder, make_envelope: MakeEnvelope
+) -> None:
+    directory = server.kernel.directory
+    alice = await directory.get(Address("alice", "example.com"))
+    assert alice is not None
+    await directory.update(alice, quota_messages=1)
+    assert (await server.deliver(RAW)).is_accepted
+    envelope = make_envelope("alice@example.com", sender=None)
+    submit = partial(server.kernel.delivery.submit, envelope, Content.of(RAW), op_id="n1")
+    assert not (await submit()).is_accepted
+    for _ in range(2):  # and again, after a crash
+        assert (await submit(keep=True)).is_accepted
+    full = await directory.get(Address("alice", "example.com"))
+    assert full is not None
+    await directory.update(full, quota_messages=None)
+    await _recovery(server, Mailbag()).run_once()
+    assert len(await server.messages("alice")) == 2
+    assert _spooled(server) == []

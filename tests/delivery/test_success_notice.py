@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from rmail_kernel import Envelope, Reject
 from rmail_kernel.content import Content
 from rmail_kernel.model import Address, RecipientOptions
+from rmail_kernel.storage.accounts import Alias
 from rmail_kernel.testing import HookRecorder, RunningServer
-from tests.delivery.conftest import Sorter
+from tests.delivery.conftest import Outside, Sorter
 
 MakeEnvelope = Callable[..., Envelope]
 ALICE, BOB = Address("alice", "example.com"), Address("bob", "example.com")
@@ -63,3 +66,30 @@ async def test_never_is_never_even_for_a_failure(
         while list(spool.glob("*.msg")):
             await asyncio.sleep(0)
     assert len(await server.messages("bob")) == 1
+
+
+@pytest.fixture
+async def everybody(server: RunningServer) -> Address:
+    """An alias for alice here and dave elsewhere."""
+    rule = Alias.to("everybody", [str(ALICE), "dave@remote.test"])
+    await server.kernel.directory.add_alias("example.com", rule)
+    return Address("everybody", "example.com")
+
+
+async def test_an_alias_of_several_is_told_once_as_expanded(
+    server: RunningServer,
+    rmail_hooks: HookRecorder,
+    make_envelope: MakeEnvelope,
+    outside: Outside,
+    everybody: Address,
+) -> None:
+    envelope = make_envelope(str(everybody), sender=str(BOB))
+    envelope = asking(envelope, everybody, "SUCCESS", "FAILURE")
+    assert (await server.kernel.delivery.submit(envelope, CONTENT)).is_accepted
+    await rmail_hooks.wait_for("on_store", 2)
+    (notice,) = await server.messages("bob")
+    assert notice.count(b"Action: ") == notice.count(b"Action: expanded") == 1
+    assert b"Final-Recipient: rfc822; everybody@example.com" in notice
+    ((submission, recipients),) = outside.taken
+    options = submission.envelope.options_of(recipients[0])
+    assert options == RecipientOptions(recipients[0], frozenset({"FAILURE"}), "rfc822;Old@old.test")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import REGISTRY
 from rmail_relay import tallies
+from rmail_relay.attempts import NOTICE_LIFE_S
 from rmail_relay.config import RelaySettings
 from rmail_relay.notices import Notices, decided, expired
 from rmail_relay.outcome import Kind, RecipientOutcome
@@ -15,7 +16,15 @@ from rmail_relay.queued import Queued, encode
 
 from rmail_kernel.content import Content
 from rmail_kernel.delivery.dsn import Action
-from rmail_kernel.model import Address, Envelope, RecipientOptions, SessionInfo
+from rmail_kernel.hooks import hookimpl
+from rmail_kernel.model import (
+    Address,
+    Defer,
+    Envelope,
+    RecipientOptions,
+    SessionInfo,
+    Submission,
+)
 from rmail_kernel.storage.queue import NewJob
 
 from .outside import ALICE, MESSAGE, Relay
@@ -48,25 +57,61 @@ async def test_what_a_crash_left_owed_is_told_and_nothing_is_sent(relay: Relay) 
     assert relay.peers.attempts == []
 
 
-async def test_a_notice_that_cannot_be_handed_in_waits(relay: Relay) -> None:
-    """The sender's mailbox takes nothing for now."""
-    directory = relay.server.kernel.directory
-    alice = await directory.get(ALICE)
+async def test_a_notice_to_a_full_account_leaves_the_queue_and_is_kept(relay: Relay) -> None:
+    kernel = relay.server.kernel
+    alice = await kernel.directory.get(ALICE)
     assert alice is not None
-    await directory.update(alice, quota_mb=1)
-    full = b"Subject: x\r\n\r\n" + b"y" * (1 << 20)
-    while len(full) > 300:  # a notice is larger
-        if not (await relay.server.deliver(full)).is_accepted:
-            full = full[: len(full) // 2]
+    await kernel.directory.update(alice, quota_messages=1)
+    assert (await relay.server.deliver(MESSAGE)).is_accepted
     job = NewJob("j4", "relay", "a.test", 0.0, encode(OWING))
-    await relay.server.kernel.queue.put([job], Content.of(MESSAGE))
-    (waiting,) = await relay.settled(lambda jobs: bool(jobs) and jobs[0].attempts == 1)
-    assert waiting.due_at > relay.clock.time()
-    changed = await directory.get(ALICE)
-    assert changed is not None
-    await directory.update(changed, quota_mb=64)
-    await relay.again(61)
+    await kernel.queue.put([job], Content.of(MESSAGE))
     await relay.settled(lambda jobs: not jobs)
+    assert len(list((relay.server.mail_root / "spool").glob("*.msg"))) == 1
+
+
+class Deaf:
+    """Takes no notice now."""
+
+    def __init__(self) -> None:
+        self.is_deaf = True
+
+    @hookimpl
+    async def on_message(self, submission: Submission) -> Defer | None:
+        is_notice = submission.envelope.sender is None
+        return Defer("later") if self.is_deaf and is_notice else None
+
+
+@pytest.fixture
+def deaf(relay: Relay) -> Deaf:
+    plugin = Deaf()
+    relay.server.kernel.bus.register(plugin, "deaf")
+    return plugin
+
+
+async def test_a_notice_that_cannot_be_handed_in_is_tried_less_and_less_often(
+    relay: Relay, deaf: Deaf
+) -> None:
+    job = NewJob("j5", "relay", "a.test", 0.0, encode(OWING))
+    await relay.server.kernel.queue.put([job], Content.of(MESSAGE))
+    pauses = []
+    for tries in range(1, 10):
+        (waiting,) = await relay.settled(lambda jobs: jobs[0].attempts == tries)  # noqa: B023
+        pauses.append(waiting.due_at - relay.clock.time())
+        await relay.again(pauses[-1] + 1)
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    deaf.is_deaf = False
+    await relay.again(3601)
+    await relay.settled(lambda jobs: not jobs)
+    assert len(await relay.server.messages("alice")) == 1
+
+
+async def test_a_notice_that_nobody_takes_is_given_up_in_the_end(relay: Relay, deaf: Deaf) -> None:
+    job = NewJob("j6", "relay", "a.test", 0.0, encode(OWING))
+    await relay.server.kernel.queue.put([job], Content.of(MESSAGE))
+    await relay.settled(lambda jobs: jobs[0].attempts == 1)
+    await relay.again(RelaySettings().max_age_s + NOTICE_LIFE_S)
+    await relay.settled(lambda jobs: not jobs)
+    assert await relay.server.messages("alice") == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,11 @@ from rmail_relay.queued import Queued, decode, encode
 
 LEASE_S = 120.0
 RENEW_S = 40.0
-NOTICE_PAUSE_S = 60.0
+FIRST_PAUSE_S = 60.0
+LONGEST_PAUSE_S = 3600.0
+"""Between attempts to read a message or to hand in a notice, which is trouble of this server."""
+NOTICE_LIFE_S = 5 * 86400.0
+"""How long after the end of its message a notice is tried."""
 JITTER = 0.1
 _PAUSES_S = (0.2, 1.0, 5.0)
 T = TypeVar("T")
@@ -71,7 +75,7 @@ class Attempts:
         except NotFound as error:
             raise Corrupt("The message of a job is gone") from error
         except Temporary as error:
-            await self._give_back(lease, error.safe, NOTICE_PAUSE_S)
+            await self._give_back(lease, error.safe, _trouble_pause_s(lease))
             return []
         is_wanted = dsn.is_wanted(content)
         outcomes = await self._deliver(lease, before, content, is_wanted)
@@ -125,10 +129,10 @@ class Attempts:
             try:
                 await self._held(lease, self._tell(lease, after, content))
             except Temporary as error:
-                _log.warning("notice waits", message=lease.job.id, reason=str(error))
-                await self._give_back(lease, error.safe, NOTICE_PAUSE_S, after)
-                await self._announce(lease, before, after)
-                return
+                if not self._is_in_vain(lease, after, error):
+                    await self._give_back(lease, error.safe, _trouble_pause_s(lease), after)
+                    await self._announce(lease, before, after)
+                    return
         final = replace(after, owed=())
         if not final.open:
             await self._durably(lambda: self._kernel.queue.done(lease))
@@ -137,6 +141,21 @@ class Attempts:
         else:
             await self._give_back(lease, _reason(final), self._pause_s(lease), final)
         await self._announce(lease, before, after)
+
+    def _is_in_vain(self, lease: Lease, queued: Queued, error: Temporary) -> bool:
+        """Whether a notice that cannot be handed in is given up."""
+        age_s = self._kernel.clock.time() - lease.job.created_at
+        is_over = age_s >= self.settings.max_age_s + NOTICE_LIFE_S
+        tell = _log.error if is_over else _log.warning
+        tell(
+            "notice given up" if is_over else "notice waits",
+            message=lease.job.id,
+            to=str(queued.notify),
+            recipients=[str(each) for owed in queued.owed for each in owed.recipients],
+            reason=str(error),
+            attempts=lease.job.attempts + 1,
+        )
+        return is_over
 
     def _tell(self, lease: Lease, queued: Queued, content: Content) -> Coroutine[Any, Any, None]:
         created = datetime.fromtimestamp(lease.job.created_at, UTC)
@@ -220,6 +239,11 @@ class Attempts:
                     outcome.at,
                 )
                 await self._kernel.bus.notify(hook, relayed=told)
+
+
+def _trouble_pause_s(lease: Lease) -> float:
+    doubled_s = FIRST_PAUSE_S * 2.0 ** min(lease.job.attempts, 10)
+    return min(doubled_s, LONGEST_PAUSE_S)
 
 
 def _reason(queued: Queued) -> str:

@@ -118,7 +118,7 @@ class Notices:
         notice = dsn.compose(envelope, content, fates, hostname=hostname, now=now)
         way_back = dsn.envelope_to(queued.notify, envelope, job_id, now)
         op_id = f"relay-dsn:{job_id}:{owed.number}"
-        report = await kernel.delivery.submit(way_back, notice, op_id=op_id)
+        report = await kernel.delivery.submit(way_back, notice, op_id=op_id, keep=True)
         if isinstance(report.verdict, Defer):
             raise Temporary("The notice cannot be handed in now", reason=report.verdict.text)
         _log.info(
