@@ -189,13 +189,17 @@ class Index:
         self._inode: tuple[int, int] | None = None
         self.is_missing = False
         self.is_damaged = False  # the next indexing is to begin anew
+        self.behind = 0  # messages that it lacked when it was asked last
 
     def foreknow(self, view: MailboxView, conditions: Iterable[SearchNode]) -> Foreknown:
         """What the index tells of conditions on text. Blocks."""
         with self._lock:
             try:
                 db = self._open()
-                return {} if db is None else _foreknow(db, view, conditions)
+                if db is None:
+                    return {}
+                found, self.behind = _foreknow(db, view, conditions)
+                return found
             except apsw.Error as error:
                 _log.warning("search.db cannot be read", path=str(self._path), error=str(error))
                 self._close()
@@ -224,19 +228,20 @@ class Index:
 
 def _foreknow(
     db: apsw.Connection, view: MailboxView, conditions: Iterable[SearchNode]
-) -> dict[SearchNode, Split]:
+) -> tuple[dict[SearchNode, Split], int]:
+    """What it tells, and how many messages it lacks."""
     db.execute("BEGIN")
     try:
         reach = covered(db, view.mailbox)
         if reach is None or reach.uidvalidity != view.uidvalidity:
-            return {}
+            return {}, view.total
         low = schema.summary_key(view.mailbox, 0)
         sql = "SELECT json_group_array(key - ?1) FROM unsure WHERE key BETWEEN ?1 AND ?1 + ?2"
         unsure: list[int] = orjson.loads(schema.value(db, sql, low, 0xFFFFFFFF))
         start = bisect_left(view.uids, reach.uidnext, 0, view.total)
         open_ = set(view.uids[start : view.total]).union(unsure)
         found = ((one, _look_up(db, low, one, open_)) for one in conditions)
-        return {condition: one for condition, one in found if one is not None}
+        return {condition: one for condition, one in found if one is not None}, view.total - start
     finally:
         db.execute("ROLLBACK")
 

@@ -56,6 +56,44 @@ def index_slice(paths: AccountPaths, owner: Owner, *, anew: bool, wait: bool) ->
         return Outcome.DONE  # the account is gone, or has no database: its next use comes back
 
 
+def lag(paths: AccountPaths) -> int:
+    """How many messages are to be indexed, at least 1 if there is anything to do. Blocks.
+
+    Raises:
+        OSError, apsw.Error: trouble; if it is of the index, indexing mends it.
+    """
+    try:
+        reader = Reader(paths)
+    except (FileNotFoundError, Moved):
+        return 0
+    try:
+        rows = tables.mailbox_rows(reader.db)
+    finally:
+        reader.db.close()
+    every = sum(row.total for row in rows)
+    if not paths.index.exists():
+        return every
+    try:
+        db = fulltext.connect(paths.index)
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError):
+        return max(every, 1)
+    try:
+        known = {one for (one,) in schema.rows(db, "SELECT id FROM mailbox")}
+        gone = len(known - {row.id for row in rows})
+        return gone + sum(_lag(row, fulltext.covered(db, row.id)) for row in rows)
+    finally:
+        db.close()
+
+
+def _lag(row: MailboxRow, at: Covered | None) -> int:
+    if at is None:
+        return row.total
+    if at.uidvalidity != row.uidvalidity or row.highestmodseq < at.modseq:
+        return row.total + 1
+    new = min(row.total, row.uidnext - at.uidnext)
+    return new + (at.modseq < row.highestmodseq)
+
+
 def _index_slice(paths: AccountPaths, owner: Owner, *, anew: bool) -> Outcome:
     reader = Reader(paths)
     try:
@@ -116,6 +154,8 @@ class _Slice:
         self._mail = mail
         self._index = index
         self._gathered = shortgrams.Gathered()
+        self._messages = SLICE
+        self._bytes = SLICE_BYTES
 
     def run(self) -> bool:
         """Whether there is more to do."""
@@ -124,7 +164,7 @@ class _Slice:
         for mailbox in known - {row.id for row in rows}:
             if self._forget(mailbox):
                 return True
-        return any(self._advance(row) for row in rows)
+        return any(self._advance(row) for row in rows)  # those behind one that is cut may wait
 
     def _forget(self, mailbox: int) -> bool:
         """Removes the rows of a mailbox; whether some are left."""
@@ -156,7 +196,7 @@ class _Slice:
                 shortgrams.forget(self._index, first, last)
 
     def _advance(self, row: MailboxRow) -> bool:
-        """Follows one mailbox for a slice; whether there was anything to do."""
+        """Follows one mailbox for a slice; whether there is more to do."""
         at = fulltext.covered(self._index, row.id)
         if at is None:
             at = Covered(row.uidvalidity, 1, row.highestmodseq)
@@ -166,12 +206,12 @@ class _Slice:
             return self._forget(row.id) or True
         if at.modseq < row.highestmodseq:
             modseq = self._follow_expunges(row, at)
-            self._save(row, Covered(at.uidvalidity, at.uidnext, modseq))
-            return True
-        if at.uidnext < row.uidnext:
-            self._save(row, Covered(at.uidvalidity, self._add(row, at.uidnext), at.modseq))
-            return True
-        return False
+            at = Covered(at.uidvalidity, at.uidnext, modseq)
+            self._save(row, at)
+        if at.modseq == row.highestmodseq and at.uidnext < row.uidnext:
+            at = Covered(at.uidvalidity, self._add(row, at.uidnext), at.modseq)
+            self._save(row, at)
+        return at.modseq < row.highestmodseq or at.uidnext < row.uidnext
 
     def _save(self, row: MailboxRow, at: Covered) -> None:
         self._index.execute(
@@ -207,18 +247,11 @@ class _Slice:
 
     def _add(self, row: MailboxRow, uidnext: int) -> int:
         """Indexes the next messages; the UID below which all are indexed."""
-        sql = (
-            "SELECT uid, flags, named, size_bytes, structure, content FROM message"
-            " LEFT JOIN summary ON summary.key = mailbox << 32 | uid"
-            " LEFT JOIN incoming ON incoming.key = mailbox << 32 | uid"
-            " WHERE mailbox=? AND uid>=? ORDER BY uid LIMIT ?"
-        )
-        taken_bytes = 0
-        taken = 0
         directory = self._paths.mailbox(row.name)
-        for uid, flags, named, size_bytes, structure, content in schema.rows(
-            self._mail, sql, row.id, uidnext, SLICE
-        ):
+        rows = self._next(row, uidnext)
+        if self._mail.in_transaction:
+            self._mail.execute("COMMIT")  # of a snapshot that is held for long, the log grows
+        for uid, flags, named, _, structure, content in rows:
             if content is not None:  # its file may have to be mended after a power loss
                 text = _text(uid, partial(text_of_bytes, content, structure))
             else:
@@ -226,13 +259,33 @@ class _Slice:
                 text = _text(uid, partial(read_text, path, structure)) if path else MessageText()
             self._put(schema.summary_key(row.id, uid), text)
             uidnext = uid + 1
-            taken += 1
-            taken_bytes += size_bytes
-            if taken_bytes > SLICE_BYTES:
-                break
         self._gathered.save(self._index)
-        is_cut = taken == SLICE or taken_bytes > SLICE_BYTES
-        return uidnext if is_cut else row.uidnext
+        return uidnext if self._is_full else row.uidnext
+
+    @property
+    def _is_full(self) -> bool:
+        return self._messages <= 0 or self._bytes < 0
+
+    def _next(self, row: MailboxRow, uidnext: int) -> list[schema.Row]:
+        """The next messages of a mailbox that fit into the slice. None that are newer than `row`,
+        for there may be no snapshot any more.
+        """
+        sql = (
+            "SELECT uid, flags, named, size_bytes, structure, content FROM message"
+            " LEFT JOIN summary ON summary.key = mailbox << 32 | uid"
+            " LEFT JOIN incoming ON incoming.key = mailbox << 32 | uid"
+            " WHERE mailbox=? AND uid>=? AND uid<? ORDER BY uid LIMIT ?"
+        )
+        taken: list[schema.Row] = []
+        if not self._is_full:
+            values = row.id, uidnext, row.uidnext, self._messages
+            for one in schema.rows(self._mail, sql, *values):
+                taken.append(one)
+                self._messages -= 1
+                self._bytes -= one[3]
+                if self._bytes < 0:
+                    break
+        return taken
 
     def _put(self, key: int, text: MessageText) -> None:
         for field, content in ((fulltext.HEADER, text.header), (fulltext.BODY, text.body)):

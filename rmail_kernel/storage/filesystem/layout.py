@@ -46,7 +46,11 @@ class AccountPaths:
         for part in (user, domain):
             if not part or part.startswith(".") or "/" in part or "\0" in part:
                 raise NotFound("No such account", account=account)
-        home = root / "domains" / domain / "users" / user
+        return cls.below(root / "domains" / domain / "users" / user)
+
+    @classmethod
+    def below(cls, home: Path) -> AccountPaths:
+        """The files of the account whose directory this is."""
         return cls(
             home,
             home / "account.db",

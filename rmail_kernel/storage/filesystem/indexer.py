@@ -1,0 +1,48 @@
+"""The process that indexes: `python -m rmail_kernel.storage.filesystem.indexer`, started by
+IndexerProcess only.
+
+It has the lowest priority, and an interpreter of its own, so that no answer waits for it. It ends
+when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+from typing import Final
+
+import apsw
+import structlog
+
+from rmail_kernel.storage.filesystem.indexer_process import parse
+from rmail_kernel.storage.filesystem.indexing import index_slice
+
+NICE: Final = 19
+
+
+def main() -> None:
+    """Answers questions until there are no more."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they are for the process that started it
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with os.fdopen(0, "rb") as questions, os.fdopen(1, "wb") as answers:
+        for line in questions:
+            answers.write(answer(line) + b"\n")
+            answers.flush()
+
+
+def answer(line: bytes) -> bytes:
+    """Does what a line asks for; the outcome, or the trouble."""
+    paths, owner, anew = parse(line)
+    try:
+        outcome = index_slice(paths, owner, anew=anew, wait=False)
+    except (OSError, apsw.Error) as error:
+        return json.dumps(["", str(error) or type(error).__name__]).encode()
+    return json.dumps([outcome.name, ""]).encode()
+
+
+if __name__ == "__main__":
+    main()
