@@ -72,7 +72,13 @@ def snapshot(db: apsw.Connection) -> Iterator[None]:
 
 
 class OpenAccount:
-    """See the module. `users`: how many calls are using it now."""
+    """See the module.
+
+    Attributes:
+        users: how many calls are using it now.
+        device: the file system that it lies on.
+        has_lost: a sync failed, so files of messages may not be what was written.
+    """
 
     def __init__(
         self,
@@ -88,7 +94,8 @@ class OpenAccount:
         self.looked_at: dict[int, float] = {}
         self._pool = pool
         self._batches = batches
-        self._has_lost = False
+        self.device = batches.device
+        self.has_lost = False
         self._writer = Writer(batches, pool, changed)
         self._reader: Reader | None = None
         self._version = -1
@@ -135,25 +142,31 @@ class OpenAccount:
         value: T = await asyncio.shield(self._writer.submit(work))
         return value
 
-    async def sync_files(self, found: Sequence[Unsettled]) -> None:
+    async def sync_files(
+        self, found: Sequence[Unsettled], *, is_synced: bool, before: Callable[[], None]
+    ) -> None:
         """Makes the files of acknowledged messages durable, and drops the rows that were.
 
         Args:
             found: what is unsettled, as it was listed just now.
+            is_synced: since then the file system was synced.
+            before: done on the way to the rows, in the pool.
         """
-        if not found:
-            return
         try:
-            if self._has_lost:
+            if self.has_lost:
                 raise Temporary("A file could not be written")
-            keys = await self.run(self._batches.sync_files, found)
+            keys = [one.key for one in found]
+            if not is_synced:
+                keys = await self.run(self._batches.sync_files, found)
         except Temporary:
-            self._has_lost = True  # a disk tells of a failure only once
+            self.has_lost = True  # a disk tells of a failure only once
             await self.write(unsettled.rewrite, alone=True, vital=True)
-            self._has_lost = False
+            self.has_lost = False
             keys = [one.key for one in found]
         failpoints.reach("unsettled.synced")
-        await self.write(lambda tx: unsettled.forget(tx, keys), durable=False, vital=True)
+        await self.write(
+            lambda tx: unsettled.forget(tx, keys), durable=False, vital=True, before=before
+        )
 
     async def run(
         self, function: Callable[..., T], *arguments: Any, pool: Executor | None = None

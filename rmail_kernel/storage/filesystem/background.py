@@ -1,30 +1,26 @@
-"""What an open account does by itself: the settling pass after changes, the look for changes from
-outside before a mailbox is read.
+"""What an open account does by itself: the settling pass after changes, digests that are missing,
+the look for changes from outside before a mailbox is read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import apsw
 import structlog
 
-from rmail_kernel.errors import NotFound, RmailError
-from rmail_kernel.storage.filesystem import completing, outside, schema, settling, unsettled
+from rmail_kernel.errors import RmailError
+from rmail_kernel.storage.filesystem import completing, outside, schema
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.layout import AccountPaths
-from rmail_kernel.storage.filesystem.transaction import Transaction
-from rmail_kernel.storage.filesystem.unsettled import Unsettled
+from rmail_kernel.storage.filesystem.waves import Waves
 
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
 
 _log = structlog.get_logger("rmail.storage")
-SETTLE_S = 0.5
 LOOK_S = 1.0
 _ALL = 0
 
@@ -34,55 +30,23 @@ class Background:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._timers: dict[OpenAccount, asyncio.TimerHandle] = {}
-        self._passes: dict[OpenAccount, asyncio.Task[None]] = {}
+        self._waves = Waves(self._complete_soon)
         self._completing: dict[OpenAccount, asyncio.Task[None]] = {}
         self._is_closing = False
 
     def settle_soon(self, account: OpenAccount) -> None:
-        """Has the account settled within SETTLE_S, unless that is on its way."""
-        if account not in self._timers:
-            loop = asyncio.get_running_loop()
-            self._timers[account] = loop.call_later(SETTLE_S, self._settle, account)
+        """Has the account settled soon, unless that is on its way."""
+        self._waves.settle_soon(account)
 
-    def _settle(self, account: OpenAccount) -> None:
-        if account in self._passes:  # still at it: a slow disk
-            del self._timers[account]
-            self.settle_soon(account)
-            return
-        task = asyncio.create_task(self._settle_fully(account), name="storage settling")
-        self._passes[account] = task
-        task.add_done_callback(lambda _: self._passes.pop(account, None))
-
-    async def _settle_fully(self, account: OpenAccount) -> None:
-        if await self.settle(account):
-            self._complete_soon(account)
-
-    async def settle(self, account: OpenAccount) -> bool:
-        """Runs the settling pass to its end; trouble is logged and met again by the next one.
-        Whether digests may be missing.
+    async def settle(self, account: OpenAccount) -> None:
+        """Runs the settling pass of one account to its end; trouble is logged and met again by the
+        next one.
         """
-        timer = self._timers.pop(account, None)
-        if timer is not None:
-            timer.cancel()
-        if account.is_closed:
-            return False
-        account.users += 1
-        try:
-            done = await account.write(_settle, alone=True, durable=False, vital=True)
-            while done.has_more:
-                done = await account.write(_settle, alone=True, durable=False, vital=True)
-            await account.sync_files(done.unsettled)
-            await account.run(settling.clean_temporary, account.paths.temporary, time.time())
-        except NotFound:
-            return False  # the account was deleted
-        except RmailError as error:
-            _log.warning("settling failed", path=str(account.paths.home), error=error.safe)
-            return True
-        else:
-            return done.lacks_digests
-        finally:
-            account.users -= 1
+        await self._waves.settle(account)
+
+    async def settle_due(self) -> None:
+        """Runs the settling pass of all accounts that are due now."""
+        await self._waves.settle_due()
 
     def _complete_soon(self, account: OpenAccount) -> None:
         if not (account in self._completing or account.is_closed or self._is_closing):
@@ -119,10 +83,7 @@ class Background:
 
     async def finish(self, account: OpenAccount) -> None:
         """Settles now what was due, before the account is closed."""
-        if account in self._passes:
-            await asyncio.wait([self._passes[account]])
-        if account in self._timers:
-            await self.settle(account)
+        await self._waves.finish(account)
         await self._stop_completing(account)
 
     async def close(self) -> None:
@@ -130,8 +91,11 @@ class Background:
         self._is_closing = True
         for account in list(self._completing):
             await self._stop_completing(account)
-        while self._passes:
-            await asyncio.wait(list(self._passes.values()))
+        await self._waves.close()
+
+    def release(self) -> None:
+        """Lets go of what is open, after all accounts are closed."""
+        self._waves.release()
 
     async def look(self, account: OpenAccount, mailbox: int | None = None) -> bool:
         """Takes in changes from outside, in one mailbox (None: all), at most once per LOOK_S.
@@ -148,24 +112,6 @@ class Background:
             if one != _ALL:
                 await account.write(partial(outside.take_mailbox, one), vital=True)
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """One slice of a pass: whether more is left; if not, what is unsettled now, and whether
-    digests are missing.
-    """
-
-    has_more: bool
-    unsettled: list[Unsettled]
-    lacks_digests: bool
-
-
-def _settle(tx: Transaction) -> _Slice:
-    if settling.settle(tx):
-        return _Slice(True, [], True)
-    lacks_digests = schema.first(tx.db, "SELECT 1 FROM undigested LIMIT 1") is not None
-    return _Slice(False, unsettled.listed(tx), lacks_digests)
 
 
 async def differing(account: OpenAccount, mailbox: int | None = None) -> list[int]:

@@ -59,7 +59,11 @@ class Outcome:
 
 
 class Batches:
-    """The writing side of one account in one process. Used by one thread at a time."""
+    """The writing side of one account in one process. Used by one thread at a time.
+
+    Attributes:
+        device: the file system that it lies on.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Batches:
         make_directory(paths.temporary, owner)
         self._lock = AccountLock(paths.lock, owner)
         self._home = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.device = os.fstat(self._home).st_dev
 
     def close(self) -> None:
         """Closes database and lock file."""

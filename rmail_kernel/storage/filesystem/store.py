@@ -147,6 +147,7 @@ class FilesystemMailStore:
             _, account = self._accounts.popitem()
             await self._background.finish(account)
             await account.close()
+        self._background.release()
         await asyncio.to_thread(self._searchers.shutdown)
 
     # -- accounts --------------------------------------------------------------------------
@@ -207,6 +208,10 @@ class FilesystemMailStore:
         """Has file names and JSON files catch up now. Not part of the contract."""
         async with self._use(account) as one:
             await self._background.settle(one)
+
+    async def settle_due(self) -> None:
+        """The same for all accounts that have changed. Not part of the contract."""
+        await self._background.settle_due()
 
     @property
     def open_accounts(self) -> int:
