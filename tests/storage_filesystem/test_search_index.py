@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import apsw
 import pytest
@@ -408,5 +412,31 @@ async def test_an_index_that_is_being_made_is_no_fault(store: Opened, paths: Acc
         looking = loop.run_in_executor(None, index_faults, paths, owner)
         done, _ = await asyncio.wait({looking}, timeout=0.2)
         assert not done
-        fulltext.create(paths.index)
+        fulltext.create(paths, owner)
     assert await looking == []
+
+
+async def test_a_process_that_dies_while_it_makes_the_index_leaves_no_half_of_one(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as store:
+        await store.put(item(b"\r\nneedle\r\n"))
+    paths = AccountPaths.of(tmp_path, ALICE)
+    fulltext.remove(paths)
+    maker = (
+        "import asyncio, sys; from pathlib import Path;"
+        "from rmail_kernel.storage.filesystem.disk import Owner;"
+        "from rmail_kernel.storage.filesystem.indexing import index_slice;"
+        "from tests.storage_filesystem.damage import paths; root = Path(sys.argv[1]);"
+        "index_slice(paths(root), Owner.of(root), anew=True, wait=True)"
+    )
+    command = [sys.executable, "-c", maker, str(tmp_path)]
+    died = subprocess.run(command, env={**os.environ, "RMAIL_FAILPOINT": "index.made"}, check=False)
+    assert died.returncode == 137
+    assert not paths.index.exists()
+    assert index_faults(paths, Owner.of(tmp_path)) == []
+    async with opened(tmp_path) as store:
+        assert isinstance(store.mail, FilesystemMailStore)
+        await store.mail.index(ALICE)
+        assert await store.mail.search(ALICE, INBOX, Text("needle")) == [1]
+    assert not list(paths.home.glob("search.db.new*"))

@@ -262,16 +262,29 @@ class Batches:
         self._lock.settle()
 
     def _recover(self, db: apsw.Connection) -> None:
-        _outlive_unseen_commit(db)
-        tx = self._begin(db, is_durable=False)
+        """What is done for a holder that died, in two transactions: first one that is there.
+
+        It may have been killed between writing its commit to the log and saying so in the shared
+        index. Others go on without that commit, but whoever opens the database after all of them
+        finds it (https://www.sqlite.org/walformat.html, 2.3), rows of files that were removed since
+        nobody saw it. So a durable commit takes its place in the log, before anything is removed.
+        """
+        self._transact(db, Transaction.next_modseq, is_durable=True)
+        intents = self._lock.intents()
+        self._transact(db, lambda tx: recovery.recover(tx, intents), is_durable=False)
+        self._lock.settle()
+
+    def _transact(
+        self, db: apsw.Connection, run: Callable[[Transaction], object], *, is_durable: bool
+    ) -> None:
+        tx = self._begin(db, is_durable=is_durable)
         try:
-            recovery.recover(tx, self._lock.intents())
+            run(tx)
             tx.sync()
             self._end(db)
         except BaseException:
             self._abandon(db)
             raise
-        self._lock.settle()
 
     @staticmethod
     def _abandon(db: apsw.Connection) -> None:
@@ -335,15 +348,3 @@ def translate(error: Exception) -> Exception:
     found = Temporary("The store does not answer at the moment", error=str(error))
     found.__cause__ = error
     return found
-
-
-def _outlive_unseen_commit(db: apsw.Connection) -> None:
-    """Takes the place in the log that a commit may have which nobody sees.
-
-    A holder that is killed between writing its commit to the log and saying so in the shared index
-    leaves one: others go on without it, but whoever opens the database after all of them finds it
-    (https://www.sqlite.org/walformat.html, 2.3). What recovery removes by what it sees must then
-    not be what that commit is about, so a commit of our own is durable there first.
-    """
-    db.execute("PRAGMA synchronous=FULL")
-    db.execute("UPDATE account SET modseq = modseq + 1")

@@ -13,7 +13,7 @@ from pathlib import Path
 from rmail_kernel import failpoints
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.digest import COPY_DIGEST, COPY_SUMMARY, COPY_UNDIGESTED
-from rmail_kernel.storage.filesystem.disk import sync_file, write_file
+from rmail_kernel.storage.filesystem.disk import make_way, sync_file, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
@@ -147,6 +147,7 @@ def _translated(tx: Transaction, source: MailboxRow, target: MailboxRow, flags: 
 
 
 def _link(tx: Transaction, source: str, target: str, date: int) -> None:
+    make_way(target)
     try:
         os.link(source, target)
     except OSError as error:

@@ -103,6 +103,14 @@ def temporary_name(directory: Path) -> Path:
     return directory / f"{os.getpid()}.{os.urandom(4).hex()}.{next(_serial)}"
 
 
+def make_way(path: str) -> None:
+    """Has a file that somebody put where one of ours belongs give way. Its new name tells no UID,
+    so it is found as a message of its own.
+    """
+    if os.path.lexists(path):
+        os.rename(path, f"{path.rpartition('/')[0]}/{os.urandom(8).hex()}.eml")  # noqa: PTH104 - a Path more is dear
+
+
 def write_file(
     path: Path,
     pieces: Iterable[bytes],

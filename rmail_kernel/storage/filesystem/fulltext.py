@@ -23,6 +23,7 @@ import apsw
 import orjson
 import structlog
 
+from rmail_kernel import failpoints
 from rmail_kernel.casemap import casemap
 from rmail_kernel.storage.evaluate import ADDRESS_FIELDS
 from rmail_kernel.storage.filesystem import schema, shortgrams
@@ -118,9 +119,13 @@ def connect(path: Path) -> apsw.Connection:
     return db
 
 
-def create(path: Path) -> None:
-    """Makes an empty index where there is none."""
-    db = apsw.Connection(str(path))
+def create(paths: AccountPaths, owner: Owner) -> None:
+    """Makes an empty index where there is none; there is no half of one at any time."""
+    aside = paths.index.with_name(f"{paths.index.name}.new")
+    _remove(aside)
+    aside.touch(FILE_MODE)
+    owner.take(aside)
+    db = apsw.Connection(str(aside))
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("BEGIN IMMEDIATE")
@@ -130,12 +135,18 @@ def create(path: Path) -> None:
         db.execute("COMMIT")
     finally:
         db.close()
+    failpoints.reach("index.made")
+    aside.replace(paths.index)
 
 
 def remove(paths: AccountPaths) -> None:
     """Removes the index; whoever has it open notices at the next use. Under `locked`."""
+    _remove(paths.index)
+
+
+def _remove(path: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
-        paths.index.with_name(paths.index.name + suffix).unlink(missing_ok=True)
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager

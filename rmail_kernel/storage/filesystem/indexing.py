@@ -16,7 +16,7 @@ import structlog
 
 from rmail_kernel.storage.filesystem import fulltext, schema, shortgrams, tables
 from rmail_kernel.storage.filesystem.account import Moved, Reader, snapshot
-from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner
+from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fulltext import Covered
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.locate import find_file, settled
@@ -124,9 +124,7 @@ def _open(paths: AccountPaths, owner: Owner, *, anew: bool) -> apsw.Connection:
         except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
             _log.info("search.db is made anew", path=str(paths.index), error=str(error))
     fulltext.remove(paths)
-    paths.index.touch(FILE_MODE)
-    owner.take(paths.index)
-    fulltext.create(paths.index)
+    fulltext.create(paths, owner)
     return fulltext.connect(paths.index)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -28,9 +30,11 @@ from rmail_kernel.storage.filesystem.layout import (
     shard_name,
     shard_of,
 )
+from rmail_kernel.storage.filesystem.locate import settled
 from rmail_kernel.storage.filesystem.rebuild import FoundFile, message_files, new_row, shards
 from rmail_kernel.storage.filesystem.tables import MailboxRow, StatusFile
 from rmail_kernel.storage.filesystem.transaction import RESERVE_UIDS, Transaction
+from rmail_kernel.storage.filesystem.withdrawn import put_back
 from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, MAX_KEYWORDS
 
 _log = structlog.get_logger("rmail.storage")
@@ -93,18 +97,13 @@ def _take_shard(
     rows = {found[0]: found for found in schema.messages(tx.db, row.id, uids, COLUMNS)}
     gone_soon = leaving(tx, row.id, uids)
     present: set[int] = set()
-    files = sorted(message_files(directory), key=_order) if mtime is not None else []
-    for file in files:
+    for file in sorted(_listed(directory), key=partial(_order, rows)):
         if file.uid in rows and file.uid not in present:
             present.add(file.uid)
             _compare(tx, row, rows[file.uid], file, modseqs)
         elif file.uid not in gone_soon:
             late.append(file)
-    gone = [
-        message
-        for uid, message in rows.items()
-        if uid not in present and (row.id, uid) not in tx.arrivals
-    ]
+    gone = _gone(tx, row, directory, [rows[uid] for uid in rows if uid not in present])
     if gone:
         remove(tx, row, gone, _modseq(tx, modseqs))
         _log.info("messages were removed from outside", mailbox=row.name, count=len(gone))
@@ -118,14 +117,45 @@ def _take_shard(
         )
 
 
+def _listed(directory: Path) -> list[FoundFile]:
+    try:
+        return list(message_files(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _gone(
+    tx: Transaction, row: MailboxRow, directory: Path, missed: Sequence[schema.Row]
+) -> list[schema.Row]:
+    """Of the messages whose files were not found, those that are lost: not on their way in, not
+    given another name while the names were listed, not withdrawn.
+    """
+    missed = [one for one in missed if (row.id, one[0]) not in tx.arrivals]
+    if missed:
+        again = {file.uid for file in _listed(directory)}
+        missed = [one for one in missed if one[0] not in again]
+    if missed:
+        back = put_back(tx, row, missed)
+        missed = [one for one in missed if one[0] not in back]
+    return list(missed)
+
+
 def leaving(tx: Transaction, mailbox: int, uids: range) -> set[int]:
     """UIDs of messages that were expunged and whose files are still to go."""
     sql = "SELECT uid FROM pending_unlink WHERE mailbox=? AND uid BETWEEN ? AND ?"
     return {uid for (uid,) in schema.rows(tx.db, sql, mailbox, uids[0], uids[-1])}
 
 
-def _order(file: FoundFile) -> tuple[int, str]:
-    return file.uid, file.path.name
+def _order(rows: Mapping[int, schema.Row], file: FoundFile) -> tuple[int, bool, str]:
+    """Of several files with one UID, ours comes first: another is a message of its own."""
+    found = rows.get(file.uid)
+    return file.uid, found is not None and not _is_ours(found, file), file.path.name
+
+
+def _is_ours(message: schema.Row, file: FoundFile) -> bool:
+    _, flags, named, size_bytes, _ = message
+    words = (flags & IN_NAMES, settled(named) & IN_NAMES)
+    return file.size_bytes == size_bytes and file.word & IN_NAMES in words
 
 
 def _compare(
@@ -156,7 +186,7 @@ def _adopt(tx: Transaction, row: MailboxRow, late: list[FoundFile], modseqs: lis
     """Gives rows to files that have none, in UID order, those without a usable UID last."""
     taken: list[FoundFile] = []
     others: list[FoundFile] = []
-    for file in sorted(late, key=_order):
+    for file in sorted(late, key=partial(_order, {})):
         is_free = row.uidnext <= file.uid <= min(row.uidnext + MAX_JUMP, MAX_UID - 1)
         if is_free and _is_at_home(file) and not (taken and taken[-1].uid == file.uid):
             taken.append(file)

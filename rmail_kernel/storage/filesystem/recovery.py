@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from rmail_kernel import failpoints
 from rmail_kernel.storage.filesystem import agreement, followup, schema, tables, unsettled
 from rmail_kernel.storage.filesystem.disk import temporary_name
 from rmail_kernel.storage.filesystem.layout import (
@@ -23,6 +24,7 @@ from rmail_kernel.storage.filesystem.layout import (
 from rmail_kernel.storage.filesystem.lock import Intent
 from rmail_kernel.storage.filesystem.rebuild import message_files, shards
 from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.withdrawn import withdraw
 
 
 def is_needed(db: apsw.Connection, paths: AccountPaths) -> bool:
@@ -40,6 +42,7 @@ def recover(tx: Transaction, intents: Sequence[Intent]) -> None:
     """
     for intent in intents:
         _remove_unknown(tx, intent)
+    failpoints.reach("recovery.removed")
     # First of all: a directory with a new name to come was not made in vain.
     followup.directories(tx)
     for directory in {intent.directory for intent in intents if intent.is_directory}:
@@ -72,7 +75,8 @@ def _remove_unknown(tx: Transaction, intent: Intent) -> None:
         for found in names:
             parsed = parse_file(found)
             if parsed and intent.first <= parsed[0] <= intent.last and parsed[0] not in known:
-                (directory / found).unlink(missing_ok=True)
+                number = row.id if row is not None else 0
+                withdraw(tx.paths.temporary, number, parsed[0], directory / found)
 
 
 def _remove_unborn(tx: Transaction, directory: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rmail_kernel.storage.filesystem import followup, schema, tables
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.withdrawn import kept_s
 
 SLICE = 500
 STATUS_LAG = 100
@@ -18,7 +19,6 @@ STATUS_LAG = 100
 KEEP_OPS_S = 7 * 86_400
 KEEP_EXPUNGED_S = 90 * 86_400
 MAX_EXPUNGED = 100_000
-_LEFTOVER_S = 3600
 
 
 def settle(tx: Transaction) -> bool:
@@ -67,7 +67,7 @@ def _forget(tx: Transaction, mailbox: int, modseq: int) -> None:
 
 
 def clean_temporary(directory: Path, now: float) -> None:
-    """Removes deleted mailboxes, and what dead processes left over an hour ago.
+    """Removes deleted mailboxes, and what dead processes left over an hour ago, or recovery a day.
 
     Args:
         now: seconds since the epoch by the system's clock, which stamps the files.
@@ -76,7 +76,7 @@ def clean_temporary(directory: Path, now: float) -> None:
         try:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.stat().st_ctime < now - _LEFTOVER_S:  # mtime is the date of the message
+            elif _is_old(path, now):
                 path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue
@@ -94,6 +94,7 @@ def leftovers(paths: AccountPaths, now: float) -> list[Path]:
 
 def _is_old(path: Path, now: float) -> bool:
     try:
-        return path.stat().st_ctime < now - _LEFTOVER_S
+        # Not the mtime, which is the date of the message.
+        return path.stat().st_ctime < now - kept_s(path.name)
     except FileNotFoundError:
         return False

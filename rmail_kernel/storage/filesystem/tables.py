@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -21,6 +22,7 @@ from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import MailboxStatus
 
 FILE_VERSION = 1
+_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclass(slots=True)
@@ -205,7 +207,11 @@ def write_status(directory: Path, row: MailboxRow, owner: Owner, *, durable: boo
 def _foreign(path: Path) -> dict[str, object]:
     try:
         return read_json(path) or {}
-    except (OSError, Corrupt):
+    except Corrupt:
+        return {}
+    except OSError as error:
+        if error.errno in _SHORT:
+            raise  # it is there, and what is in it must not go
         return {}
 
 

@@ -16,7 +16,13 @@ import apsw
 from rmail_kernel import failpoints
 from rmail_kernel.errors import Invalid, NotFound, QuotaExceeded, Temporary
 from rmail_kernel.storage.filesystem import schema, tables
-from rmail_kernel.storage.filesystem.disk import Owner, make_directory, sync_directory, write_json
+from rmail_kernel.storage.filesystem.disk import (
+    Owner,
+    make_directory,
+    make_way,
+    sync_directory,
+    write_json,
+)
 from rmail_kernel.storage.filesystem.layout import (
     MAX_UID,
     AccountPaths,
@@ -346,6 +352,7 @@ class Transaction:
 
     def rename_in(self, source: Path, target: Path) -> None:
         """Moves a file into a shard; undone when the operation fails."""
+        make_way(str(target))
         source.rename(target)
         self._made.append(_Made(str(target), str(source)))
         self._unsynced.add(str(target.parent))
@@ -362,8 +369,11 @@ class Transaction:
             (mailbox, shard_of(uid)): one.directory for (mailbox, uid), one in self.arrivals.items()
         }
         known = {key for key, path in shards.items() if self._left.get(key) == _mtime_ns(path)}
-        for arrival in self.arrivals.values():
-            os.rename(arrival.source, f"{arrival.directory}/{arrival.name}")  # noqa: PTH104 - a Path more is dear
+        for (mailbox, uid), arrival in self.arrivals.items():
+            name = f"{arrival.directory}/{arrival.name}"
+            if (mailbox, shard_of(uid)) not in known:
+                make_way(name)
+            os.rename(arrival.source, name)  # noqa: PTH104 - a Path more is dear
             failpoints.reach("append.landed")
         return {key: os.stat(shards[key]).st_mtime_ns for key in known}
 
