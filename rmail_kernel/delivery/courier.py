@@ -15,7 +15,7 @@ from rmail_kernel.content import Content
 from rmail_kernel.delivery import dsn
 from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.local import LocalDelivery
-from rmail_kernel.delivery.recipients import RELAYING_DENIED, TROUBLE
+from rmail_kernel.delivery.recipients import NO_WAY_OUT, TROUBLE
 from rmail_kernel.delivery.spool import Held, Spool
 from rmail_kernel.delivery.targets import Entry, Result, Target
 from rmail_kernel.errors import Temporary
@@ -117,7 +117,7 @@ class Courier:
         except Temporary:
             result = Result(Status.DEFERRED, TROUBLE)
         else:
-            refused = Result(Status.REJECTED, RELAYING_DENIED)
+            refused = Result(Status.REJECTED, NO_WAY_OUT)
             result = Result(Status.QUEUED) if taken else refused
         DELIVERIES.labels(result.status).inc(len(addresses))
         return result

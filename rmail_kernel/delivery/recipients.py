@@ -15,7 +15,11 @@ from rmail_kernel.storage.ids import AccountId
 if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel
 
-RELAYING_DENIED = Reject("Relaying denied", 550, "5.7.1")  # RFC 3463 3.8
+# RFC 3463 3.8
+RELAYING_DENIED = Reject(
+    "Relaying denied, log in on the submission port to send to other domains", 550, "5.7.1"
+)
+NO_WAY_OUT = Reject("Relaying denied, this server sends nothing to other domains", 550, "5.7.1")
 FULL = Defer("The mailbox is full", 452, "4.2.2")  # RFC 3463 3.3: persistent, may change
 TROUBLE = Defer("Temporary failure, try again later", 451, "4.3.0")
 INTERNAL = "internal"
@@ -77,7 +81,7 @@ class Recipients:
                 "on_outbound_check", session=session, recipient=address
             ):
                 return None
-            verdict = verdict or RELAYING_DENIED
+            verdict = verdict or NO_WAY_OUT
         return verdict
 
     async def _is_full(self, account: AccountId) -> bool:

@@ -16,8 +16,7 @@ from rmail_kernel.content import Content
 from rmail_kernel.mime import decode_words, fields
 from rmail_kernel.model import Address, Envelope, SessionInfo
 
-# RFC 5321 6.3 speaks of 100; honest paths have fewer than 20, and a loop should end early.
-MAX_RECEIVED = 50
+MAX_RECEIVED = 100  # RFC 5321 6.3: at least so many
 _HELO = re.compile(r"[A-Za-z0-9._\-:\[\]]{1,255}\Z")
 _SMTP_PROTOCOLS = frozenset({"smtp", "submission"})
 

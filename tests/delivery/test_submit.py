@@ -231,8 +231,8 @@ async def test_an_account_full_of_messages_defers(server: RunningServer) -> None
 
 
 async def test_a_message_that_travelled_too_long_is_refused(server: RunningServer) -> None:
-    assert (await server.deliver(b"Received: hop\r\n" * 50 + RAW)).is_accepted
-    report = await server.deliver(b"Received: hop\r\n" * 51 + RAW)
+    assert (await server.deliver(b"Received: hop\r\n" * 100 + RAW)).is_accepted
+    report = await server.deliver(b"Received: hop\r\n" * 101 + RAW)
     assert isinstance(report.verdict, Reject)
     assert report.verdict.status == "5.4.6"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from rmail_smtp.author import SHORT_BYTES
+from rmail_smtp.author import MAX_DOMAINS, SHORT_BYTES
 
+from rmail_kernel.content import MAX_HEADER_BYTES
 from rmail_kernel.testing import RunningServer, Transcript
 
 Greeter = Callable[[Transcript], Awaitable[list[str]]]
@@ -20,6 +21,19 @@ MARK = b"Authentication-Results: mail.example.com; auth=none header.from=example
         (b"From: eve@remote.test\r\nFrom: alice@example.com\r\n", True),
         (b"From: friends: eve@remote.test, alice@example.com;\r\n", True),
         (b"X: " + b"x" * SHORT_BYTES + b"\r\nFrom: alice@example.com\r\n", True),
+        (b"From: " + b"eve@remote.test, " * 50 + b"alice@example.com\r\n", True),
+        (b'From: "alice@example.com" <eve@remote.test>\r\n', True),
+        (b"From: alice@example.com <eve@remote.test>\r\n", True),
+        (b"From: eve@remote.test (alice@example.com)\r\n", True),
+        (b"From: =?utf-8?q?alice=40example.com?= <eve@remote.test>\r\n", True),
+        (b'From: "alice <alice@example.com>\r\n', True),
+        (b"From: eve@remote.test alice@example.com\r\n", True),
+        (b"From: [alice@example.com]\r\n", True),
+        (b"From: alice@exam\0ple.com\r\n", True),
+        (b"From\0: alice@example.com\0\r\n", True),
+        ("From: alice@\uff45xample.com\r\n".encode(), True),
+        (b"From: alice@example.com.remote.test\r\n", False),
+        (b'From: "alice at example.com" <eve@remote.test>\r\n', False),
         (b"From: alice@remote.test\r\n", False),
         (b"From: alice@bad domain\r\n", False),
         (b"Subject: nobody\r\n", False),
@@ -31,6 +45,21 @@ async def test_strangers_with_a_local_author_are_marked(
     assert (await rmail_server.deliver(header + b"\r\nbody\r\n")).is_accepted
     (raw,) = await rmail_server.messages("alice")
     assert (b"\r\n" + MARK + b"Received: " in raw) == is_marked
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"From: " + b", ".join(b"eve@r%d.test" % n for n in range(MAX_DOMAINS + 1)) + b"\r\n",
+        b"X: " + b"x" * MAX_HEADER_BYTES + b"\r\nFrom: alice@example.com\r\n",
+    ],
+)
+async def test_what_is_too_much_to_look_at_is_marked_whoever_wrote_it(
+    rmail_server: RunningServer, header: bytes
+) -> None:
+    assert (await rmail_server.deliver(header + b"\r\nbody\r\n")).is_accepted
+    (raw,) = await rmail_server.messages("alice")
+    assert b"\r\nAuthentication-Results: mail.example.com; auth=none\r\nReceived: " in raw
 
 
 async def test_users_are_not_marked(rmail_server: RunningServer, log_in: Greeter) -> None:

@@ -74,6 +74,31 @@ async def test_bare_line_ends_are_refused_unless_the_message_is_binary(
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        b"Subject: x\rFrom: boss@example.com\r\n\r\n",
+        b"Subject: x\nFrom: boss@example.com\r\n\r\n",
+        b"Subject: x\n\nFrom: boss@example.com\r\n\r\n",
+        b"Subject: x\r\n\nFrom: boss@example.com\r\n\r\n",
+        b"\nFrom: boss@example.com\r\n\r\n",
+    ],
+)
+async def test_no_field_hides_behind_a_bare_line_end_of_a_binary_message(
+    rmail_server: RunningServer, say_hello: Greeter, header: bytes
+) -> None:
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        await client.send(
+            BEGIN.replace(b"test>\r\n", b"test> BODY=BINARYMIME\r\n", 1)
+            + b"BDAT %d LAST\r\n" % len(header)
+            + header
+            + GOOD
+        )
+        await client.run(BEGUN + "S: 550 5.6.11 *\n" + BEGUN + "S: 250 2.6.0 *")
+    assert await _subjects(rmail_server) == [b"good"]
+
+
+@pytest.mark.parametrize(
     ("raw", "script"),
     [
         (b"BDAT 5 LAST\r\nRSET\n", "S: 503 5.5.1 *"),

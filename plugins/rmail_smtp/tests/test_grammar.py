@@ -29,6 +29,10 @@ def test_an_argument_is_a_path_or_invalid(raw: bytes) -> None:
         return
     if path.address is not None:
         assert Address.parse(str(path.address)) == path.address
+    try:
+        grammar.parameters(path.raw_parameters)
+    except Invalid:
+        return
 
 
 @pytest.mark.parametrize(
@@ -44,14 +48,15 @@ def test_an_argument_is_a_path_or_invalid(raw: bytes) -> None:
 def test_hostile_arguments_take_no_time(raw: bytes) -> None:
     begin = time.monotonic()
     with pytest.raises(Invalid):
-        grammar.reverse_path(raw)
+        grammar.parameters(grammar.reverse_path(raw).raw_parameters)
     assert time.monotonic() - begin < 0.5
 
 
 def test_the_parts_of_an_argument() -> None:
     path = grammar.reverse_path(b'FROM:<@x.test:"a b"@B.test> SIZE=10 body=8BITMIME FLAG')
     assert path.address == Address('"a b"', "b.test")
-    assert path.parameters == {"SIZE": "10", "BODY": "8BITMIME", "FLAG": None}
+    given_parameters = grammar.parameters(path.raw_parameters)
+    assert given_parameters == {"SIZE": "10", "BODY": "8BITMIME", "FLAG": None}
     assert grammar.reverse_path(b"FROM:<>").address is None
     postmaster = grammar.forward_path(b"to:<PostMaster>", "example.com")
     assert postmaster.address == Address("PostMaster", "example.com")

@@ -93,6 +93,8 @@ async def test_commands_about_nothing_are_answered(rmail_server: RunningServer) 
             S: 214 2.0.0 Syntax: MAIL FROM:<address> [parameters]
             C: VRFY alice
             S: 252 2.5.0 *
+            C: VRFY
+            S: 501 5.5.4 *
             C: EXPN list
             S: 502 5.5.1 *
             C: RSET

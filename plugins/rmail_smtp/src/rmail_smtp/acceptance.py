@@ -13,7 +13,7 @@ import structlog
 from rmail_kernel.content import Content
 from rmail_kernel.model import Envelope
 from rmail_smtp import replies
-from rmail_smtp.lines import Flaw
+from rmail_smtp.lines import Flaw, has_bare_newline
 from rmail_smtp.replies import Reply
 from rmail_smtp.session import Session, Transaction
 
@@ -35,6 +35,10 @@ def refusal_of(flaw: Flaw) -> Reply:
 
 async def accept(session: Session, transaction: Transaction, content: Content) -> Reply:
     """Hands a message in. Shielded: a client that goes away now cannot leave it half accepted."""
+    # RFC 3030 3: the body is binary, not the header. A field that begins behind a bare CR or LF
+    # would be seen by some and not by others.
+    if transaction.is_binary and has_bare_newline(content.raw_header()):
+        return refusal_of(Flaw.BARE_NEWLINE)
     kernel = session.kernel
     if content.read_range(0, 1) in (b" ", b"\t"):
         # RFC 5322 2.2.3: else it would continue the field that we put above it.

@@ -22,7 +22,9 @@ _DONE = Reply(235, "2.7.0", "Authentication succeeded")
 _FAILED = Reply(535, "5.7.8", "Authentication credentials invalid")
 _NEEDS_TLS = Reply(538, "5.7.11", "Encryption required, use STARTTLS")  # RFC 4954 6, RFC 5248
 _NOT_HERE = Reply(502, "5.5.1", "No logins here, use the submission port")
-_NO_MECHANISM = Reply(501, "5.5.4", "AUTH mechanism [initial-response]")
+_LOGGED_IN = Reply(503, "5.5.1", "Bad sequence of commands, you are logged in already")
+_NEEDS_EHLO = Reply(503, "5.5.1", "Bad sequence of commands, send EHLO first")
+_NO_MECHANISM = Reply(501, "5.5.4", "Syntax: AUTH mechanism [initial-response]")
 _UNKNOWN_MECHANISM = Reply(504, "5.5.4", "Mechanism not supported, EHLO lists those that are")
 _BAD_BASE64 = Reply(501, "5.5.2", "Not base64")  # RFC 4954 4
 _CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
@@ -65,13 +67,15 @@ def _refusal(session: Session, words: list[bytes]) -> Reply | None:
     if not session.role.is_submission:
         return _NOT_HERE
     if not session.info.is_extended:
-        return replies.BAD_SEQUENCE
+        return _NEEDS_EHLO
     is_logged_in = session.info.principal is not None
     if not session.can_log_in and not is_logged_in:
         return _NEEDS_TLS
     # RFC 4954 4: once only, and not during a transaction.
-    if is_logged_in or session.transaction is not None:
-        return replies.BAD_SEQUENCE
+    if is_logged_in:
+        return _LOGGED_IN
+    if session.transaction is not None:
+        return replies.TRANSACTION_OPEN
     if not words:
         return _NO_MECHANISM
     return Reply(501, "5.5.4", "Too many arguments") if len(words) > 2 else None

@@ -1,5 +1,6 @@
-"""What strangers say about authors: a From: that names a local author is marked, never refused,
-since lists and forwarders do that honestly; results that pretend to be ours are removed.
+"""What strangers say about authors: a From: that names a local author, be it in a display name, is
+marked, never refused, since lists and forwarders do that honestly; results that pretend to be ours
+are removed.
 
 RFC 8601 2.7.4 (auth=none) and 5 (forged results), RFC 5322 3.6.2.
 """
@@ -9,15 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 
-from rmail_kernel.content import Content
+from rmail_kernel.content import MAX_HEADER_BYTES, Content
 from rmail_kernel.errors import Invalid
 from rmail_kernel.kernel import Kernel
-from rmail_kernel.mime import Group, addresses, fields
+from rmail_kernel.mime import Group, addresses, decode_words, fields
 from rmail_kernel.model import Submission, normalise_domain
 
-MAX_AUTHORS = 20  # more are not looked at
+MAX_DOMAINS = 20  # of all authors; a message that names more is marked, whoever they are
 # A From field may be as long as a header, and addresses take time: to read those of a longer
 # header, a thread is taken.
 SHORT_BYTES = 1 << 13
@@ -25,6 +25,8 @@ _RESULTS = b"authentication-results"
 # RFC 8601 2.2: the authserv-id is the first token of the field, comments aside. Possessive, so that
 # no input makes it backtrack.
 _AUTHSERV_ID = re.compile(rb"[^:]*+:\s*+([^\s;]++)")
+# What a reader may take for an address, wherever it stands.
+_AT_DOMAIN = re.compile(r"@\s*+([^\s\"'(),:;<>@\[\]\\]++)")
 _COMMENT_TOKEN = re.compile(rb"\\.|[()]|[^\\()]++|\\", re.DOTALL)
 
 
@@ -37,11 +39,23 @@ async def annotated(kernel: Kernel, submission: Submission) -> Submission | None
         return None
     hostname = kernel.settings.hostname
     honest = replace(submission, content=_without_forged(submission.content, hostname))
-    for domain in await _author_domains(kernel, honest.content.raw_header()):
-        if await kernel.directory.has_domain(domain):
-            result = f"{hostname}; auth=none header.from={domain}"
+    raw_header = honest.content.raw_header()
+    domains = await _author_domains(kernel, raw_header)
+    if len(domains) > MAX_DOMAINS or len(raw_header) >= MAX_HEADER_BYTES:
+        # There may be more than was looked at.
+        return honest.with_added_header("Authentication-Results", f"{hostname}; auth=none")
+    for domain in domains:
+        if await _is_local(kernel, domain):
+            result = f"{hostname}; auth=none header.from={normalise_domain(domain)}"
             return honest.with_added_header("Authentication-Results", result)
     return honest
+
+
+async def _is_local(kernel: Kernel, domain: str) -> bool:
+    try:
+        return await kernel.directory.has_domain(normalise_domain(domain))
+    except Invalid:
+        return False
 
 
 def _without_forged(content: Content, hostname: str) -> Content:
@@ -79,17 +93,26 @@ async def _author_domains(kernel: Kernel, raw_header: bytes) -> list[str]:
 
 
 def _first_domains(raw_header: bytes) -> list[str]:
-    return list(islice(_domains(raw_header), MAX_AUTHORS))
+    """Each once, and one more than MAX_DOMAINS at most."""
+    found: dict[str, None] = {}
+    for domain in _domains(raw_header):
+        found[domain.lower()] = None
+        if len(found) > MAX_DOMAINS:
+            break
+    return list(found)
 
 
 def _domains(raw_header: bytes) -> Iterator[str]:
-    """Domains of all authors, in every From field that there is."""
-    for raw_name, raw_value in fields(raw_header):
+    """Domains of all authors in every From field that there is, as they are written: the true ones,
+    and what may pass for one in a display name, a comment or a field that is broken.
+    """
+    # Some readers pass NUL over, in a name as well.
+    for raw_name, raw_value in fields(raw_header.replace(b"\0", b"")):
         if raw_name.lower() != b"from":
             continue
         for item in addresses(raw_value):
             for mailbox in item.members if isinstance(item, Group) else (item,):
-                try:
-                    yield normalise_domain(mailbox.domain)
-                except Invalid:
-                    continue
+                if mailbox.domain:
+                    yield mailbox.domain
+        for found in _AT_DOMAIN.finditer(decode_words(raw_value)):
+            yield found[1]

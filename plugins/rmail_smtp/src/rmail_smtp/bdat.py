@@ -36,7 +36,7 @@ async def bdat(session: Session, raw_argument: bytes) -> Reply:
         refusal = _refusal(session, transaction)
         if refusal is not None or transaction is None:
             await _drop(session, size)
-            return refusal or replies.BAD_SEQUENCE
+            return refusal or replies.MAIL_FIRST
         return await _take(session, transaction, size, is_last=is_last)
     finally:
         session.is_receiving = False
@@ -47,9 +47,9 @@ def _refusal(session: Session, transaction: Transaction | None) -> Reply | None:
     if not session.has_said_hello:
         return replies.HELLO_FIRST
     if transaction is None or not session.info.is_extended:
-        return replies.BAD_SEQUENCE
+        return replies.MAIL_FIRST
     if not transaction.recipients:
-        return replies.NO_RECIPIENTS if transaction.refused else replies.BAD_SEQUENCE
+        return replies.NO_RECIPIENTS if transaction.refused else replies.RCPT_FIRST
     return None
 
 

@@ -21,8 +21,10 @@ _NOT_BOTH = Reply(503, "5.5.1", "The message began with BDAT, go on with BDAT or
 async def data(session: Session, _: bytes) -> Reply:
     """DATA."""
     transaction = session.transaction
-    if transaction is None or not (transaction.recipients or transaction.refused):
-        return replies.BAD_SEQUENCE
+    if transaction is None:
+        return replies.MAIL_FIRST
+    if not (transaction.recipients or transaction.refused):
+        return replies.RCPT_FIRST
     if transaction.intake is not None:
         return _NOT_BOTH  # RFC 3030 2
     if transaction.is_binary:

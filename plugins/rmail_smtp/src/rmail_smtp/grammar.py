@@ -27,12 +27,12 @@ class Path:
     Args:
         address: None is the null reverse-path.
         is_ascii: whether the address was written in ASCII.
-        parameters: values by upper-case keyword, None where there is none.
+        raw_parameters: what follows it, for `parameters`.
     """
 
     address: Address | None
     is_ascii: bool
-    parameters: dict[str, str | None]
+    raw_parameters: str
 
 
 def reverse_path(raw_argument: bytes) -> Path:
@@ -41,9 +41,9 @@ def reverse_path(raw_argument: bytes) -> Path:
     Raises:
         Invalid: not so.
     """
-    mailbox, parameters = _split(raw_argument, "FROM:")
+    mailbox, rest = _split(raw_argument, "FROM:")
     address = Address.parse(mailbox) if mailbox else None
-    return Path(address, mailbox.isascii(), parameters)
+    return Path(address, mailbox.isascii(), rest)
 
 
 def forward_path(raw_argument: bytes, postmaster_domain: str) -> Path:
@@ -55,13 +55,13 @@ def forward_path(raw_argument: bytes, postmaster_domain: str) -> Path:
     Raises:
         Invalid: not so, or the null path.
     """
-    mailbox, parameters = _split(raw_argument, "TO:")
+    mailbox, rest = _split(raw_argument, "TO:")
     if mailbox.lower() == "postmaster":
         mailbox = f"{mailbox}@{postmaster_domain}"
-    return Path(Address.parse(mailbox), mailbox.isascii(), parameters)
+    return Path(Address.parse(mailbox), mailbox.isascii(), rest)
 
 
-def _split(raw_argument: bytes, keyword: str) -> tuple[str, dict[str, str | None]]:
+def _split(raw_argument: bytes, keyword: str) -> tuple[str, str]:
     try:
         argument = raw_argument.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -72,18 +72,23 @@ def _split(raw_argument: bytes, keyword: str) -> tuple[str, dict[str, str | None
     rest = argument[len(keyword) :].lstrip(" ")
     path = _PATH.match(rest)
     if path is None:
-        raise Invalid("Syntax error in the address")
-    return path["mailbox"], _parameters(rest[path.end() :])
+        raise Invalid("Write the address as <user@example.com>")
+    return path["mailbox"], rest[path.end() :]
 
 
-def _parameters(text: str) -> dict[str, str | None]:
+def parameters(text: str) -> dict[str, str | None]:
+    """What follows a path: values by upper-case keyword, None where there is none.
+
+    Raises:
+        Invalid: not so.
+    """
     if text and not text.startswith(" "):
-        raise Invalid("Syntax error after the address")
+        raise Invalid("A space must stand before each parameter")
     found: dict[str, str | None] = {}
     for word in filter(None, text.split(" ")):
         parameter = _PARAMETER.match(word)
         if parameter is None:
-            raise Invalid("Syntax error in the parameters")
+            raise Invalid("Write parameters as NAME or NAME=value")
         name = parameter["name"].upper()
         if name in found:
             raise Invalid("A parameter stands twice")

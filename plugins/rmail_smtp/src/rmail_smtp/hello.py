@@ -17,7 +17,8 @@ from rmail_smtp.session import Session
 # RFC 5321 4.1.4 forbids to refuse a name that does not check out; this only keeps text printable.
 _NAME = re.compile(rb"[\x21-\x7e]{1,255}\Z")
 _BAD_NAME = Reply(501, "5.5.4", "A host name or address literal must follow")
-_CANNOT_VERIFY = Reply(252, "2.5.0", "Cannot VRFY, but will take mail and try")
+_CANNOT_VERIFY = Reply(252, "2.5.0", "Cannot VRFY, but will take mail and try, send RCPT")
+_NOBODY_NAMED = Reply(501, "5.5.4", "Syntax: VRFY address")  # RFC 5321 4.1.1.6
 _NO_TLS = Reply(502, "5.5.1", "STARTTLS is not available")
 _TLS_ACTIVE = Reply(503, "5.5.1", "TLS is active already")
 
@@ -62,9 +63,9 @@ async def noop(_: Session, __: bytes) -> Reply:
     return replies.OK
 
 
-async def vrfy(_: Session, __: bytes) -> Reply:
+async def vrfy(_: Session, raw_argument: bytes) -> Reply:
     """VRFY: never tells who exists (RFC 5321 3.5.3, 7.3)."""
-    return _CANNOT_VERIFY
+    return _CANNOT_VERIFY if raw_argument else _NOBODY_NAMED
 
 
 async def expn(_: Session, __: bytes) -> Reply:

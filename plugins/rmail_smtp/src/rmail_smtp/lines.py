@@ -21,6 +21,12 @@ class Flaw(Enum):
     NO_ROOM = "it cannot be kept for now"
 
 
+def has_bare_newline(raw: bytes) -> bool:
+    """Whether a CR or an LF stands alone."""
+    line_ends = raw.count(b"\r\n")
+    return raw.count(b"\r") != line_ends or raw.count(b"\n") != line_ends
+
+
 class LineCheck:
     """Looks at a message piece by piece, wherever it was cut."""
 
@@ -35,11 +41,11 @@ class LineCheck:
         self._has_cr = piece.endswith(b"\r")
         if self._has_cr:
             piece = piece[:-1]
-        line_ends = piece.count(b"\r\n")
-        if piece.count(b"\r") != line_ends or piece.count(b"\n") != line_ends:
+        if has_bare_newline(piece):
             return Flaw.BARE_NEWLINE
-        if line_ends:
-            longest = self._line_bytes + piece.find(b"\r\n")
+        first = piece.find(b"\r\n")
+        if first >= 0:
+            longest = self._line_bytes + first
             self._line_bytes = len(piece) - piece.rfind(b"\r\n") - 2
         else:
             longest = self._line_bytes = self._line_bytes + len(piece)

@@ -6,18 +6,18 @@ RFC 1870 6, RFC 6152 2, RFC 3030 3, RFC 6531 3.4, RFC 4954 5, RFC 3461 4, RFC 65
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from rmail_kernel import xtext
 from rmail_kernel.errors import Invalid
 from rmail_kernel.model import RecipientOptions
-from rmail_smtp import replies
+from rmail_smtp import grammar, replies
 from rmail_smtp.extensions import is_offered
 from rmail_smtp.replies import Reply
 from rmail_smtp.session import Session, Transaction
 
-_BAD_VALUE = Reply(501, "5.5.4", "Syntax error in a parameter")
+_BAD_VALUE = Reply(501, "5.5.4", "Not a value of this parameter")
 _UNKNOWN = Reply(555, "5.5.4", "Parameter not recognized or not implemented")
 _MAX_SIZE_DIGITS = 20  # RFC 1870 4
 _MAX_ENVID_CHARS = 100  # RFC 3461 4.4
@@ -108,10 +108,18 @@ RCPT: dict[str, tuple[str, RcptParameter]] = {
 }
 
 
-def of_mail(
-    session: Session, transaction: Transaction, given: Mapping[str, str | None]
-) -> Reply | None:
+def _parsed(raw_parameters: str) -> dict[str, str | None] | Reply:
+    try:
+        return grammar.parameters(raw_parameters)
+    except Invalid as error:
+        return Reply(501, "5.5.4", error.safe)
+
+
+def of_mail(session: Session, transaction: Transaction, raw_parameters: str) -> Reply | None:
     """Takes the parameters of MAIL into a transaction; the reply to a bad one."""
+    given = _parsed(raw_parameters)
+    if isinstance(given, Reply):
+        return given
     for name, value in given.items():
         if name not in MAIL or not is_offered(session, MAIL[name][0]):
             return _UNKNOWN  # RFC 5321 4.1.1.11
@@ -125,9 +133,12 @@ def of_mail(
 
 
 def of_rcpt(
-    session: Session, options: RecipientOptions, given: Mapping[str, str | None]
+    session: Session, options: RecipientOptions, raw_parameters: str
 ) -> RecipientOptions | Reply:
     """The options with the parameters of RCPT, or the reply to a bad one."""
+    given = _parsed(raw_parameters)
+    if isinstance(given, Reply):
+        return given
     for name, value in given.items():
         if name not in RCPT or not is_offered(session, RCPT[name][0]):
             return _UNKNOWN

@@ -12,7 +12,7 @@ from rmail_smtp.session import Session
 
 # An account with this preference takes mail in its name from anywhere (old devices, web forms).
 ANYONE_MAY_SEND_AS = "allow_unauthenticated_sender"
-_NOT_YOURS = Reply(553, "5.7.1", "This sender address is not yours")
+_NOT_YOURS = Reply(553, "5.7.1", "This sender is not you, use your address or an alias of it")
 _CLAIMS_TO_BE_LOCAL = Reply(550, "5.7.1", "Log in on the submission port to send from here")
 
 

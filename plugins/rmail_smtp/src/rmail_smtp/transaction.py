@@ -12,15 +12,17 @@ from rmail_smtp.session import Session, Transaction
 
 # RFC 5321 4.5.3.1.10
 _TOO_MANY = Reply(452, "4.5.3", "Too many recipients, send the rest with another MAIL")
-_NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "This address needs SMTPUTF8")  # RFC 6531 3.5
+_TOO_LATE = Reply(503, "5.5.1", "Bad sequence of commands, the message has begun")
+_NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "This address needs MAIL with SMTPUTF8")  # RFC 6531 3.5
 
 
 async def mail(session: Session, raw_argument: bytes) -> Reply:
     """MAIL FROM:<reverse-path> [parameters]."""
     if session.role.is_submission and not await session.is_authenticated():
-        return replies.AUTH_NEEDED  # RFC 6409 4.3
+        # RFC 6409 4.3
+        return replies.AUTH_NEEDED if session.can_log_in else replies.TLS_NEEDED
     if session.transaction is not None:
-        return replies.BAD_SEQUENCE  # RFC 5321 3.3: no nested MAIL
+        return replies.TRANSACTION_OPEN  # RFC 5321 3.3: no nested MAIL
     session.budget.mails += 1
     if session.budget.mails > session.options.max_messages:
         return replies.ENOUGH_MAIL  # RFC 9422 4.1: MAIL commands count, whatever becomes of them
@@ -29,7 +31,7 @@ async def mail(session: Session, raw_argument: bytes) -> Reply:
     except Invalid as error:
         return Reply(501, "5.1.7", error.safe)
     transaction = Transaction(path.address)
-    wrong = parameters.of_mail(session, transaction, path.parameters)
+    wrong = parameters.of_mail(session, transaction, path.raw_parameters)
     if wrong is not None:
         return wrong
     if not path.is_ascii and not transaction.smtputf8:
@@ -55,8 +57,10 @@ async def _overdrawn(session: Session) -> Reply | None:
 async def rcpt(session: Session, raw_argument: bytes) -> Reply:
     """RCPT TO:<forward-path>."""
     transaction = session.transaction
-    if transaction is None or transaction.intake is not None:
-        return replies.BAD_SEQUENCE
+    if transaction is None:
+        return replies.MAIL_FIRST
+    if transaction.intake is not None:
+        return _TOO_LATE  # RFC 3030 2
     if len(transaction.recipients) >= session.options.max_recipients:
         return _TOO_MANY
     reply = await _rcpt(session, transaction, raw_argument)
@@ -72,7 +76,7 @@ async def _rcpt(session: Session, transaction: Transaction, raw_argument: bytes)
     except Invalid as error:
         return Reply(501, "5.1.3", error.safe)
     assert path.address is not None, "the grammar gives RCPT an address"
-    options = parameters.of_rcpt(session, RecipientOptions(path.address), path.parameters)
+    options = parameters.of_rcpt(session, RecipientOptions(path.address), path.raw_parameters)
     if isinstance(options, Reply):
         return options
     if not path.is_ascii and not transaction.smtputf8:
