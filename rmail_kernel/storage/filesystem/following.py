@@ -98,8 +98,9 @@ class Follower:
             self._enter(paths)
         elif index.is_missing:
             self._enter(paths)
-        elif index.behind >= MANY and not (waiting := self._enter(paths)).is_urgent:
-            waiting.is_urgent = True
+        elif index.behind >= MANY:
+            index.behind = 0  # until it is asked again
+            self._enter(paths).is_urgent = True
             self._news.set()
 
     async def _follow(self) -> None:
@@ -119,7 +120,10 @@ class Follower:
                         await self._news.wait()
         finally:
             self._task = None
-            self._lingering = loop.call_later(LINGER_S, self._process.end)
+            self._lingering = loop.call_later(LINGER_S, self._rest)
+
+    def _rest(self) -> None:
+        asyncio.get_running_loop().run_in_executor(self._pool, self._process.end)
 
     async def _advance(self, paths: AccountPaths, waiting: _Waiting) -> None:
         now = asyncio.get_running_loop().time
@@ -187,7 +191,7 @@ class Follower:
         task = self._task
         if task is not None:
             task.cancel()
-            self._process.end()
+            await asyncio.to_thread(self._process.end)
             await asyncio.wait([task])
         if self._lingering is not None:
             self._lingering.cancel()

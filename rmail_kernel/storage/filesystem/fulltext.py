@@ -96,6 +96,11 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub(SEPARATOR, text)
 
 
+def is_safe(needle: str) -> bool:
+    """Whether a text stands in `joined` wherever it stands in a message."""
+    return _UNSAFE.search(needle) is None
+
+
 def connect(path: Path) -> apsw.Connection:
     """A connection to an index that exists.
 
@@ -198,6 +203,8 @@ class Index:
         self._lock = threading.Lock()
         self._db: apsw.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        self._generation = object()
+        self.reaches: dict[int, int] = {}  # by mailbox, the UID below which it has all
         self.is_missing = False
         self.is_damaged = False  # the next indexing is to begin anew
         self.behind = 0  # messages that it lacked when it was asked last
@@ -209,13 +216,20 @@ class Index:
                 db = self._open()
                 if db is None:
                     return {}
-                found, self.behind = _foreknow(db, view, conditions)
+                found, reach = _foreknow(db, view, conditions)
+                self.reaches[view.mailbox] = reach
+                self.behind = view.total - bisect_left(view.uids, reach, 0, view.total)
                 return found
             except apsw.Error as error:
                 _log.warning("search.db cannot be read", path=str(self._path), error=str(error))
                 self._close()
                 self.is_damaged = not isinstance(error, apsw.BusyError)
                 return {}
+
+    @property
+    def generation(self) -> object | None:
+        """What stands for the file that is in use; None: it is another one by now."""
+        return self._generation if inode(self._path) == self._inode else None
 
     def _open(self) -> apsw.Connection | None:
         now = inode(self._path)
@@ -224,6 +238,7 @@ class Index:
             self._close()
         if self._db is None and now is not None:
             self._db, self._inode = connect(self._path), now
+            self._generation = object()
         return self._db
 
     def close(self) -> None:
@@ -234,25 +249,27 @@ class Index:
     def _close(self) -> None:
         if self._db is not None:
             self._db.close()
-        self._db = None
+        self._db = self._inode = None
+        self._generation = object()
 
 
 def _foreknow(
     db: apsw.Connection, view: MailboxView, conditions: Iterable[SearchNode]
 ) -> tuple[dict[SearchNode, Split], int]:
-    """What it tells, and how many messages it lacks."""
+    """What it tells, and below which UID it has all messages."""
     db.execute("BEGIN")
     try:
         reach = covered(db, view.mailbox)
         if reach is None or reach.uidvalidity != view.uidvalidity:
-            return {}, view.total
+            return {}, 0
         low = schema.summary_key(view.mailbox, 0)
         sql = "SELECT json_group_array(key - ?1) FROM unsure WHERE key BETWEEN ?1 AND ?1 + ?2"
         unsure: list[int] = orjson.loads(schema.value(db, sql, low, 0xFFFFFFFF))
         start = bisect_left(view.uids, reach.uidnext, 0, view.total)
         open_ = set(view.uids[start : view.total]).union(unsure)
         found = ((one, _look_up(db, low, one, open_)) for one in conditions)
-        return {condition: one for condition, one in found if one is not None}, view.total - start
+        told = {condition: one for condition, one in found if one is not None}
+        return told, reach.uidnext
     finally:
         db.execute("ROLLBACK")
 
@@ -264,14 +281,22 @@ def _look_up(db: apsw.Connection, low: int, condition: SearchNode, open_: set[in
             return _split(_hits(db, low, (BODY,), casemap(text)), casemap(text), open_)
         case Text(text):
             return _split(_hits(db, low, (HEADER, BODY), casemap(text)), casemap(text), open_)
-        case Header(name, text) if "@" in text and name.lower().encode() in ADDRESS_FIELDS:
-            return None  # comments may stand in an address (RFC 5322 3.4.1)
+        case Header() if is_address_text(condition):
+            return None
         case Header(_, text):
             # The text may stand in another field: what has it is looked at.
             hits = _hits(db, low, (HEADER,), casemap(text))
             return None if hits is None else Split(NOTHING, hits | open_)
         case _:
             return None
+
+
+def is_address_text(condition: Header) -> bool:
+    """Whether text is asked for that the header need not have as it is: comments may stand in an
+    address (RFC 5322 3.4.1).
+    """
+    name = condition.name.lower().encode("utf-8", "replace")
+    return "@" in condition.text and name in ADDRESS_FIELDS
 
 
 def _split(hits: set[int] | None, needle: str, open_: set[int]) -> Split | None:
@@ -284,7 +309,7 @@ def _split(hits: set[int] | None, needle: str, open_: set[int]) -> Split | None:
 
 def _hits(db: apsw.Connection, low: int, fields: tuple[int, ...], needle: str) -> set[int] | None:
     needle = needle[:MAX_NEEDLE_CHARS]
-    if not needle or _UNSAFE.search(needle):
+    if not needle or not is_safe(needle):
         return None
     if shortgrams.is_kept(needle):
         return shortgrams.uids_with(db, low, fields, needle)

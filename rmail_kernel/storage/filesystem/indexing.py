@@ -7,8 +7,7 @@ reached yet, searches read themselves.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -19,9 +18,8 @@ from rmail_kernel.storage.filesystem.account import Moved, Reader, snapshot
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fulltext import Covered
 from rmail_kernel.storage.filesystem.layout import AccountPaths
-from rmail_kernel.storage.filesystem.locate import find_file, settled
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.texts import MessageText, read_text, text_of_bytes
+from rmail_kernel.storage.filesystem.texts import ROWS, MessageText, stored_text
 
 _log = structlog.get_logger("rmail.storage")
 SLICE: Final = 256
@@ -135,12 +133,12 @@ def _merge(db: apsw.Connection) -> None:
         db.execute(sql, (_MERGE_PAGES,))
 
 
-def _text(uid: int, read: Callable[[], MessageText]) -> MessageText:
+def _text(directory: Path, row: schema.Row) -> MessageText:
     """The text of a message; nothing, and not sure of it, if it cannot be read."""
     try:
-        return read()
+        return stored_text(directory, row)
     except (OSError, ValueError) as error:
-        _log.info("message not indexed", uid=uid, error=str(error))
+        _log.info("message not indexed", uid=row[0], error=str(error))
         return MessageText()
 
 
@@ -249,14 +247,9 @@ class _Slice:
         rows = self._next(row, uidnext)
         if self._mail.in_transaction:
             self._mail.execute("COMMIT")  # of a snapshot that is held for long, the log grows
-        for uid, flags, named, _, structure, content in rows:
-            if content is not None:  # its file may have to be mended after a power loss
-                text = _text(uid, partial(text_of_bytes, content, structure))
-            else:
-                path = find_file(directory, uid, flags, settled(named))
-                text = _text(uid, partial(read_text, path, structure)) if path else MessageText()
-            self._put(schema.summary_key(row.id, uid), text)
-            uidnext = uid + 1
+        for one in rows:
+            self._put(schema.summary_key(row.id, one[0]), _text(directory, one))
+            uidnext = one[0] + 1
         self._gathered.save(self._index)
         return uidnext if self._is_full else row.uidnext
 
@@ -268,12 +261,7 @@ class _Slice:
         """The next messages of a mailbox that fit into the slice. None that are newer than `row`,
         for there may be no snapshot any more.
         """
-        sql = (
-            "SELECT uid, flags, named, size_bytes, structure, content FROM message"
-            " LEFT JOIN summary ON summary.key = mailbox << 32 | uid"
-            " LEFT JOIN incoming ON incoming.key = mailbox << 32 | uid"
-            " WHERE mailbox=? AND uid>=? AND uid<? ORDER BY uid LIMIT ?"
-        )
+        sql = f"{ROWS} WHERE mailbox=? AND uid>=? AND uid<? ORDER BY uid LIMIT ?"
         taken: list[schema.Row] = []
         if not self._is_full:
             values = row.id, uidnext, row.uidnext, self._messages

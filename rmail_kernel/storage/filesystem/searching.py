@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Executor
 from datetime import date
@@ -16,11 +17,12 @@ import apsw
 
 from rmail_kernel.casemap import casemap
 from rmail_kernel.mime import CACHED_FIELDS
-from rmail_kernel.storage.evaluate import compares, sent_day, value_texts
-from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.evaluate import Narrowed, compares, narrow, sent_day, value_texts
+from rmail_kernel.storage.filesystem import schema, unindexed
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.fulltext import GRAM
 from rmail_kernel.storage.filesystem.moments import FIRST_S, LAST_S
+from rmail_kernel.storage.filesystem.remembering import Box, Memory
 from rmail_kernel.storage.filesystem.threads import email_of, thread_number
 from rmail_kernel.storage.mail import MailboxView
 from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
@@ -42,33 +44,96 @@ from rmail_kernel.storage.search import (
 
 MAX_CONDITIONS: Final = 64
 """Conditions of one query that are looked up; others are found out message by message."""
+NEW: Final = 64
+"""Messages that came since a condition was answered, and are looked at rather than all again."""
+MAX_KEPT_CHARS: Final = 256
+_INLINE: Final = 2000
 _CHUNK: Final = 1000
 _DAY_S: Final = 86_400
 _OfColumns = Arrived | Dated | ModifiedSince | Sized
 _COLUMNS: Final = {"internal": "internal_date", "saved": "save_date"}
 
 
-async def foreknow(
-    account: OpenAccount, view: MailboxView, query: SearchNode, pool: Executor
-) -> Foreknown:
-    """What can be told of the conditions in `query` without a look at the messages."""
+async def find(
+    account: OpenAccount, view: MailboxView, query: SearchNode, memory: Memory, pool: Executor
+) -> tuple[Foreknown, Narrowed]:
+    """What can be told of the conditions in `query`, and how far it narrows the search down."""
     conditions = list(dict.fromkeys(_conditions(query)))[:MAX_CONDITIONS]
+    known, generation = await _foreknow(account, view, conditions, memory, pool)
+    narrowed = await narrow(query, view, known, pool)
+    if narrowed.open:
+        box = Box(str(account.paths.home), view.mailbox, view.uidvalidity)
+        memory.texts.forget(box, account.index.reaches.get(view.mailbox, 0))
+        decided = await unindexed.decide(
+            account, view, conditions, known, narrowed.open, box, memory.texts, pool
+        )
+        if decided:
+            known.update(decided)
+            narrowed = await narrow(query, view, known, pool)
+    if generation is not None:
+        box = Box(generation, view.mailbox, view.uidvalidity)
+        for one in filter(_is_kept, conditions):
+            if one in known and len(known[one].maybe) <= NEW:
+                memory.answers.keep(box, one, view.uidnext, known[one])
+    return known, narrowed
+
+
+async def _foreknow(
+    account: OpenAccount,
+    view: MailboxView,
+    conditions: list[SearchNode],
+    memory: Memory,
+    pool: Executor,
+) -> tuple[dict[SearchNode, Split], object | None]:
+    """What can be told without a look at the messages, and the index that told it."""
+    found = await _answered(account, view, conditions, memory, pool)
     on_text = [one for one in conditions if isinstance(one, (Body, Header, Text))]
     others = [one for one in conditions if isinstance(one, (Arrived, Dated, ModifiedSince, Sized))]
     ids = [one for one in conditions if isinstance(one, HasEmailId | HasThreadId)]
-    found: dict[SearchNode, Split] = {}
     listed = [one for one in conditions if isinstance(one, (Header, Dated)) and _is_listed(one)]
     # Summaries are quicker than the index for what is shorter than its trigrams.
     to_look_up = [one for one in on_text if one not in listed or len(casemap(one.text)) >= GRAM]
+    to_look_up = [one for one in to_look_up if one not in found]
     if to_look_up and view.total:
         found.update(await account.run(account.index.foreknow, view, to_look_up, pool=pool))
+    generation = account.index.generation
     if others:
         found.update(await account.read_large(partial(_columns, view.mailbox, others), pool))
     if ids:
         found.update(await account.read_large(partial(_by_id, view.mailbox, ids), pool))
+    listed = [one for one in listed if one not in found or found[one].maybe]
     if listed and view.total:
         found.update(await account.read_large(partial(_listed, view, listed, dict(found)), pool))
+    return found, generation
+
+
+async def _answered(
+    account: OpenAccount,
+    view: MailboxView,
+    conditions: list[SearchNode],
+    memory: Memory,
+    pool: Executor,
+) -> dict[SearchNode, Split]:
+    """What was answered before; of messages that came since, nothing is known."""
+    found: dict[SearchNode, Split] = {}
+    box = Box(account.index.generation, view.mailbox, view.uidvalidity)
+    for one in filter(_is_kept, conditions) if box.of is not None else ():
+        answer = memory.answers.get(box, one)
+        if answer is None:
+            continue
+        new = view.uids[bisect_left(view.uids, answer.upto, 0, view.total) : view.total]
+        if len(new) <= NEW:
+            is_small = len(answer.yes) <= _INLINE
+            known = answer.split() if is_small else await account.run(answer.split, pool=pool)
+            found[one] = Split(known.yes, (known.maybe | set(new)) - known.yes)
     return found
+
+
+def _is_kept(condition: SearchNode) -> bool:
+    """Whether the answer to a condition stays the same for a message, and is dear to find."""
+    if isinstance(condition, Body | Header | Text):
+        return len(condition.text) <= MAX_KEPT_CHARS
+    return isinstance(condition, Dated) and condition.which == "sent"
 
 
 def _by_id(
@@ -150,12 +215,11 @@ def _listed(
     known: Foreknown,
     db: apsw.Connection,
 ) -> dict[SearchNode, Split]:
-    every = frozenset(view.uids[: view.total])
     found: dict[SearchNode, Split] = {}
     for condition in conditions:
-        before = known.get(condition)
-        asked = every if before is None else before.maybe & every
-        found[condition] = _from_summaries(db, view.mailbox, condition, asked)
+        before = known.get(condition) or Split(NOTHING, frozenset(view.uids[: view.total]))
+        told = _from_summaries(db, view.mailbox, condition, before.maybe)
+        found[condition] = Split(before.yes | told.yes, told.maybe)
     return found
 
 

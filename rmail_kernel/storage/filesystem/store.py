@@ -39,6 +39,7 @@ from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.index_check import index_faults
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.remembering import Memory
 from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Room, Transaction
@@ -136,6 +137,7 @@ class FilesystemMailStore:
         self._searchers = ThreadPoolExecutor(SEARCHERS, "search")
         # The sets of a search in a large mailbox take megabytes: one is done before the next.
         self._turns = asyncio.Semaphore(SEARCHERS)
+        self._memory = Memory()
         self._follower = Follower(self._owner)
 
     async def close(self) -> None:
@@ -409,9 +411,9 @@ class FilesystemMailStore:
         """UIDs that match, ascending."""
         view = await self.view(account, mailbox)
         async with self._use(account) as one, self._turns:
-            known = await searching.foreknow(one, view, query, self._searchers)
+            memory, pool = self._memory, self._searchers
+            known, narrowed = await searching.find(one, view, query, memory, pool)
             self._follower.mend(one.paths, one.index)
-            narrowed = await evaluate.narrow(query, view, known, self._searchers)
             if not narrowed.open:
                 return narrowed.found
         return await evaluate.search(

@@ -7,10 +7,10 @@ holds up those behind it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rmail_kernel.casemap import casemap
 from rmail_kernel.mime import decode_structure, fields, walk
@@ -18,6 +18,7 @@ from rmail_kernel.mime.structure import Part
 from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, part_text
 from rmail_kernel.storage.filesystem.digest import digest, digest_of
 from rmail_kernel.storage.filesystem.fulltext import joined
+from rmail_kernel.storage.filesystem.locate import find_file, settled
 
 MAX_PART_BYTES: Final = 1 << 20
 """Bytes of one part, as sent; larger ones are left out."""
@@ -57,6 +58,30 @@ class _Budget:
                 self._chars -= len(text)
                 taken.append(text)
         return joined(taken)
+
+
+ROWS: Final = (
+    "SELECT uid, flags, named, size_bytes, structure, content FROM message"
+    " LEFT JOIN summary ON summary.key = mailbox << 32 | uid"
+    " LEFT JOIN incoming ON incoming.key = mailbox << 32 | uid"
+)
+"""Of account.db: what `stored_text` wants to know of messages, their sizes beside it."""
+
+
+def stored_text(mailbox: Path, row: Sequence[Any]) -> MessageText:
+    """The text of a message. OSError, ValueError.
+
+    Args:
+        mailbox: its directory.
+        row: one of `ROWS`.
+    """
+    uid, flags, named, _, structure, content = row
+    if content is not None:  # its file may have to be mended after a power loss
+        return text_of_bytes(content, structure)
+    path = find_file(mailbox, uid, flags, settled(named))
+    if path is None:
+        raise FileNotFoundError(f"no file of message {uid}")
+    return read_text(path, structure)
 
 
 def read_text(path: Path, raw_structure: bytes | None) -> MessageText:
