@@ -1,11 +1,14 @@
-"""A process that stores, flags and moves messages until it is killed, and prints what was answered.
+"""Processes that store, flag and move messages until they are killed, and print what was answered.
 
-`python -m tests.storage_filesystem.hammer ROOT NAME`
+`python -m tests.storage_filesystem.hammer ROOT` forks one for each name that it reads, and says so;
+all print to its standard output, each line in one piece.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +21,11 @@ INBOX = MailboxId(1)
 LANES = 4
 
 
+def say(line: str) -> None:
+    """Prints a line: short enough for a pipe to take it whole, or not at all."""
+    os.write(1, f"{line}\n".encode())
+
+
 async def lane(store: Opened, name: str) -> None:
     """Stores, flags and moves one message after the other."""
     number = 0
@@ -26,22 +34,34 @@ async def lane(store: Opened, name: str) -> None:
         subject = f"{name}.{number}"
         raw = f"Subject: {subject}\r\n\r\n{'x' * 2000}end\r\n".encode()
         (one,) = await store.put(item(raw, op_id=subject))
-        sys.stdout.write(f"{subject} stored\n")
-        sys.stdout.flush()
+        say(f"{subject} stored")
         await store.mail.store_flags(ALICE, INBOX, [one.uid], "add", frozenset({"\\Seen"}))
         if number % 3 == 0:
             await store.mail.move(ALICE, INBOX, [one.uid], "Archive")
-            sys.stdout.write(f"{subject} moved\n")
-            sys.stdout.flush()
+            say(f"{subject} moved")
 
 
-async def main(root: str, name: str) -> None:
+async def main(root: Path, name: str) -> None:
     """Runs several lanes at once."""
-    async with opened(Path(root), check_after=False) as store:
+    async with opened(root, check_after=False) as store:
         await asyncio.gather(*(lane(store, f"{name}.{number}") for number in range(LANES)))
+
+
+def fork(root: Path) -> None:
+    """Starts a process for each name; ends when there are no more."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead
+    for line in sys.stdin:
+        name = line.strip()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                asyncio.run(main(root, name))
+            finally:
+                os._exit(1)
+        say(f"{name} started {pid}")
 
 
 if __name__ == "__main__":
     # Standard output is the ledger of what was answered.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(main(*sys.argv[1:3]))
+    fork(Path(sys.argv[1]))

@@ -58,6 +58,21 @@ async def test_uids_modseqs_flags_and_expunges_stay(old: Opened) -> None:
     assert (stored.uid, stored.modseq) == (5, 11)
 
 
+async def test_pages_get_checksums(tmp_path: Path, old: Opened) -> None:
+    if not schema._HAS_CHECKSUMS:
+        pytest.skip("this apsw has no cksumvfs")
+    await old.mail.mailboxes(ALICE)
+    paths = AccountPaths.of(tmp_path / "store", ALICE)
+    db = schema.connect(paths.database)
+    assert db.reserve_bytes("main") == 8
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    raw = paths.database.read_bytes()
+    size = schema.value(db, "PRAGMA page_size")
+    pages = [raw[at : at + size] for at in range(0, len(raw), size)]
+    assert all(schema.value(db, "SELECT verify_checksum(?)", page) == 1 for page in pages)
+    db.close()
+
+
 async def test_what_is_new_is_made_from_the_files_when_it_is_asked_for(old: Opened) -> None:
     found = await fetched(old, [1, 2, 3], ALL)
     assert len({one.thread_id for one in found}) == 1

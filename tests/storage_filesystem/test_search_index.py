@@ -403,6 +403,23 @@ async def test_a_hundred_searches_at_once_answer_and_let_an_append_through(
     assert await mail.search(ALICE, INBOX, Text("needle 2")) == [21]
 
 
+async def test_the_check_of_an_index_waits_for_whoever_changes_it(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item())
+    await mail.index(ALICE)
+    owner = Owner.of(store.root)
+    with fulltext.locked(paths, owner, wait=True):
+        db = fulltext.connect(paths.index)
+        db.execute("BEGIN IMMEDIATE")
+        looking = asyncio.get_running_loop().run_in_executor(None, index_faults, paths, owner)
+        done, _ = await asyncio.wait({looking}, timeout=1.5)  # longer than SQLite waits
+        assert not done
+        db.execute("COMMIT")
+        db.close()
+    assert await looking == []
+
+
 async def test_an_index_that_is_being_made_is_no_fault(store: Opened, paths: AccountPaths) -> None:
     owner = Owner.of(store.root)
     loop = asyncio.get_running_loop()

@@ -17,17 +17,23 @@ _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError)
 
 
 def index_faults(paths: AccountPaths, owner: Owner) -> list[str]:
-    """What is wrong with search.db; nothing when there is none.
+    """What is wrong with search.db; nothing when there is none. Waits until nobody changes it: FTS5
+    checks itself as a writer.
 
     Raises:
         OSError, apsw.Error: the disk does not answer.
     """
+    if not paths.index.exists():
+        return []
+    with fulltext.locked(paths, owner, wait=True):
+        return _checked(paths) if paths.index.exists() else []
+
+
+def _checked(paths: AccountPaths) -> list[str]:
     try:
-        db = _connect(paths, owner)
+        db = fulltext.connect(paths.index)
     except _DAMAGE as error:
         return [f"search.db cannot be used: {error}"]
-    if db is None:
-        return []
     try:
         return _faults(paths, db)
     except _DAMAGE as error:
@@ -36,19 +42,6 @@ def index_faults(paths: AccountPaths, owner: Owner) -> list[str]:
         return []  # the account's database is being made anew, and the index after it
     finally:
         db.close()
-
-
-def _connect(paths: AccountPaths, owner: Owner) -> apsw.Connection | None:
-    """The index, None if there is none. One that is being made looks damaged: it is looked at
-    again when nobody is at it.
-    """
-    if not paths.index.exists():
-        return None
-    try:
-        return fulltext.connect(paths.index)
-    except _DAMAGE:
-        with fulltext.locked(paths, owner, wait=True):
-            return fulltext.connect(paths.index) if paths.index.exists() else None
 
 
 def _faults(paths: AccountPaths, db: apsw.Connection) -> list[str]:

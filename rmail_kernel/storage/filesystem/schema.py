@@ -13,7 +13,9 @@ from typing import Any
 
 import apsw
 import apsw.sqlite_extra
+import structlog
 
+_log = structlog.get_logger("rmail.storage")
 Row = tuple[Any, ...]
 _CHECKSUM_BYTES = 8
 VERSION = 3
@@ -146,11 +148,23 @@ def migrate(path: Path) -> bool:
             db.execute(_CHANGES[step])
         db.execute(f"PRAGMA user_version={VERSION}")
         db.execute("COMMIT")
+        _protect(db)
         return True
     except apsw.SQLError as error:
         raise apsw.CorruptError("not the tables of that version") from error
     finally:
         db.close()
+
+
+def _protect(db: apsw.Connection) -> None:
+    """Gives the pages of a database from before there were checksums room for theirs."""
+    if not _HAS_CHECKSUMS or db.reserve_bytes("main") == _CHECKSUM_BYTES:
+        return
+    db.reserve_bytes("main", _CHECKSUM_BYTES)
+    try:
+        db.execute("VACUUM")  # one transaction; takes as much room as the database has
+    except (apsw.FullError, apsw.IOError) as error:
+        _log.warning("a database stays without checksums", error=str(error))
 
 
 def create(path: Path) -> apsw.Connection:
