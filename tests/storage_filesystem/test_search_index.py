@@ -344,6 +344,40 @@ async def test_a_slice_ends_at_its_limits(
     assert index_slice(paths, owner, anew=False, wait=False) is Outcome.DONE
 
 
+@pytest.mark.parametrize("is_indexed", [False, True])
+async def test_listed_fields_are_searched_as_they_are_read(
+    store: Opened, mail: FilesystemMailStore, is_indexed: bool
+) -> None:
+    """Where the bytes of a header tell nothing of its text, it is decoded."""
+    await store.put(
+        item(b"Subject: two\r\n  Words\r\nFrom: ann(of it)@example.org\r\n\r\n"),
+        item("Subject: Two \u212aelvin\r\nFrom: b@example.org\r\n\r\n".encode()),
+        item(b'Subject: =?utf-8?q?T=77o_=C3=A9t=C3=A9?=\r\nTo: "c d"@example.org\r\n\r\n'),
+        item(b"Subject: none\r\nCc: two <x@example.org> (words)\r\n\r\n"),
+    )
+    if is_indexed:
+        await mail.index(ALICE)
+    view = await mail.view(ALICE, INBOX)
+    wanted: list[tuple[str, str, list[int]]] = [
+        ("subject", "TWO", [1, 2, 3]),
+        ("subject", "two  words", [1]),
+        ("subject", "two words", []),
+        ("subject", "kelvin", [2]),
+        ("subject", "\u212a", [2]),
+        ("subject", "\u00e9t", [3]),
+        ("subject", " ", [1, 2, 3]),
+        ("from", "ann@example", [1]),
+        ("from", "of it", [1]),
+        ("to", "c d", [3]),
+        ("cc", "x@example.org> (w", [4]),
+        ("cc", "x@example.org", [4]),
+        ("subject", "x@example.org", []),
+    ]
+    for name, text, uids in wanted:
+        assert await mail.search(ALICE, INBOX, Header(name, text)) == uids, (name, text)
+        assert await reference(mail, view, Header(name, text)) == uids, (name, text)
+
+
 async def test_repair_makes_the_index_anew(
     store: Opened, mail: FilesystemMailStore, paths: AccountPaths
 ) -> None:

@@ -91,8 +91,11 @@ def joined(texts: Iterable[str]) -> str:
 
 
 def _safe(text: str) -> str:
-    if text.isascii() and "\0" not in text and SEPARATOR not in text:
-        return text  # most are, and this is found out ten times as quickly
+    """Most texts are, and are found to be so ten times as quickly as a pattern does."""
+    if not any(char in text for char in ("\0\x1f" if text.isascii() else "\0\x1f\ufffe\uffff")):
+        with suppress(UnicodeEncodeError):  # a lone surrogate
+            text.encode()
+            return text
     return _UNSAFE.sub(SEPARATOR, text)
 
 

@@ -17,7 +17,14 @@ import apsw
 
 from rmail_kernel.casemap import casemap
 from rmail_kernel.mime import CACHED_FIELDS
-from rmail_kernel.storage.evaluate import Narrowed, compares, narrow, sent_day, value_texts
+from rmail_kernel.storage.evaluate import (
+    ADDRESS_FIELDS,
+    Narrowed,
+    compares,
+    narrow,
+    sent_day,
+    value_texts,
+)
 from rmail_kernel.storage.filesystem import schema, unindexed
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.fulltext import GRAM
@@ -49,6 +56,7 @@ NEW: Final = 64
 MAX_KEPT_CHARS: Final = 256
 _INLINE: Final = 2000
 _CHUNK: Final = 1000
+_NOWHERE: Final = b"\xff"  # not in ASCII
 _DAY_S: Final = 86_400
 _OfColumns = Arrived | Dated | ModifiedSince | Sized
 _COLUMNS: Final = {"internal": "internal_date", "saved": "save_date"}
@@ -256,12 +264,31 @@ def _of_block(condition: Header | Dated) -> Callable[[bytes], bool]:
 
         return is_then
     name, needle = condition.name.lower().encode(), casemap(condition.text)
-    field = _field(name)
-    return lambda raw: any(
-        needle in text
-        for found in field.finditer(raw)
-        for text in value_texts(name, found[1].removesuffix(b"\r"))
+    field, may_match = _field(name), _prefilter(needle, name in ADDRESS_FIELDS)
+    return lambda raw: (
+        may_match(raw)
+        and any(
+            needle in text
+            for found in field.finditer(raw)
+            for text in value_texts(name, found[1].removesuffix(b"\r"))
+        )
     )
+
+
+def _prefilter(needle: str, has_addresses: bool) -> Callable[[bytes], bool]:
+    """Whether header lines may have a text, told ten times as quickly. If they are ASCII without
+    encoded words or comments, nothing changes but case, and folds, which are at white space.
+    """
+    if not needle.strip():
+        return lambda _: True
+    word = max(needle.split(), key=len).encode() if needle.isascii() else _NOWHERE
+
+    def check(raw: bytes) -> bool:
+        if word in raw.upper() or b"=?" in raw or not raw.isascii():
+            return True
+        return has_addresses and b"(" in raw
+
+    return check
 
 
 def _field(name: bytes) -> re.Pattern[bytes]:
