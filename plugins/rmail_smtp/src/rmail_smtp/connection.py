@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import AnyStr
 
 import structlog
-from aiosmtpd.smtp import SMTP, TLSSetupException
+from aiosmtpd.smtp import SMTP, Envelope, TLSSetupException
+from aiosmtpd.smtp import Session as PeerSession
 
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
@@ -43,6 +44,7 @@ from rmail_smtp.wire import (
 
 _log = structlog.get_logger("rmail.smtp")
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs each command there
+_UNUSED = Envelope()
 _GREETING = 220
 _TURNS = 16
 _LINGER_S = 1.0
@@ -87,6 +89,16 @@ class SmtpConnection(SMTP):
             tls_context=kernel.tls.server if kernel.tls is not None else None,
             loop=asyncio.get_running_loop(),
         )
+        # For who waits in drain, which is one task at most: an empty deque takes 700 bytes.
+        self._drain_waiters: list[asyncio.Future[None]] = []
+
+    def _create_envelope(self) -> Envelope:
+        """The same for all: transactions are kept by `Session`."""
+        return _UNUSED
+
+    def _create_session(self) -> PeerSession:
+        """An empty one, for the base class to note the peer in."""
+        return PeerSession.__new__(PeerSession)
 
     def __dir__(self) -> list[str]:
         """Nothing: the base class goes through all names there are for each connection, which
@@ -180,6 +192,7 @@ class SmtpConnection(SMTP):
         while reply is None or not reply.closes:
             if reply is not None:
                 self._state.send(reply)
+                reply = None  # what EHLO offers is not kept until the client speaks again
                 await wire.flush_if_full()
             turns += 1
             if turns % _TURNS == 0:
