@@ -22,7 +22,7 @@ ALWAYS = [
     "ENHANCEDSTATUSCODES",
     "DSN",
 ]
-LIMITS = "LIMITS MAILMAX=1000 RCPTMAX=100"
+LIMITS = "LIMITS MAILMAX=100000 RCPTMAX=100"
 
 
 async def test_a_message_is_taken_and_stored(rmail_server: RunningServer) -> None:

@@ -56,13 +56,56 @@ async def test_ten_errors_end_the_session(rmail_server: RunningServer) -> None:
 class TestCrowd:
     @pytest.fixture
     def rmail_settings(self) -> dict[str, Any]:
-        return {"smtp": {"max_sessions": 1}}
+        return {"smtp": {"max_sessions": 1, "min_silence_s": 60}}
 
     async def test_open_sessions_are_bounded(self, rmail_server: RunningServer) -> None:
+        """Nobody was silent for long yet."""
         async with rmail_server.connect("smtp") as first:
             await first.expect("220 *")
             async with rmail_server.connect("smtps") as second:
                 await second.expect("421 4.3.2 Too many sessions*")
+
+
+class TestSilentCrowd:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"max_sessions": 3, "min_silence_s": 0}}
+
+    async def test_who_is_silent_longest_makes_room_and_who_sends_a_message_stays(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        async with (
+            rmail_server.connect("smtp") as busy,
+            rmail_server.connect("smtp") as longest,
+            rmail_server.connect("smtp") as silent,
+        ):
+            await say_hello(busy)
+            await busy.run("C: MAIL FROM:<carol@remote.test>\nS: 250 *")
+            await say_hello(silent)
+            await say_hello(longest)
+            await silent.run("C: NOOP\nS: 250 *")
+            async with rmail_server.connect("submission") as late:
+                await late.expect("220 *")
+                await longest.run("S: 421 4.3.2 *")
+                await longest.expect_close()
+                await silent.run("C: NOOP\nS: 250 *")
+            await busy.run("C: RCPT TO:<alice@example.com>\nS: 250 *")
+
+
+class TestCrowdWithMail:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {"smtp": {"max_sessions": 1, "min_silence_s": 0}}
+
+    async def test_messages_under_way_make_no_room(
+        self, rmail_server: RunningServer, say_hello: Greeter
+    ) -> None:
+        async with rmail_server.connect("smtp") as busy:
+            await say_hello(busy)
+            await busy.run("C: MAIL FROM:<carol@remote.test>\nS: 250 *")
+            async with rmail_server.connect("smtp") as late:
+                await late.expect("421 4.3.2 Too many sessions*")
+                await late.expect_close()
 
 
 class TestChatter:

@@ -22,8 +22,8 @@ class SmtpSettings(Section):
     """Largest message taken (RFC 1870)."""
     max_recipients: int = Field(100, ge=100)
     """Recipients of one message; RFC 5321 4.5.3.1.8 asks for at least 100."""
-    max_messages: int = Field(1000, ge=1)
-    """Messages of one connection, those that were refused included (RFC 9422)."""
+    max_messages: int = Field(100_000, ge=1, le=999_999)
+    """Messages of one connection, those that were refused included (RFC 9422 4.1)."""
     idle_s: float = Field(300.0, gt=0, json_schema_extra=unit("s"))
     """How long to wait for a client's next command, or for the next byte of a message (RFC 5321
     4.5.3.2.7: at least 5 minutes)."""
@@ -37,7 +37,11 @@ class SmtpSettings(Section):
     greeting_delay_s: float = Field(0.0, ge=0, le=60, json_schema_extra=unit("s"))
     """Pause before the greeting on the port for other servers; who talks earlier is refused."""
     max_sessions: int = Field(2000, ge=1)
-    """Open sessions of one worker process."""
+    """Open sessions of one worker process; when there are more, the client that was silent longest
+    makes room."""
+    min_silence_s: float = Field(1.0, ge=0, json_schema_extra=unit("s"))
+    """How long a client without a message under way must have been silent to be sent away for a new
+    one, when max_sessions are open."""
     max_sessions_per_address: int = Field(50, ge=1)
     """Open sessions of one client (an IPv4 address or an IPv6 /64) in one worker process;
     rate_limit.whitelist is exempt."""

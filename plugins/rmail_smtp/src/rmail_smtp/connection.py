@@ -152,10 +152,20 @@ class SmtpConnection(SMTP):
         else:
             self._say_last(replies.SESSION_TOO_LONG)
 
-    def end_if_idle(self) -> None:
-        """The server shuts down: a session between two transactions ends now, others soon."""
-        if self._state.transaction is None and not self._state.is_receiving:
-            self._say_last(replies.DRAINING)
+    @property
+    def silent_since(self) -> float | None:
+        """When the wait for the client began, while no message is under way."""
+        return self._state.wire.waits_since if self._is_idle else None
+
+    def end_if_idle(self, reason: Reply = replies.DRAINING) -> None:
+        """The server shuts down or is full: a session between two transactions ends now."""
+        if self._is_idle:
+            self._say_last(reason)
+
+    @property
+    def _is_idle(self) -> bool:
+        state = self._state
+        return not self._is_over and state.transaction is None and not state.is_receiving
 
     # --- the loop ---------------------------------------------------------------------------
 

@@ -1,21 +1,32 @@
 """The open sessions of one process: who they are, and how many come from one client.
 
-It counts; what too many are is for `greeting` to say.
+It counts and ends sessions; what too many are is for `greeting` to say.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from heapq import nsmallest
 from typing import Protocol
 
 from rmail_kernel.net.networks import site_of
+from rmail_smtp import replies
+from rmail_smtp.replies import Reply
+
+_SHARE = 50  # of all sessions, the part that makes room at once
 
 
 class Endable(Protocol):
     """A session that can be asked to end."""
 
-    def end_if_idle(self) -> None:
+    @property
+    def silent_since(self) -> float | None:
+        """When the wait for its client began (time of the loop); None: it does not wait, or a
+        message is under way.
+        """
+
+    def end_if_idle(self, reason: Reply = replies.DRAINING) -> None:
         """Ends it unless a message is under way."""
 
 
@@ -47,6 +58,19 @@ class Crowd:
         self._by_site[site] -= 1
         if not self._by_site[site]:
             del self._by_site[site]  # addresses that are gone take no memory
+
+    def make_room(self, silent_before: float) -> bool:
+        """Ends the sessions whose clients have been silent longest, but since `silent_before` at
+        least; False: there are none. Some at once, as all have to be looked at to find them.
+        """
+        waiting = [
+            (since, at, session)
+            for at, session in enumerate(self._hosts)
+            if (since := session.silent_since) is not None and since <= silent_before
+        ]
+        for _, _, session in nsmallest(1 + len(self) // _SHARE, waiting):
+            session.end_if_idle(replies.MAKE_ROOM)
+        return bool(waiting)
 
     def of_client(self, host: str) -> int:
         """Open sessions of the client at `host`."""

@@ -29,13 +29,13 @@ async def greet(session: Session, crowd: Crowd) -> Reply:
     """
     if session.kernel.draining.is_set():
         return replies.DRAINING
-    if len(crowd) > session.options.max_sessions:
-        return replies.TOO_MANY_SESSIONS
     if _is_limited(session):
         if crowd.of_client(session.info.peer_host) > session.options.max_sessions_per_address:
             return replies.TOO_MANY_CONNECTIONS
         if await _is_too_often(session):
             return replies.TOO_MANY_CONNECTIONS
+    if len(crowd) > session.options.max_sessions and not _made_room(session, crowd):
+        return replies.TOO_MANY_SESSIONS
     verdict = await session.kernel.bus.policy("on_connect", session.notes, session=session.info)
     if verdict is not None:
         refusal = replies.of_verdict(verdict)
@@ -45,6 +45,12 @@ async def greet(session: Session, crowd: Crowd) -> Reply:
     if delay_s and not session.role.is_submission and await _spoke_within(session, delay_s):
         return replies.EARLY_TALKER
     return Reply(220, "", f"{session.hostname} ESMTP rmail")
+
+
+def _made_room(session: Session, crowd: Crowd) -> bool:
+    """Whether silent ones went; connections that do nothing keep nobody out who has mail."""
+    now = asyncio.get_running_loop().time()
+    return crowd.make_room(now - session.options.min_silence_s)
 
 
 async def _spoke_within(session: Session, delay_s: float) -> bool:

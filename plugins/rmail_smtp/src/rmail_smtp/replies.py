@@ -90,5 +90,6 @@ TOO_MANY_CONNECTIONS = Reply(
     421, "4.7.0", "Too many connections from your address, try again later", closes=True
 )
 TOO_MANY_FAILURES = Reply(421, "4.7.0", "Too many failed logins", closes=True)
+MAKE_ROOM = Reply(421, "4.3.2", "The server is busy, connect again with mail", closes=True)
 TOO_MANY_SESSIONS = Reply(421, "4.3.2", "Too many sessions, try again later", closes=True)
 EARLY_TALKER = Reply(554, "5.5.1", "You spoke before the greeting", closes=True)

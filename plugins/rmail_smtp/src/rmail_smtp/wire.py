@@ -55,6 +55,9 @@ class Wire:
 
     Args:
         pace: how long to wait for the client.
+
+    Attributes:
+        waits_since: when the wait for the client began that is under way, time of the loop.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Wire:
         self._clock = asyncio.get_running_loop().time
         self._waited_s = 0.0  # for the message that is under way, and what it brought
         self._received_bytes = 0
+        self.waits_since: float | None = None
         self._pending = bytearray()
         self._replies = bytearray()
 
@@ -179,7 +183,7 @@ class Wire:
 
     async def _receive(self, due_at: float) -> bytes:
         await self.flush()
-        began_at = self._clock()
+        self.waits_since = began_at = self._clock()
         try:
             async with asyncio.timeout_at(due_at):
                 raw = await self._reader.read(CHUNK_BYTES)
@@ -187,6 +191,8 @@ class Wire:
             raise IdleError from error
         except ConnectionError as error:
             raise ClosedError from error
+        finally:
+            self.waits_since = None
         if not raw:
             raise ClosedError
         # Only waiting counts: what we do with a message is not the client's fault.
