@@ -29,6 +29,7 @@ from benchmarks.store_append import BODY, make_accounts
 from benchmarks.ticker import Ticker
 from rmail_kernel.clock import Clock
 from rmail_kernel.mime import encode_structure, summarise
+from rmail_kernel.process import interpreter
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.filesystem import FilesystemMailStore, schema
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
@@ -111,6 +112,7 @@ def report(name: str, value: float, bound: float, unit: str = "ms", stall_ms: fl
 
 async def _open(root: Path, account: AccountId, total: int) -> tuple[float, float, float, float]:
     """Milliseconds of the first view and of the next ones, the longest stall, bytes a message."""
+    sys.setswitchinterval(interpreter.SWITCH_S)  # as in a server
     async with opened(root) as store:
         await asyncio.sleep(0.05)  # the loop's first callbacks are not what is measured
         async with Ticker() as ticker:
@@ -232,6 +234,7 @@ def main() -> None:
     base = Path(tempfile.mkdtemp(prefix="rmail-bench-", dir=options.directory))
     root = base / "store"
     ids = [AccountId(f"user{n}@example.com") for n in range(2)]
+    sys.setswitchinterval(interpreter.SWITCH_S)
     try:
         asyncio.run(make_accounts(root, ids))
         asyncio.run(fill(root, ids[0], options.messages, files=True))

@@ -29,13 +29,15 @@ BLOCK: Final = 20_000
 
 def load(db: apsw.Connection, row: MailboxRow) -> MailboxView:
     """A view read from the database; `db` and `row` stand in one snapshot."""
-    uids, flags = array("I"), array(_code(row))
-    last = 0
+    # All of the room at once: what grows moves, and has to be copied to be of the right size.
+    uids, flags = array("I", [0]) * row.total, array(_code(row), [0]) * row.total
+    count = last = 0
     while found := _block(db, row.id, last, flags.typecode):
-        uids.extend(found[0])
-        flags.extend(found[1])
-        last = uids[-1]
-    return _view(row, uids[:], flags[:])  # without the room that they had to grow
+        end = count + len(found[0])
+        uids[count:end], flags[count:end] = found
+        count, last = end, uids[end - 1]
+    del uids[count:], flags[count:]
+    return _view(row, uids, flags)
 
 
 def _block(
