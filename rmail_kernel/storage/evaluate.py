@@ -7,12 +7,14 @@ dates, sizes and listed headers from the rows, everything else from the message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import date
 from email.utils import parsedate_to_datetime
 from functools import partial
+from itertools import islice
 from typing import TypeVar, cast
 
 import msgspec
@@ -56,6 +58,7 @@ from rmail_kernel.storage.search import (
     Text,
     UidIn,
 )
+from rmail_kernel.turns import Pace
 
 MAX_PART_BYTES = 8 << 20
 """Bytes of one part, as sent, that are read; a few times as much memory holds their text."""
@@ -63,7 +66,8 @@ MAX_HEADER_BYTES = 1 << 20
 """Bytes of one header that are read."""
 _BATCH = 500
 _INLINE_BYTES = 1 << 16  # what takes a thread longer to pass on than to read
-_INLINE_MESSAGES = 2000
+_INLINE_COMPARED_BYTES = 1 << 19  # the same, for each text that is looked for once
+_INLINE_MESSAGES = 4000  # each counted for each condition
 
 
 ADDRESS_FIELDS = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
@@ -82,6 +86,18 @@ class _Facts:
     headers: Sequence[tuple[bytes, bytes]] | None = None  # those known; all of them if `is_read`
     texts: Sequence[str] | None = None
     is_read: bool = False
+    _folded: Sequence[str] | None = None
+
+    def know_headers(self, headers: Sequence[tuple[bytes, bytes]] | None) -> None:
+        """Notes header fields; names are lower-case from here on."""
+        self.headers = headers and [(name.lower(), value) for name, value in headers]
+        self._folded = None
+
+    def header_texts(self) -> Sequence[str]:
+        """The known fields as the condition Text sees them, made once for all conditions."""
+        if self._folded is None:
+            self._folded = [field_text(name, value) for name, value in self.headers or ()]
+        return self._folded
 
 
 _Condition = Callable[[_Facts], bool | None]
@@ -107,10 +123,10 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """UIDs that match, ascending, and the messages that must be looked at."""
+    """UIDs that match, ascending, and the messages that must be looked at, with their flags."""
 
     found: list[Uid]
-    open: dict[int, _Facts]
+    open: dict[int, int]
 
 
 async def narrow(
@@ -123,7 +139,8 @@ async def narrow(
         pool: see Threads.
     """
     # Sets of few messages are made quicker than a thread is asked; those of many stop others.
-    size = 0 if view.total <= _INLINE_MESSAGES else _INLINE_BYTES + 1
+    messages = view.total * sum(1 for _ in _conditions(query))
+    size = 0 if messages <= _INLINE_MESSAGES else _INLINE_BYTES + 1
     return await Threads(pool).run(size, partial(_divide, query, view, foreknown))
 
 
@@ -146,26 +163,34 @@ async def search(
     """
     known: Foreknown = foreknown or {}
     narrowed = narrowed or await narrow(query, view, known, pool)
-    open_ = narrowed.open
-    if not open_:
+    if not narrowed.open:
         return narrowed.found
-    condition = _compile(query, view, known)
-    also: set[int] = set()
-    ids = Field.IDS if _asks_for_ids(query) else Field.NONE
-    for wanted in (Field.HEADERS | ids, Field.STRUCTURE | Field.CONTENT | ids):
-        fetched = _fetched(store, account, mailbox, open_, wanted)
-        open_ = await _round(Threads(pool), fetched, condition, open_, also)
-    return sorted([*narrowed.found, *map(Uid, also)])
+    asked = [*_conditions(query)]
+    work = _Work(Threads(pool), Pace(), _compile(query, view, known), len(asked))
+    ids = (
+        Field.IDS if any(isinstance(one, HasEmailId | HasThreadId) for one in asked) else Field.NONE
+    )
+    rounds = Field.HEADERS | ids, Field.STRUCTURE | Field.CONTENT | ids
+    words = iter(narrowed.open.items())
+    # Few at a time: what was learned of a message takes more memory than the message.
+    while open_ := {uid: _Facts(uid, word) for uid, word in islice(words, _BATCH)}:
+        for wanted in rounds:
+            async with aclosing(_fetched(store, account, mailbox, open_, wanted)) as fetched:
+                open_ = await work.round(fetched, open_)
+            if not open_:
+                break
+    return sorted([*narrowed.found, *map(Uid, work.found)])
 
 
-def _asks_for_ids(query: SearchNode) -> bool:
+def _conditions(query: SearchNode) -> Iterator[SearchNode]:
     match query:
         case And(parts) | Or(parts):
-            return any(map(_asks_for_ids, parts))
+            for part in parts:
+                yield from _conditions(part)
         case Not(part):
-            return _asks_for_ids(part)
+            yield from _conditions(part)
         case _:
-            return isinstance(query, HasEmailId | HasThreadId)
+            yield query
 
 
 def _divide(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Narrowed:
@@ -175,7 +200,7 @@ def _divide(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Narro
     if not first.maybe:
         return Narrowed(found, {})
     words = zip(uids, view.flags, strict=False)
-    return Narrowed(found, {uid: _Facts(uid, word) for uid, word in words if uid in first.maybe})
+    return Narrowed(found, {uid: word for uid, word in words if uid in first.maybe})
 
 
 async def _fetched(
@@ -184,40 +209,57 @@ async def _fetched(
     mailbox: MailboxId,
     open_: dict[int, _Facts],
     wanted: Field,
-) -> AsyncIterator[Fetched]:
-    uids = [Uid(uid) for uid in open_]
-    for start in range(0, len(uids), _BATCH):
-        async for batch in store.fetch(account, mailbox, uids[start : start + _BATCH], wanted):
+) -> AsyncGenerator[Fetched, None]:
+    async for batch in store.fetch(account, mailbox, [Uid(uid) for uid in open_], wanted):
+        try:
             for row in batch:
                 yield row
+        finally:
+            for row in batch:
+                if row.content is not None:
+                    row.content.close()
 
 
-async def _round(
-    threads: Threads,
-    fetched: AsyncIterator[Fetched],
-    condition: _Condition,
-    open_: dict[int, _Facts],
-    found: set[int],
-) -> dict[int, _Facts]:
-    """Learns what was fetched of the messages that are open still; those open afterwards."""
-    left: dict[int, _Facts] = {}
-    async for row in fetched:
-        facts = open_[row.uid]
-        size = await _learn(threads, facts, row)
-        answer = await threads.run(size, partial(condition, facts))
-        facts.texts = None
-        if answer:
-            found.add(row.uid)
-        elif answer is None:
-            left[row.uid] = facts
-    return left
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One search under way.
+
+    Attributes:
+        conditions: how many there are in `condition`.
+        found: the UIDs that match, so far.
+    """
+
+    threads: Threads
+    pace: Pace
+    condition: _Condition
+    conditions: int
+    found: set[int] = field(default_factory=set)
+
+    async def round(
+        self, fetched: AsyncIterator[Fetched], open_: dict[int, _Facts]
+    ) -> dict[int, _Facts]:
+        """Learns what was fetched of the messages that are open still; those open afterwards."""
+        left: dict[int, _Facts] = {}
+        async for row in fetched:
+            await self.pace.breathe()
+            facts = open_[row.uid]
+            size = await _learn(self.threads, facts, row)
+            if size * self.conditions > _INLINE_COMPARED_BYTES:
+                size = _INLINE_BYTES + 1
+            answer = await self.threads.run(size, partial(self.condition, facts))
+            facts.texts = None
+            if answer:
+                self.found.add(row.uid)
+            elif answer is None:
+                left[row.uid] = facts
+        return left
 
 
 async def _learn(threads: Threads, facts: _Facts, row: Fetched) -> int:
     """Notes what a row tells; how many bytes conditions have to look at."""
     facts.row = row
     if row.raw_headers is not None:
-        facts.headers = list(fields(row.raw_headers)) if row.has_all_headers else None
+        facts.know_headers(list(fields(row.raw_headers)) if row.has_all_headers else None)
     if row.content is None:
         return len(row.raw_headers or b"")
     try:
@@ -232,7 +274,7 @@ async def _learn_content(
     root = decode_structure(row.raw_structure or b"")
     raw_header = await content.read(0, min(root.body_start, MAX_HEADER_BYTES))
     size = len(raw_header)
-    facts.headers = await threads.run(size, lambda: list(fields(raw_header)))
+    facts.know_headers(await threads.run(size, lambda: list(fields(raw_header))))
     texts: list[str] = []
     for part in walk(root):
         if part.type == "text":
@@ -372,7 +414,7 @@ def compares(query: Dated, day: date | None) -> bool:
 
 
 def _date_value(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-    return next((value for name, value in headers if name.lower() == b"date"), None)
+    return next((value for name, value in headers if name == b"date"), None)
 
 
 def sent_day(value: bytes) -> date | None:
@@ -396,8 +438,7 @@ def _header(name: bytes, text: str) -> _Condition:
 
 def _any_header(text: str) -> _Condition:
     def check(facts: _Facts) -> bool | None:
-        known = facts.headers or ()
-        if any(text in field_text(name, value) for name, value in known):
+        if any(text in one for one in facts.header_texts()):
             return True
         return False if facts.is_read else None
 
@@ -414,8 +455,8 @@ def _body(text: str) -> _Condition:
 
 
 def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> Iterator[str]:
-    for field, value in headers:
-        if field.lower() == name:
+    for known, value in headers:
+        if known == name:
             yield from value_texts(name, value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 
 from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, SYSTEM_FLAGS, MailboxView
@@ -31,21 +32,42 @@ not in the view do no harm.
 """
 
 
+class _Mailbox:
+    """The messages of a view, and what is known of them."""
+
+    def __init__(self, view: MailboxView, foreknown: Foreknown) -> None:
+        self.view = view
+        self.foreknown = foreknown
+
+    @cached_property
+    def every(self) -> frozenset[int]:
+        """All UIDs; made once however many conditions ask for them."""
+        return frozenset(self.view.uids[: self.view.total])
+
+
 def split(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Split:
     """How `query` splits the messages of `view`; the sets may have UIDs that it does not have."""
-    known = foreknown.get(query)
+    return _split(query, _Mailbox(view, foreknown))
+
+
+def _split(query: SearchNode, box: _Mailbox) -> Split:
+    known = box.foreknown.get(query)
     if known is not None:
         return known
+    view = box.view
     match query:
         case All():
-            return Split(_every(view), NOTHING)
+            return Split(box.every, NOTHING)
         case And(parts):
-            return _all(view, (split(part, view, foreknown) for part in parts))
+            return _all(box, (_split(part, box) for part in parts))
         case Or(parts):
-            return _any([split(part, view, foreknown) for part in parts])
+            return _any([_split(part, box) for part in parts])
         case Not(part):
-            found = split(part, view, foreknown)
-            return Split(_every(view).difference(found.yes, found.maybe), found.maybe)
+            found = _split(part, box)
+            # Often nothing is known of what is negated: nothing has to be taken away then.
+            is_open = found.maybe is box.every
+            yes = NOTHING if is_open else box.every.difference(found.yes, found.maybe)
+            return Split(yes, found.maybe)
         case HasFlag(name):
             mask = flag_mask(name, view)
             has_flag = map(mask.__and__, view.flags)
@@ -53,23 +75,20 @@ def split(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Split:
         case UidIn(ranges):
             return Split(_in_ranges(view, ranges), NOTHING)
         case _:
-            return Split(NOTHING, _every(view))
+            return Split(NOTHING, box.every)
 
 
-def _every(view: MailboxView) -> frozenset[int]:
-    return frozenset(view.uids[: view.total])
-
-
-def _all(view: MailboxView, parts: Iterator[Split]) -> Split:
+def _all(box: _Mailbox, parts: Iterator[Split]) -> Split:
     first = next(parts, None)
     if first is None:
-        return Split(_every(view), NOTHING)
+        return Split(box.every, NOTHING)
     yes, possible = first.yes, _possible(first)
     for part in parts:
         if not possible:
             break
+        also_possible = _possible(part)
         yes = yes & part.yes
-        possible = possible & _possible(part)
+        possible = possible if also_possible is possible else possible & also_possible
     return Split(yes, possible - yes if len(possible) > len(yes) else NOTHING)
 
 
@@ -87,6 +106,8 @@ def _union(sets: Iterator[Set[int]]) -> Set[int]:
 
 
 def _possible(part: Split) -> Set[int]:
+    if not part.yes:
+        return part.maybe
     return part.yes | part.maybe if part.maybe else part.yes
 
 

@@ -53,6 +53,14 @@ async def test_a_header_of_very_many_fields_does_not_stop_others(store: Opened) 
     assert lag < 0.5
 
 
+async def test_many_conditions_on_many_small_messages_do_not_stop_others(store: Opened) -> None:
+    await store.put(*[item(b"Subject: %d\r\n\r\nhi\r\n" % n) for n in range(2000)])
+    query = And(tuple(Not(Header(f"X-{n}", "a")) for n in range(1000)))
+    found, lag = await worst_lag(store, query)
+    assert len(found) == 2000
+    assert lag < 0.5
+
+
 async def test_header_and_part_are_searched_as_far_as_their_limits(store: Opened) -> None:
     early, late = b"X-Early: yes\r\n", b"X-Late: yes\r\n"
     filler = b"X-Filler: %b\r\n" % (b"f" * 900)

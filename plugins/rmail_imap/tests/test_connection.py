@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 import pytest
 from rmail_imap.config import ImapSettings
-from rmail_imap.wire import Wire
+from rmail_imap.wire import Disconnected, Wire
 
 from rmail_kernel.testing import RunningServer, Transcript
 
@@ -227,3 +229,31 @@ async def test_input_that_nobody_takes_is_bounded() -> None:
         assert 8192 < wire.pending_bytes <= 8192 + (1 << 18)  # one read of asyncio
         wire.abort()
         writer.close()
+
+
+async def test_what_changes_nothing_ends_when_its_client_is_gone() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+    connected: asyncio.Queue[Wire] = asyncio.Queue()
+
+    async def search() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Wire(connected.put_nowait), "127.0.0.1", 0)
+    async with server, asyncio.timeout(10):
+        host, port = server.sockets[0].getsockname()
+        _, writer = await asyncio.open_connection(host, port)
+        wire = await connected.get()
+        working = asyncio.create_task(wire.unless_lost(search()))
+        await begun.wait()
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        writer.transport.abort()  # with a reset, not with an end after which it may still read
+        with pytest.raises(Disconnected):
+            await working
+        assert ended.is_set()

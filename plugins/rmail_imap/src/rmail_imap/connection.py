@@ -6,7 +6,6 @@ with an id, and only the id to the client.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from collections.abc import Awaitable
@@ -22,6 +21,7 @@ from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.wire import Disconnected, LineTooLong, Silence
 from rmail_kernel.errors import RmailError
+from rmail_kernel.turns import Pace
 
 _log = structlog.get_logger("rmail.imap")
 _HEAD: Final = re.compile(
@@ -30,7 +30,6 @@ _HEAD: Final = re.compile(
 _TAG: Final = re.compile(rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) ")
 _LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
 _MAX_SKIPPED_BYTES: Final = 1 << 20
-_TURNS: Final = 16
 _EARLY_LITERALS: Final = frozenset({"AUTHENTICATE", "ID", "LOGIN"})
 _PIECE_BYTES: Final = 1 << 16
 
@@ -84,16 +83,17 @@ class Connection:
         greeting = write.status(b"* OK", "rmail is ready", capabilities.code(session))
         session.write(greeting + b"\r\n")
         await self._wire.flush()
-        turns = 0
+        pace = Pace()
         while not session.is_over:
-            turns += 1
-            if turns % _TURNS == 0:
-                await asyncio.sleep(0)  # others want to run beside one who pipelines without end
             request = await self._read()
             if request is not None:
                 await self._answer(request)
-            if not self._wire.has_line or self._wire.is_output_full:
+            if not self._wire.has_line:
                 await self._wire.flush()
+                pace = Pace()
+            else:  # others want to run beside one who pipelines without end
+                await session.flush_full()
+                await pace.breathe()
             if self._faults >= session.settings.max_bad_commands:
                 raise Goodbye("Too many faulty commands")
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from rmail_imap.errors import Refused
+from rmail_imap.ordering import AT_ONCE
 from rmail_imap.parse.search import (
     AllOf,
     AnyOf,
@@ -39,6 +40,7 @@ from rmail_kernel.storage.search import (
     Text,
     UidIn,
 )
+from rmail_kernel.turns import rest
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _WORD: Final = re.compile(r"\w+")
@@ -119,7 +121,10 @@ async def find(session: Session, args: SearchArgs) -> list[tuple[int, int]]:
     if not args.is_charset_known:
         raise Refused("Unknown charset", b"BADCHARSET (US-ASCII UTF-8)")
     loosest = _Levels(session, args).node(len(_LEVELS) - 1)
-    found = await session.mail.search(session.account, session.mailbox.id, loosest)
+    searching = session.mail.search(session.account, session.mailbox.id, loosest)
+    found = await session.wire.unless_lost(searching)
+    if len(found) > AT_ONCE:
+        await rest()
     return session.mailbox.numbered(found)
 
 

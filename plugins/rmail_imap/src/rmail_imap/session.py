@@ -20,6 +20,7 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo
 from rmail_kernel.net.networks import is_loopback
 from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.turns import rest
 
 if TYPE_CHECKING:
     from rmail_kernel.storage.mail import MailStore
@@ -225,9 +226,12 @@ class Session:
         self.wire.write(raw)
 
     async def flush_full(self) -> None:
-        """Sends what is gathered if it has become much; long answers call it between messages."""
+        """Sends what is gathered if it has become much, and lets others run; long answers call it
+        between messages.
+        """
         if self.wire.is_output_full:
             await self.wire.flush()
+            await rest()
 
     async def ask(self, raw_text: bytes = b"OK") -> None:
         """Sends a continuation request (RFC 3501 7.5)."""

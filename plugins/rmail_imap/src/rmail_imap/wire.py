@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, cast
 
 from rmail_imap.deflate import Deflate
 from rmail_kernel.observe.sessions import Tracer
 
+T = TypeVar("T")
 HIGH_WATER_BYTES: Final = 1 << 17
 FLUSH_BYTES: Final = 1 << 16
 _LINGER_S: Final = 5.0
@@ -72,6 +73,7 @@ class Wire(asyncio.Protocol):
         self.timeout_s = 60.0
         self.deadline_at: float | None = None
         self.ending: Exception | None = None
+        self._vain: asyncio.Task[Any] | None = None
 
     # --- called by the transport
 
@@ -101,6 +103,8 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self._is_eof = self._is_lost = True
+        if self._vain is not None:
+            self._vain.cancel()
         _release(self._reader)
         _release(self._writer)
 
@@ -321,6 +325,22 @@ class Wire(asyncio.Protocol):
             self.abort()
 
     # --- the connection
+
+    async def unless_lost(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives. It ends when the client is gone, so it must not change anything.
+
+        Raises:
+            Disconnected: the client is gone.
+        """
+        self._vain = task = self._loop.create_task(work)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._is_lost:
+                raise Disconnected from None
+            raise
+        finally:
+            self._vain = None
 
     async def start_tls(self, context: ssl.SSLContext, timeout_s: float) -> None:
         """Becomes TLS. Input that came before is dropped: it was not protected (RFC 3501 11.1)."""

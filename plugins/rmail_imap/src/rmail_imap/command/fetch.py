@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -21,6 +20,7 @@ from rmail_imap.state import State
 from rmail_kernel.errors import Corrupt, NotFound
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Flag
+from rmail_kernel.turns import rest
 
 feature("BINARY", "3516 4")
 feature("SAVEDATE", "8514 4")
@@ -51,7 +51,7 @@ async def fetch(session: Session, args: FetchArgs) -> None:
         if plan.view_items:
             session.write(view_lines(plan.view_items, known, flags))
             await session.wire.flush()
-            await asyncio.sleep(0)  # others want to run
+            await rest()
         else:
             await _from_store(session, plan, flags, known)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax
+from rmail_imap.ordering import AT_ONCE
 from rmail_imap.parse.returns import Returns
 from rmail_imap.parse.search import SearchArgs, search_args
 from rmail_imap.results import Results, Row
@@ -17,6 +18,7 @@ from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import RmailError
 from rmail_kernel.storage.ids import Uid
+from rmail_kernel.turns import Pace
 
 feature("ESEARCH", "4731 3.1")
 feature("SEARCHRES", "5182 2.1")
@@ -35,16 +37,41 @@ async def search(session: Session, args: SearchArgs) -> Reply:
     # RFC 7162 3.2.10.2, RFC 9051 7.5.1: the UID form may tell expunges only if it has no numbers.
     reply = Reply(holds_expunges=args.has_numbers)
     with emptied_by_no(session.mailbox, args):
-        rows = await find(session, args)
         returns = args.returns or (_ALL if session.is_rev2 else None)  # RFC 9051 6.4.4
         if returns is not None:
-            await write_results(session, args, returns, rows)
+            await write_results(session, args, returns, await find(session, args))
             return reply
-        modseq = await told_modseq(session, args, [Uid(uid) for _, uid in rows])
-    more = b" (MODSEQ %d)" % modseq if modseq else b""
-    words = b"".join(b" %d" % row[args.is_uid] for row in rows)
-    session.write(b"* SEARCH%b%b\r\n" % (words, more))
+        pieces = await _found(session, args)
+    session.write(b"* SEARCH")
+    await write_pieces(session, pieces)
     return reply
+
+
+async def _found(session: Session, args: SearchArgs) -> list[bytes]:
+    rows = await find(session, args)
+    modseq = await told_modseq(session, args, [Uid(uid) for _, uid in rows])
+    return await list_pieces(rows, args, modseq)
+
+
+async def list_pieces(rows: Sequence[Row], args: SearchArgs, modseq: int) -> list[bytes]:
+    """The numbers or UIDs of SEARCH or SORT to its line end. They are made before the first of them
+    is sent: a client that does not read makes the server keep these few bytes and not the rows.
+    """
+    pieces: list[bytes] = []
+    pace = Pace()
+    for start in range(0, len(rows), AT_ONCE):
+        piece = rows[start : start + AT_ONCE]
+        pieces.append(b"".join([b" %d" % row[args.is_uid] for row in piece]))
+        await pace.breathe()
+    # RFC 7162 3.1.5, 3.1.9
+    return [*pieces, b" (MODSEQ %d)\r\n" % modseq if modseq else b"\r\n"]
+
+
+async def write_pieces(session: Session, pieces: Sequence[bytes]) -> None:
+    """Writes a long response, others running in between."""
+    for piece in pieces:
+        session.write(piece)
+        await session.flush_full()
 
 
 @contextmanager

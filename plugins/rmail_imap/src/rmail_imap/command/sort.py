@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 from rmail_imap.collation import collation_key
-from rmail_imap.command.search import emptied_by_no, told_modseq, write_results
+from rmail_imap.command.search import (
+    emptied_by_no,
+    list_pieces,
+    told_modseq,
+    write_pieces,
+    write_results,
+)
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.ordering import AT_ONCE, ordered, ranks
 from rmail_imap.parse.sort import Criterion, SortArgs, sort_args
@@ -21,6 +26,7 @@ from rmail_imap.state import State
 from rmail_kernel.mime import MessageKeys
 from rmail_kernel.storage.ids import Uid
 from rmail_kernel.storage.mail import Fetched, Field
+from rmail_kernel.turns import Pace
 
 feature("ESORT", "5267 3.1")
 feature("SORT=DISPLAY", "5957 3")
@@ -54,20 +60,20 @@ async def sort(session: Session, args: SortArgs) -> Reply:
     search = args.search
     reply = Reply(holds_expunges=search.has_numbers)  # as with SEARCH
     with emptied_by_no(session.mailbox, search):
-        rows = await _sorted(session, args, await find(session, search))
         if search.returns is not None:
+            rows = await _sorted(session, args, await find(session, search))
             await write_results(session, search, search.returns, rows)
             return reply
-        modseq = await told_modseq(session, search, sorted(Uid(uid) for _, uid in rows))
+        pieces = await _ordered(session, args)
     session.write(b"* SORT")
-    for start in range(0, len(rows), AT_ONCE):
-        piece = rows[start : start + AT_ONCE]
-        session.write(b"".join([b" %d" % row[search.is_uid] for row in piece]))
-        await session.flush_full()
-        await asyncio.sleep(0)
-    # RFC 7162 3.1.9
-    session.write(b" (MODSEQ %d)\r\n" % modseq if modseq else b"\r\n")
+    await write_pieces(session, pieces)
     return reply
+
+
+async def _ordered(session: Session, args: SortArgs) -> list[bytes]:
+    rows = await _sorted(session, args, await find(session, args.search))
+    modseq = await told_modseq(session, args.search, sorted(Uid(uid) for _, uid in rows))
+    return await list_pieces(rows, args.search, modseq)
 
 
 async def _sorted(session: Session, args: SortArgs, rows: Sequence[Row]) -> list[Row]:
@@ -109,9 +115,10 @@ async def batches(
     fetched = session.mail.fetch(
         session.account, session.mailbox.id, [Uid(uid) for uid in uids], fields
     )
+    pace = Pace()
     async for batch in fetched:
         yield batch
-        await asyncio.sleep(0)
+        await pace.breathe()
 
 
 def _fields(criteria: Sequence[Criterion]) -> Field:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -65,5 +64,4 @@ async def _write(session: Session, forest: Forest, names: Sequence[int]) -> None
             session.write(b"".join(gathered))
             gathered.clear()
             await session.flush_full()
-            await asyncio.sleep(0)
     session.write(b"".join([*gathered, b"\r\n"]))
