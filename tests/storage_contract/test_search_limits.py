@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from time import thread_time
 
 import pytest
 
@@ -17,15 +17,15 @@ INBOX = MailboxId(1)
 
 
 async def worst_lag(store: Opened, query: SearchNode) -> tuple[list[int], float]:
-    """What a search finds, and how long it kept the event loop from others."""
+    """What a search finds, and the longest time it computed on the event loop without a pause."""
     worst = 0.0
 
     async def tick() -> None:
         nonlocal worst
         while True:
-            before = monotonic()
+            before = thread_time()  # of the processor: what else the machine does counts not
             await asyncio.sleep(0.001)
-            worst = max(worst, monotonic() - before)
+            worst = max(worst, thread_time() - before)
 
     async with asyncio.TaskGroup() as group:
         ticking = group.create_task(tick())
@@ -50,7 +50,7 @@ async def test_a_header_of_very_many_fields_does_not_stop_others(store: Opened) 
     await store.put(item(raw))
     found, lag = await worst_lag(store, Text("nowhere"))
     assert found == []
-    assert lag < 0.5
+    assert lag < 0.2
 
 
 async def test_many_conditions_on_many_small_messages_do_not_stop_others(store: Opened) -> None:
@@ -58,7 +58,7 @@ async def test_many_conditions_on_many_small_messages_do_not_stop_others(store: 
     query = And(tuple(Not(Header(f"X-{n}", "a")) for n in range(1000)))
     found, lag = await worst_lag(store, query)
     assert len(found) == 2000
-    assert lag < 0.5
+    assert lag < 0.2
 
 
 async def test_header_and_part_are_searched_as_far_as_their_limits(store: Opened) -> None:
@@ -84,4 +84,4 @@ async def test_a_set_of_very_many_ranges_is_as_quick_as_one(store: Opened) -> No
     query = And(tuple(UidIn(ranges) for _ in range(20)))
     found, lag = await worst_lag(store, And((query, Not(UidIn(((5, 4), (2, 9), (8, 20)))))))
     assert found == [uid for uid in range(2, 301, 2) if uid > 20]
-    assert lag < 0.5
+    assert lag < 0.2
