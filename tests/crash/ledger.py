@@ -10,6 +10,7 @@ import json
 import re
 import smtplib
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 
 from tests.installation import PASSWORD, USER
 
+STOP_S = 60.0
+"""An answer takes at most ten seconds at a time, or it is an error."""
 _ERRORS = (OSError, smtplib.SMTPException, imaplib.IMAP4.error, urllib.error.URLError, ValueError)
 
 
@@ -70,7 +73,9 @@ class Clients:
         self._ledger = ledger
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(work, f"{work.__name__.strip('_')}{number}"))
+            threading.Thread(
+                target=self._run, args=(work, f"{work.__name__.strip('_')}{number}"), daemon=True
+            )
             for work, number in itertools.product((self._smtp, self._imap, self._http), range(2))
         ]
 
@@ -81,8 +86,11 @@ class Clients:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        deadline = time.monotonic() + STOP_S
         for thread in self._threads:
-            thread.join(30)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        stuck = [thread.name for thread in self._threads if thread.is_alive()]
+        assert not stuck, f"{stuck} wait for an answer that never comes"
 
     def _run(self, work: Callable[[Iterator[str]], None], prefix: str) -> None:
         names = (f"{prefix}-{number}" for number in itertools.count())

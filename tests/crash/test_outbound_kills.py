@@ -78,7 +78,7 @@ def recipients_of(name: str) -> list[str]:
     return [f"{name}@ok.test", f"{name}@later.test", f"{name}@bad.test"]
 
 
-@pytest.mark.timeout(180 + 6 * KILLS)
+@pytest.mark.timeout(300 + 20 * KILLS)
 def test_every_recipient_is_served_once(tmp_path: Path) -> None:
     with Sink() as sink:
         smarthost = {"host": "127.0.0.1", "port": sink.port, "tls": "none"}
