@@ -203,6 +203,51 @@ async def test_a_process_that_was_killed_leaves_a_log_that_counts(tmp_path: Path
         assert not found.is_truncated
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "older"])
+async def test_what_a_killed_process_left_is_noticed_when_it_is_not_whole(
+    tmp_path: Path, kind: str
+) -> None:
+    async with opened(tmp_path / "one", clock=FakeClock()) as store:
+        await store.put(item(), item())
+    async with opened(tmp_path / "one", clock=FakeClock()) as store:
+        await store.put(item(), item())
+        await store.mail.expunge(ALICE, INBOX, [Uid(4)], only_deleted=False)
+        before = await store.mail.view(ALICE, INBOX)
+        shutil.copytree(tmp_path / "one", tmp_path / "two")  # with its -wal, as after kill -9
+    harm(tmp_path / "two", kind)
+    async with opened(tmp_path / "two", clock=FakeClock()) as store:
+        stored = await store.put(item())
+        after = await store.mail.view(ALICE, INBOX)
+        assert stored[0].uid > 4
+        assert list(after.uids) == [1, 2, 3, stored[0].uid]
+        assert after.uidvalidity == before.uidvalidity
+        assert after.modseq > before.modseq
+        assert (await store.mail.changes(ALICE, INBOX, before.modseq)).is_truncated
+
+
+async def test_without_the_counters_modseq_rises_above_what_the_lock_says(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store", clock=FakeClock()) as store:
+        await store.put(item())
+    paths = AccountPaths.of(tmp_path / "store", ALICE)
+    high = 1 << 50  # above all that the clock tells
+    paths.lock.write_text(f"modseq {high:020d}\n")
+    paths.counters.unlink()
+    async with opened(tmp_path / "store", clock=FakeClock()) as store:
+        assert (await store.mail.view(ALICE, INBOX)).modseq > high
+
+
+@pytest.mark.parametrize("text", ["modseq 99999999999999999999\n", "modse", "\0" * 28, "\0" * 99])
+async def test_nonsense_in_the_lock_is_not_believed(tmp_path: Path, text: str) -> None:
+    async with opened(tmp_path / "store", clock=FakeClock()) as store:
+        await store.put(item())
+        before = await store.mail.view(ALICE, INBOX)
+    AccountPaths.of(tmp_path / "store", ALICE).lock.write_text(text)
+    async with opened(tmp_path / "store", clock=FakeClock()) as store:
+        after = await store.mail.view(ALICE, INBOX)
+        assert (list(after.uids), after.modseq) == (list(before.uids), before.modseq)
+        assert (await store.put(item()))[0].uid == 2
+
+
 async def test_annotations_live_without_the_database_and_through_a_torn_file(
     store: Opened, mail: FilesystemMailStore, paths: AccountPaths
 ) -> None:

@@ -177,7 +177,7 @@ class Batches:
         now = Identity.of(path)
         if self._db is not None and self._identity is not None and self._identity.is_still(now):
             return self._db
-        known = self._leave(now)
+        known = max(self._leave(now), self._lock.modseq)
         if now is None:
             self._rebuild()
         self._identity = None  # it is taken for open when it is in order
@@ -217,7 +217,8 @@ class Batches:
         if not self._paths.home.is_dir():
             raise NotFound("No such account")
         now = int(self._time())
-        rebuild.rebuild(self._paths, self._owner, now, is_believed=is_believed)
+        modseq = self._lock.modseq
+        rebuild.rebuild(self._paths, self._owner, now, is_believed=is_believed, known_modseq=modseq)
 
     def _commit(
         self, db: apsw.Connection, works: Sequence[Work]
@@ -236,6 +237,8 @@ class Batches:
             self._roll_back(tx)
             raise
         failpoints.reach("commit.after")
+        if is_durable:
+            self._note(tx.account.modseq)
         self._follow(db, tx)
         return outcomes, tx.changes
 
@@ -244,7 +247,10 @@ class Batches:
         db.execute("BEGIN IMMEDIATE")
         try:
             now = int(self._time())
-            return Transaction(self._paths, self._owner, db, self._lock, now, self._notes)
+            tx = Transaction(self._paths, self._owner, db, self._lock, now, self._notes)
+            if tx.account.modseq < self._lock.modseq:
+                raise Stale("commits are lost")
+            return tx
         except BaseException:
             db.execute("ROLLBACK")
             raise
@@ -252,6 +258,12 @@ class Batches:
     def _end(self, db: apsw.Connection) -> None:
         db.execute("COMMIT")
         self._notes = {}  # they are in it
+
+    def _note(self, modseq: int) -> None:
+        try:
+            self._lock.note(modseq)
+        except OSError as error:
+            _log.warning("a commit was not noted", error=str(error))  # an earlier one is
 
     def _roll_back(self, tx: Transaction) -> None:
         try:

@@ -78,11 +78,14 @@ def new_objectid() -> str:
     return f"M{uuid.uuid4().hex}"
 
 
-def rebuild(paths: AccountPaths, owner: Owner, now: int, *, is_believed: bool = True) -> None:
+def rebuild(
+    paths: AccountPaths, owner: Owner, now: int, *, is_believed: bool = True, known_modseq: int = 0
+) -> None:
     """Puts a new database in the place of account.db; the old one, if any, is kept aside.
 
     Args:
         is_believed: what only the old one knows is saved; not for one that is out of date.
+        known_modseq: one that was given out, if any is known.
 
     The caller holds the account's lock.
     """
@@ -93,7 +96,7 @@ def rebuild(paths: AccountPaths, owner: Owner, now: int, *, is_believed: bool = 
     _set_aside(paths)
     if is_new:
         _make_defaults(paths, owner)
-    account = _account(counters, now, is_new=is_new)
+    account = _account(counters, now, known_modseq, is_new=is_new)
     floor = 0 if is_new and not counters else account.modseq
     aside = paths.database.with_name("account.db.rebuild")
     aside.unlink(missing_ok=True)
@@ -165,11 +168,14 @@ def _make_defaults(paths: AccountPaths, owner: Owner) -> None:
     aside.rename(paths.mailboxes)
 
 
-def _account(counters: dict[str, object], now: int, *, is_new: bool) -> AccountRow:
+def _account(
+    counters: dict[str, object], now: int, known_modseq: int, *, is_new: bool
+) -> AccountRow:
     reserved = number(counters, "modseq_reserved")
     if reserved is None:
         # Without its counters an account is unlikely to have had a change per second since 1970.
         reserved = 0 if is_new else now
+    reserved = max(reserved, known_modseq)
     return AccountRow(
         modseq=reserved + 1,
         modseq_reserved=reserved + 1 + RESERVE_MODSEQS,
