@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
+_OTHERS: Final = re.compile(r"[^\x00-\x7f]+")
+_RARE: Final = 32
 _PIECE_CHARS: Final = 1 << 15  # a millisecond or two, in which no other thread runs
 
 
@@ -32,6 +35,18 @@ def casemap(text: str) -> str:
     if text.isascii():
         return text.upper()
     if len(text) <= _PIECE_CHARS:
-        return text.translate(_TABLE)
+        return _mapped(text)
     starts = range(0, len(text), _PIECE_CHARS)
-    return "".join([text[start : start + _PIECE_CHARS].translate(_TABLE) for start in starts])
+    return "".join([_mapped(text[start : start + _PIECE_CHARS]) for start in starts])
+
+
+def _mapped(text: str) -> str:
+    raw = text.encode("utf-8", "surrogatepass")
+    if (len(raw) - len(text)) * _RARE > len(text):
+        return text.translate(_TABLE)
+    # Few characters are not ASCII; bytes have no case but that of ASCII.
+    return _OTHERS.sub(_others, raw.upper().decode("utf-8", "surrogatepass"))
+
+
+def _others(found: re.Match[str]) -> str:
+    return found[0].translate(_TABLE)

@@ -43,3 +43,10 @@ def test_what_comes_of_it_is_decomposed() -> None:
     for code in range(sys.maxunicode + 1):
         found = casemap(chr(code))
         assert unicodedata.is_normalized("NFKD", found)
+
+
+def test_a_rare_character_becomes_what_it_becomes_alone() -> None:
+    filler = "abc" * 200
+    for code in range(0x80, sys.maxunicode, 37):  # some of them are half of a pair
+        rare = chr(code)
+        assert casemap(filler + rare + filler) == filler.upper() + casemap(rare) + filler.upper()

@@ -13,7 +13,13 @@ from pathlib import Path
 import apsw
 import pytest
 
-from rmail_kernel.storage.filesystem import FilesystemMailStore, following, fulltext, schema
+from rmail_kernel.storage.filesystem import (
+    FilesystemMailStore,
+    following,
+    fulltext,
+    indexer,
+    schema,
+)
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.indexer_process import IndexerProcess, dump, parse
@@ -228,7 +234,7 @@ def test_the_process_ends_with_the_one_that_started_it_and_not_by_its_signals(
         process.stdin.write(dump(nowhere, Owner(0, 0, False), anew=False) + b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b'["DONE", ""]\n'
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == indexer.NICE
         process.terminate()
         process.stdin.close()
         assert process.wait(20) == 0

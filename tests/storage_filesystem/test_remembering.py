@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import apsw
 import pytest
 
 from rmail_kernel.storage.filesystem import (
@@ -140,6 +141,22 @@ async def test_a_message_whose_file_is_away_is_looked_at_again(
     assert await mail.search(ALICE, INBOX, Body("one")) == []
     away.rename(file)
     assert await mail.search(ALICE, INBOX, Body("one")) == [1]
+
+
+async def test_answers_outlive_the_making_of_the_index_and_end_with_it(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(*map(item, words("one", "two")))
+    assert await mail.search(ALICE, INBOX, Body("one")) == [1]
+    await mail.index(ALICE)
+    db = apsw.Connection(str(paths.index))
+    db.execute("DELETE FROM body")
+    db.close()
+    assert await mail.search(ALICE, INBOX, Body("one")) == [1]
+    assert await mail.search(ALICE, INBOX, Body("two")) == []  # as the index, damaged as it is
+    assert await mail.search(ALICE, INBOX, Body("one")) == [1]
+    await mail.index(ALICE, anew=True)
+    assert await mail.search(ALICE, INBOX, Body("two")) == [2]
 
 
 async def test_reading_in_several_turns_finds_all(

@@ -1,7 +1,7 @@
 """The process that indexes: `python -m rmail_kernel.storage.filesystem.indexer`, started by
 IndexerProcess only.
 
-It has the lowest priority, and an interpreter of its own, so that no answer waits for it. It ends
+It has a low priority, and an interpreter of its own, so that no answer waits for it. It ends
 when its standard input closes.
 """
 
@@ -19,7 +19,8 @@ import structlog
 from rmail_kernel.storage.filesystem.indexer_process import parse
 from rmail_kernel.storage.filesystem.indexing import index_slice
 
-NICE: Final = 19
+NICE: Final = 15
+"""Beside one that wants all of a core, this gets a thirtieth of it: little, but not nothing."""
 
 
 def main() -> None:

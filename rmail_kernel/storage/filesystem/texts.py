@@ -18,7 +18,7 @@ from rmail_kernel.mime.structure import Part
 from rmail_kernel.storage.evaluate import MAX_HEADER_BYTES, field_text, part_text
 from rmail_kernel.storage.filesystem.digest import digest, digest_of
 from rmail_kernel.storage.filesystem.fulltext import joined
-from rmail_kernel.storage.filesystem.locate import find_file, settled
+from rmail_kernel.storage.filesystem.locate import find_name, message_name, settled
 
 MAX_PART_BYTES: Final = 1 << 20
 """Bytes of one part, as sent; larger ones are left out."""
@@ -78,15 +78,19 @@ def stored_text(mailbox: Path, row: Sequence[Any]) -> MessageText:
     uid, flags, named, _, structure, content = row
     if content is not None:  # its file may have to be mended after a power loss
         return text_of_bytes(content, structure)
-    path = find_file(mailbox, uid, flags, settled(named))
-    if path is None:
-        raise FileNotFoundError(f"no file of message {uid}")
-    return read_text(path, structure)
+    directory = str(mailbox)
+    try:  # most have the name that they should
+        return read_text(message_name(directory, uid, flags), structure)
+    except FileNotFoundError:
+        name = find_name(directory, uid, settled(named))
+        if name is None:
+            raise
+        return read_text(name, structure)
 
 
-def read_text(path: Path, raw_structure: bytes | None) -> MessageText:
+def read_text(path: str, raw_structure: bytes | None) -> MessageText:
     """The text of a message; without its structure the file is scanned. OSError, ValueError."""
-    root = decode_structure(raw_structure or digest_of(path, 0).summary[5])
+    root = decode_structure(raw_structure or digest_of(Path(path), 0).summary[5])
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _text(root, lambda start, end: os.pread(fd, end - start, start))
