@@ -17,7 +17,7 @@ from rmail_kernel.storage.mail import MAX_ABSENT_SUBSCRIPTIONS, Field
 from rmail_kernel.testing import FakeClock
 from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item, opened
 from tests.storage_contract.test_messages import fetched
-from tests.storage_filesystem.damage import KINDS, harm
+from tests.storage_filesystem.damage import KINDS, harm, next_turn
 from tests.storage_filesystem.scenario import state
 
 INBOX = MailboxId(1)
@@ -82,6 +82,7 @@ async def test_modseq_never_goes_back_and_clients_must_resynchronise(
     await _fill(store, mail)
     before = await mail.status(ALICE, "INBOX")
     harm(store.root, "deleted")
+    await next_turn()
     changes = await mail.changes(ALICE, INBOX, before.highestmodseq)
     assert changes.is_truncated
     assert [one.uid for one in changes.changed] == [1]
@@ -99,6 +100,7 @@ async def test_without_any_counters_modseq_and_uidvalidity_still_rise(
     paths.counters.unlink()
     (paths.mailboxes / "INBOX/status.json").write_text("broken")
     harm(store.root, "deleted")
+    await next_turn()
     after = await mail.status(ALICE, "INBOX")
     assert after.highestmodseq > before.highestmodseq
     assert after.uidvalidity > before.uidvalidity
@@ -140,6 +142,7 @@ async def test_envelopes_are_computed_again_when_they_are_asked_for(
     before = await fetched(store, [1, 2], fields)
     modseq = (await mail.status(ALICE, "INBOX")).highestmodseq
     harm(store.root, "deleted")
+    await next_turn()
     for _ in range(2):
         after = await fetched(store, [1, 2], fields)
         for old, new in zip(before, after, strict=True):

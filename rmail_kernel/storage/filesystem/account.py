@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -23,7 +23,8 @@ from rmail_kernel.storage.filesystem.damage import DAMAGE, Identity, is_damage
 from rmail_kernel.storage.filesystem.fulltext import Index
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.transaction import Shard, Transaction
+from rmail_kernel.storage.filesystem.turn import Turn
 from rmail_kernel.storage.filesystem.unsettled import Unsettled
 from rmail_kernel.storage.filesystem.writer import Writer
 from rmail_kernel.storage.mail import Changes, MailboxView
@@ -98,6 +99,7 @@ class OpenAccount:
         self.has_lost = False
         self._writer = Writer(batches, pool, changed)
         self._reader: Reader | None = None
+        self._turn = Turn()
         self._version = -1
         self._boxes: dict[str | int, MailboxRow] = {}
         self._views: dict[int, MailboxView] = {}
@@ -120,6 +122,11 @@ class OpenAccount:
         self._reader = self._large = None
         self.index.close()
         await self._writer.close()  # the last to close writes the log back, in the pool
+
+    @property
+    def notes(self) -> Mapping[Shard, int]:
+        """The mtimes that this process left shards with and has yet to store."""
+        return self._batches.notes
 
     def forget_looks(self) -> None:
         """Has the next read look for changes from outside again."""
@@ -224,6 +231,8 @@ class OpenAccount:
     def _fresh(self) -> apsw.Connection:
         if self._reader is None:
             raise Moved
+        if not self._turn.is_new() and self._version >= 0:
+            return self._reader.db
         self._reader.check()
         version = self._reader.version()
         if version != self._version:

@@ -118,7 +118,11 @@ async def differing(account: OpenAccount, mailbox: int | None = None) -> list[in
     """Those of the mailboxes (None: all) whose files are not as we left them; 0: the directory of
     mailboxes, when all are asked for.
     """
+    notes = account.notes  # before what is stored: older ones only cost a look
     left = await account.read(partial(_left, mailbox))
+    for (one, shard), mtime_ns in notes.items():
+        if one in left:
+            left[one][1][shard] = mtime_ns
     return await account.run(_compare, account.paths, left)
 
 

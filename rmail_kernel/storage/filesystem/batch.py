@@ -7,7 +7,7 @@ its batch; a failing disk fails them all, with nothing half-written.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from rmail_kernel.storage.filesystem.disk import Owner, make_directory
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.lock import AccountLock
 from rmail_kernel.storage.filesystem.reserve import Reserve, lacks_room
-from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.transaction import Shard, Transaction, mtimes
 from rmail_kernel.storage.filesystem.unsettled import Unsettled
 
 _log = structlog.get_logger("rmail.storage")
@@ -81,7 +81,7 @@ class Batches:
         if not paths.home.is_dir():
             raise NotFound("No such account")
         self._is_fresh = True
-        self._notes: dict[tuple[int, int], int] = {}
+        self._notes: dict[Shard, int] = {}
         make_directory(paths.temporary, owner)
         self._lock = AccountLock(paths.lock, owner)
         self._home = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -96,6 +96,11 @@ class Batches:
         if self._home >= 0:
             os.close(self._home)
             self._home = -1
+
+    @property
+    def notes(self) -> Mapping[Shard, int]:
+        """The mtimes of shards that the next transaction notes; for any thread."""
+        return self._notes
 
     def sync_files(self, found: Sequence[Unsettled]) -> list[int]:
         """Makes files durable, beside a batch that may run; see unsettled.sync."""
@@ -305,27 +310,30 @@ class Batches:
 
     def _follow(self, db: apsw.Connection, done: Transaction) -> None:
         """Has the files follow the commit. It stands, whatever happens here."""
+        is_few = len(done.unlinks) + len(done.renames) <= followup.AT_ONCE
+        are_names_next = is_few and not done.has_directories
         try:
-            self._notes = done.land()
-        except OSError as error:
-            _log.warning("messages have no names yet", error=str(error))
+            shards = done.own_shards(has_names=are_names_next)
+            done.land(shards)
+            if are_names_next:
+                followup.files(done.paths, done.unlinks, done.renames)
+            self._notes = mtimes(shards)
+            if done.has_directories:
+                self._follow_directories(db, done, is_few=is_few)
+        except Exception as error:  # noqa: BLE001 - the commit stands, callers must hear so
+            self._abandon(db)
+            _log.warning("files do not follow yet", error=str(error))
             return  # the intent stays, so the next batch completes it
-        few = len(done.unlinks) + len(done.renames) <= followup.AT_ONCE
-        if done.has_directories or (few and (done.unlinks or done.renames)):
-            try:
-                tx = self._begin(db, is_durable=False)
-                if done.has_directories:
-                    followup.directories(tx)
-                if few:
-                    followup.files(tx, done.unlinks, done.renames)
-                tx.note_shards()
-                self._end(db)
-            except Exception as error:  # noqa: BLE001 - the commit stands, callers must hear so
-                self._abandon(db)
-                _log.warning("files do not follow yet", error=str(error))
-                return  # the intent stays, so the next batch completes it
         failpoints.reach("followup.after")
         self._lock.settle()
+
+    def _follow_directories(self, db: apsw.Connection, done: Transaction, *, is_few: bool) -> None:
+        tx = self._begin(db, is_durable=False)
+        followup.directories(tx)
+        if is_few:
+            followup.watched_files(tx, done.unlinks, done.renames)
+        tx.note_shards()
+        self._end(db)
 
 
 def _is_behind(db: apsw.Connection) -> bool:

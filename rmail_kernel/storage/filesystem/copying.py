@@ -17,7 +17,7 @@ from rmail_kernel.storage.filesystem.disk import make_way, sync_file, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
 from rmail_kernel.storage.filesystem.layout import file_name
-from rmail_kernel.storage.filesystem.locate import find_name, settled
+from rmail_kernel.storage.filesystem.locate import Names, settled
 from rmail_kernel.storage.filesystem.retries import remember, remembered
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Room, Transaction
@@ -73,14 +73,14 @@ def move(
 def _existing(tx: Transaction, row: MailboxRow, uids: Sequence[int]) -> list[_Found]:
     """The messages that exist, with their files; one whose file was taken away does not."""
     mailbox = str(tx.paths.mailbox(row.name))
-    unsettled = _unsettled(tx, row.id)
+    unsettled, names = _unsettled(tx, row.id), Names()
     found = []
     for message in schema.messages(tx.db, row.id, uids, COLUMNS):
         arrival = tx.arrivals.get((row.id, message[0]))
         path = (
             str(arrival.source)
             if arrival is not None
-            else find_name(mailbox, message[0], message[1], settled(message[2]))
+            else names.find(mailbox, message[0], message[1], settled(message[2]))
         )
         if path is not None:
             if message[0] in unsettled:

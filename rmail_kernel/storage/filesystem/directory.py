@@ -20,6 +20,7 @@ from rmail_kernel.storage.accounts import Account, Alias
 from rmail_kernel.storage.events import Change, EventBus
 from rmail_kernel.storage.filesystem import records
 from rmail_kernel.storage.filesystem.record_files import Generation, RecordFiles
+from rmail_kernel.storage.filesystem.turn import Turn
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.patterns import compile_pattern, is_catch_all
 
@@ -52,6 +53,7 @@ class FilesystemDirectory:
         self._files.open()
         self._check_versions()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="rmail-directory")
+        self._turn = Turn()
         self._seen: Generation | None = None
         self._fresh_until = 0.0
         self._accounts: dict[AccountId, Account] = {}
@@ -165,6 +167,8 @@ class FilesystemDirectory:
         """Forgets everything when any process wrote since. Files are read after the stat, so what
         is kept is never older than the generation it is kept under.
         """
+        if self._seen is not None and not self._turn.is_new():
+            return
         now = self._clock.monotonic()
         generation = self._files.generation()
         if generation == self._seen and generation is not None and now < self._fresh_until:

@@ -26,6 +26,7 @@ from rmail_kernel.storage.mail import (
 )
 
 FlagOp = Literal["set", "add", "remove"]
+_Change = tuple[int, int, int, int]  # UID, flags, what `named` becomes, the flags before
 _SYSTEM = {name.lower(): int(bit) for name, bit in SYSTEM_FLAGS.items()}
 _SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
 # RFC 9051 9: flag-keyword is an atom; the length bound is ours.
@@ -110,7 +111,7 @@ def store_flags(
     """Changes flags; see MailStore.store_flags."""
     row = tx.mailbox(mailbox)
     change = word_of(tx, row, names, add=op != "remove")
-    changed: list[tuple[int, int, int]] = []
+    changed: list[_Change] = []
     failed: list[Uid] = []
     for uid, flags, modseq, named in schema.messages(
         tx.db, row.id, uids, "uid, flags, modseq, named"
@@ -120,25 +121,25 @@ def store_flags(
             continue
         wanted = applied(flags, op, change)
         if wanted != flags:
-            changed.append((uid, wanted, named if named < 0 else ~named))
+            changed.append((uid, wanted, named if named < 0 else ~named, flags))
             count(row, flags, -1)
             count(row, wanted, 1)
     return _stored(tx, row, changed, failed)
 
 
 def _stored(
-    tx: Transaction, row: MailboxRow, changed: list[tuple[int, int, int]], failed: list[Uid]
+    tx: Transaction, row: MailboxRow, changed: list[_Change], failed: list[Uid]
 ) -> StoreResult:
     if not changed:
         return StoreResult(ModSeq(row.highestmodseq), [], failed, row.keywords)
     modseq = tx.next_modseq()
     tx.db.executemany(
         "UPDATE message SET flags=?, named=?, modseq=? WHERE mailbox=? AND uid=?",
-        [(flags, named, modseq, row.id, uid) for uid, flags, named in changed],
+        [(flags, named, modseq, row.id, uid) for uid, flags, named, _ in changed],
     )
-    tx.renames += [(row, uid, flags) for uid, flags, _ in changed]
+    tx.renames += [(row, uid, flags, before) for uid, flags, _, before in changed]
     tx.touched(row, modseq)
-    found = [Changed(Uid(uid), flags, ModSeq(modseq)) for uid, flags, _ in changed]
+    found = [Changed(Uid(uid), flags, ModSeq(modseq)) for uid, flags, *_ in changed]
     return StoreResult(ModSeq(modseq), found, failed, row.keywords)
 
 
@@ -153,7 +154,7 @@ def new_name(tx: Transaction, row: MailboxRow, uid: int, word: int) -> int:
     """`named` of a new message: its file has its name, but keywords that no name tells follow."""
     if word <= IN_NAMES:
         return word
-    tx.renames.append((row, uid, word))
+    tx.renames.append((row, uid, word, word))
     return ~word
 
 

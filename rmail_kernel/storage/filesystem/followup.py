@@ -6,17 +6,19 @@ so a crash at any point is made good here, by the next batch, the settling pass 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rmail_kernel import failpoints
 from rmail_kernel.storage.filesystem import keyword_file, schema, tables
 from rmail_kernel.storage.filesystem.disk import sync_directory, temporary_name
 from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
-from rmail_kernel.storage.filesystem.layout import shard_name, shard_of
-from rmail_kernel.storage.filesystem.locate import find_file, message_path, settled
+from rmail_kernel.storage.filesystem.layout import AccountPaths, shard_of, shard_path
+from rmail_kernel.storage.filesystem.locate import Names, message_name, settled
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.filesystem.transaction import Rename, Transaction, Unlink, places
 
 AT_ONCE = 100
 
@@ -39,35 +41,38 @@ def directories(tx: Transaction) -> None:
         tx.db.execute("DELETE FROM pending_directory WHERE id <= ?", (todo[-1][0],))
 
 
-def files(
-    tx: Transaction,
-    unlinks: Iterable[tuple[MailboxRow, int, int]],
-    renames: Iterable[tuple[MailboxRow, int, int]],
-) -> None:
+def files(paths: AccountPaths, unlinks: Iterable[Unlink], renames: Iterable[Rename]) -> None:
     """Removes and renames files at once; the database learns of it when the names are durable."""
+    names = Names()
     for row, uid, word in unlinks:
-        tx.shard(row, uid)
-        unlink(tx.paths.mailbox(row.name), uid, word)
+        _unlink(names, str(paths.mailbox(row.name)), uid, word)
         failpoints.reach("expunge.unlinked")
-    for row, uid, word in renames:
-        tx.shard(row, uid)
-        rename(tx.paths.mailbox(row.name), uid, word)
+    for row, uid, word, before in renames:
+        _rename(names, str(paths.mailbox(row.name)), uid, word, before)
         failpoints.reach("flags.renamed")
 
 
-def unlink(mailbox: Path, uid: int, word: int) -> None:
+def watched_files(tx: Transaction, unlinks: Sequence[Unlink], renames: Sequence[Rename]) -> None:
+    """As `files`, in a transaction that notes the mtimes of the shards."""
+    for row, uid in places(unlinks, renames):
+        tx.shard(row, uid)
+    files(tx.paths, unlinks, renames)
+
+
+def _unlink(names: Names, mailbox: str, uid: int, word: int) -> None:
     """Removes the file of an expunged message."""
-    path = find_file(mailbox, uid, word)
+    path = names.find(mailbox, uid, word)
     if path is not None:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 - there may be very many
 
 
-def rename(mailbox: Path, uid: int, word: int) -> None:
-    """Gives a file the name of its flags."""
-    wanted = message_path(mailbox, uid, word)
-    path = find_file(mailbox, uid, word)
+def _rename(names: Names, mailbox: str, uid: int, word: int, before: int) -> None:
+    """Gives a file the name of its flags; `before`: those that its name may still have."""
+    path = names.find(mailbox, uid, word, before)
+    wanted = message_name(mailbox, uid, word)
     if path is not None and path != wanted:
-        path.rename(wanted)
+        os.rename(path, wanted)  # noqa: PTH104 - as above
 
 
 def settle(tx: Transaction, limit: int) -> bool:
@@ -90,11 +95,14 @@ def settle(tx: Transaction, limit: int) -> bool:
         )
     )
     unlinks = [(row, uid, settled(word)) for m, uid, word in gone if (row := box(m))]
-    renames = [(row, uid, word) for m, uid, word, _ in unnamed if (row := box(m))]
-    files(tx, unlinks, renames)
-    _sync({_shard(tx, row, uid) for row, uid, _ in (*unlinks, *renames)})
-    changed = {m for m, _, word, named in unnamed if (word | settled(named)) > IN_NAMES}
-    for row in filter(None, map(box, changed)):
+    renames = [
+        (row, uid, word, settled(named)) for m, uid, word, named in unnamed if (row := box(m))
+    ]
+    watched_files(tx, unlinks, renames)
+    changed = places(unlinks, renames)
+    _sync({shard_path(tx.paths.mailbox(row.name), shard_of(uid)) for row, uid in changed})
+    told = {m for m, _, word, named in unnamed if (word | settled(named)) > IN_NAMES}
+    for row in filter(None, map(box, told)):
         keyword_file.write(tx.db, tx.paths.mailbox(row.name), row, tx.owner)
     tx.db.executemany(
         "DELETE FROM pending_unlink WHERE mailbox=? AND uid=?", [(m, uid) for m, uid, _ in gone]
@@ -104,10 +112,6 @@ def settle(tx: Transaction, limit: int) -> bool:
         [(m, uid) for m, uid, _, _ in unnamed],
     )
     return len(gone) == limit or len(unnamed) == limit
-
-
-def _shard(tx: Transaction, row: MailboxRow, uid: int) -> Path:
-    return tx.paths.mailbox(row.name) / shard_name(shard_of(uid))
 
 
 def _sync(shards: set[Path]) -> None:

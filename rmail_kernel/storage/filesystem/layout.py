@@ -64,7 +64,7 @@ class AccountPaths:
 
     def mailbox(self, name: str) -> Path:
         """The directory of a mailbox, by its canonical name."""
-        return self.mailboxes / directory_name(name)
+        return _directory(self.mailboxes, name)
 
 
 def canonical(name: str) -> str:
@@ -118,6 +118,17 @@ def shard_of(uid: int) -> int:
 def shard_name(shard: int) -> str:
     """The directory name of a shard."""
     return f"{shard:04d}"
+
+
+@lru_cache(maxsize=1024)
+def shard_path(mailbox: Path, shard: int) -> Path:
+    """The directory of a shard; kept, for to make a Path is dear."""
+    return mailbox / shard_name(shard)
+
+
+@lru_cache(maxsize=1024)
+def _directory(mailboxes: Path, name: str) -> Path:
+    return mailboxes / directory_name(name)
 
 
 def parse_shard(name: str) -> int | None:

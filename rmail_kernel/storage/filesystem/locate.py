@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
 from rmail_kernel.storage.filesystem.layout import file_name, parse_file, shard_name, shard_of
@@ -20,23 +21,41 @@ def message_name(mailbox: str, uid: int, word: int) -> str:
 
 def find_file(mailbox: Path, uid: int, *words: int) -> Path | None:
     """The file of a message: by the names it may have, then by its UID in the shard."""
-    found = find_name(str(mailbox), uid, *words)
+    found = Names().find(str(mailbox), uid, *words)
     return None if found is None else Path(found)
 
 
-def find_name(mailbox: str, uid: int, *words: int) -> str | None:
-    """As `find_file`, for those who look for many: a Path is dearer than a look."""
-    shard = f"{mailbox}/{shard_name(shard_of(uid))}"
-    for word in words:
-        name = f"{shard}/{file_name(uid, word)}"
-        if os.path.exists(name):  # noqa: PTH110 - see above
-            return name
+class Names:
+    """Files of many messages: no shard is listed twice. For those that hold the account's lock, and
+    rename no file that they look for again.
+    """
+
+    def __init__(self) -> None:
+        self._listed: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, mailbox: str, uid: int, *words: int) -> str | None:
+        """The file of a message: by the names it may have, then by its UID in the shard."""
+        shard = f"{mailbox}/{shard_name(shard_of(uid))}"
+        for word in words:
+            name = f"{shard}/{file_name(uid, word)}"
+            if os.path.exists(name):  # noqa: PTH110 - see above
+                return name
+        if shard not in self._listed:
+            self._listed[shard] = _by_uid(shard)
+        found = self._listed[shard].get(f"{uid:08d}", ())
+        return next((f"{shard}/{name}" for name in found if parse_file(name)), None)
+
+
+def _by_uid(shard: str) -> dict[str, list[str]]:
+    """The names in a shard, by what should be a UID."""
+    found = defaultdict[str, list[str]](list)
     try:
         names = os.listdir(shard)
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    prefix = f"{uid:08d}_"
-    return next((f"{shard}/{n}" for n in names if n.startswith(prefix) and parse_file(n)), None)
+        return found
+    for name in names:
+        found[name.partition("_")[0]].append(name)
+    return found
 
 
 def settled(named: int) -> int:

@@ -7,7 +7,7 @@ what it did to files before the commit is undone when it fails, the rest follows
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +28,20 @@ from rmail_kernel.storage.filesystem.layout import (
     AccountPaths,
     canonical,
     directory_name,
-    shard_name,
     shard_of,
+    shard_path,
 )
 from rmail_kernel.storage.filesystem.lock import AccountLock, Intent
 from rmail_kernel.storage.filesystem.tables import AccountRow, MailboxRow
 
 RESERVE_UIDS = 1000
 RESERVE_MODSEQS = 10_000
+Unlink = tuple[MailboxRow, int, int]
+"""Mailbox, UID, flags."""
+Rename = tuple[MailboxRow, int, int, int]
+"""Mailbox, UID, flags, and those that the file's name may still have."""
+Shard = tuple[int, int]
+"""Mailbox and number."""
 
 
 @dataclass(slots=True)
@@ -97,7 +103,7 @@ class Transaction:
     Attributes:
         now: the time of the batch in seconds since the epoch.
         changes: MODSEQ by id of each mailbox that changed.
-        unlinks, renames: files (mailbox, uid, flags) that follow the commit.
+        unlinks, renames: files that follow the commit.
         arrivals: files of new messages that follow the commit, by mailbox and UID.
         notes: mtimes of shards (mailbox, number) that the last transaction left.
     """
@@ -109,15 +115,15 @@ class Transaction:
         db: apsw.Connection,
         lock: AccountLock,
         now: int,
-        notes: Mapping[tuple[int, int], int],
+        notes: Mapping[Shard, int],
     ) -> None:
         self.paths = paths
         self.owner = owner
         self.db = db
         self.now = now
         self.changes: dict[int, int] = {}
-        self.unlinks: list[tuple[MailboxRow, int, int]] = []
-        self.renames: list[tuple[MailboxRow, int, int]] = []
+        self.unlinks: list[Unlink] = []
+        self.renames: list[Rename] = []
         self.arrivals: dict[tuple[int, int], Arrival] = {}
         self.has_directories = False
         self._lock = lock
@@ -125,7 +131,7 @@ class Transaction:
         self._intents: list[Intent] = []
         self._written: set[int] = set()
         self._rewrite: set[int] = set()
-        self._shards: dict[tuple[int, int], _Shard] = {}
+        self._shards: dict[Shard, _Shard] = {}
         self._unsynced: set[str] = set()
         self._mailboxes: dict[int, MailboxRow] = {}
         self._stored: dict[int, MailboxRow] = {}  # as the transaction found them
@@ -133,7 +139,7 @@ class Transaction:
         self._stored_account = self._account.copy()
         self._is_flushed = False
         self._committed_modseq = self._account.modseq
-        self._left: dict[tuple[int, int], int] = {}  # mtimes of known shards, as stored
+        self._left: dict[Shard, int] = {}  # mtimes of known shards, as stored
         self._store_mtimes(notes)
 
     # -- one operation ---------------------------------------------------------------------
@@ -325,7 +331,7 @@ class Transaction:
         found = self._shards.get((row.id, number))
         if found is not None:
             return found.path
-        return self._watch(row.id, number, self.paths.mailbox(row.name) / shard_name(number))
+        return self._watch(row.id, number, shard_path(self.paths.mailbox(row.name), number))
 
     def mailboxes(self) -> Path:
         """The directory of the mailboxes; to be called before anything in it changes."""
@@ -361,21 +367,36 @@ class Transaction:
         """Moves a file into a shard after the commit."""
         self.arrivals[row.id, uid] = Arrival(source, self.shard(row, uid), name)
 
-    def land(self) -> dict[tuple[int, int], int]:
-        """Gives the arrivals their names, after the commit; the mtimes of the shards that only we
-        have changed, for the next transaction to note.
+    def own_shards(self, *, has_names: bool) -> dict[Shard, Path]:
+        """The shards that will change after the commit, as far as only we have changed them; the
+        mtimes that they then have are for the next transaction to note.
+
+        Args:
+            has_names: unlinks and renames change them too, not just arrivals.
         """
-        shards = {
-            (mailbox, shard_of(uid)): one.directory for (mailbox, uid), one in self.arrivals.items()
-        }
-        known = {key for key, path in shards.items() if self._left.get(key) == _mtime_ns(path)}
+        found = {(box, shard_of(uid)): one.directory for (box, uid), one in self.arrivals.items()}
+        for row, uid in places(self.unlinks, self.renames) if has_names else ():
+            number = shard_of(uid)
+            if (row.id, number) not in found:
+                found[row.id, number] = shard_path(self.paths.mailbox(row.name), number)
+        return {key: path for key, path in found.items() if self._was_left(key, path)}
+
+    def _was_left(self, key: Shard, path: Path) -> bool:
+        mtime_ns = self._left.get(key) or self.stored_mtime(*key)
+        return mtime_ns is not None and mtime_ns == _mtime_ns(path)
+
+    def land(self, known: Container[Shard]) -> None:
+        """Gives the arrivals their names, after the commit.
+
+        Args:
+            known: the shards that only we have changed.
+        """
         for (mailbox, uid), arrival in self.arrivals.items():
             name = f"{arrival.directory}/{arrival.name}"
             if (mailbox, shard_of(uid)) not in known:
                 make_way(name)
             os.rename(arrival.source, name)  # noqa: PTH104 - a Path more is dear
             failpoints.reach("append.landed")
-        return {key: os.stat(shards[key]).st_mtime_ns for key in known}
 
     def made(self, path: Path | str) -> None:
         """Notes a new file or directory, removed again when the operation fails."""
@@ -412,7 +433,7 @@ class Transaction:
         self._store_mtimes(found)
         self._shards.clear()
 
-    def _store_mtimes(self, found: Mapping[tuple[int, int], int]) -> None:
+    def _store_mtimes(self, found: Mapping[Shard, int]) -> None:
         for (mailbox, shard), mtime_ns in found.items():
             self.db.execute(
                 "REPLACE INTO shard (mailbox, shard, mtime_ns) SELECT ?1, ?2, ?3"
@@ -426,6 +447,16 @@ def _mtime_ns(path: Path) -> int | None:
         return os.stat(path).st_mtime_ns
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def places(unlinks: Iterable[Unlink], renames: Iterable[Rename]) -> list[tuple[MailboxRow, int]]:
+    """Mailbox and UID of each."""
+    return [(row, uid) for row, uid, _ in unlinks] + [(row, uid) for row, uid, *_ in renames]
+
+
+def mtimes(shards: Mapping[Shard, Path]) -> dict[Shard, int]:
+    """Their mtimes in nanoseconds."""
+    return {key: os.stat(path).st_mtime_ns for key, path in shards.items()}
 
 
 def _ranges(uids: Sequence[int]) -> list[tuple[int, int]]:
