@@ -286,6 +286,39 @@ class TestHaste:
             await client.expect_close()
 
 
+class TestGuessing:
+    @pytest.fixture
+    def rmail_settings(self) -> dict[str, Any]:
+        return {
+            "rate_limit": {"whitelist": ["192.0.2.0/24"]},
+            "smtp": {"max_unknown_recipients": 3},
+        }
+
+    async def test_who_tries_names_learns_no_more_about_anybody(
+        self, rmail_server: RunningServer, say_hello: Greeter, log_in: Greeter
+    ) -> None:
+        begin = "C: MAIL FROM:<carol@remote.test>\nS: 250 *\n"
+        for names in (("a", "b"), ("c",)):
+            async with rmail_server.connect("smtp") as client:
+                await say_hello(client)
+                await client.run(begin)
+                for name in names:
+                    await client.run(f"C: RCPT TO:<{name}@example.com>\nS: 550 5.1.1 *")
+        for name in ("d", "alice"):
+            async with rmail_server.connect("smtp") as client:
+                await say_hello(client)
+                await client.run(f"{begin}C: RCPT TO:<{name}@example.com>\nS: 421 4.7.0 *")
+                await client.expect_close()
+        async with rmail_server.connect("submission") as client:
+            await log_in(client)
+            await client.run("""
+                C: MAIL FROM:<alice@example.com>
+                S: 250 *
+                C: RCPT TO:<bob@example.com>
+                S: 250 *
+            """)
+
+
 class TestEarlyTalkers:
     @pytest.fixture
     def rmail_settings(self) -> dict[str, Any]:

@@ -47,6 +47,9 @@ class SmtpSettings(Section):
     rate_limit.whitelist is exempt."""
     max_errors: int = Field(10, ge=1)
     """Refused commands until a session is ended."""
+    max_unknown_recipients: int = Field(100, ge=1)
+    """Recipients that do not exist which one client may name within a minute, before it is sent
+    away for the rest of it; rate_limit.whitelist and users are exempt."""
     max_auth_failures: int = Field(3, ge=1)
     """Failed logins until a session is ended."""
     max_idle_commands: int = Field(1000, ge=100)

@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from rmail_kernel.errors import RmailError
-from rmail_kernel.net.networks import is_within, site_of
+from rmail_kernel.net.networks import site_of
 from rmail_smtp import replies
 from rmail_smtp.crowd import Crowd
 from rmail_smtp.replies import Reply
@@ -29,7 +29,7 @@ async def greet(session: Session, crowd: Crowd) -> Reply:
     """
     if session.kernel.draining.is_set():
         return replies.DRAINING
-    if _is_limited(session):
+    if session.is_limited:
         if crowd.of_client(session.info.peer_host) > session.options.max_sessions_per_address:
             return replies.TOO_MANY_CONNECTIONS
         if await _is_too_often(session):
@@ -62,12 +62,6 @@ async def _spoke_within(session: Session, delay_s: float) -> bool:
     except ClosedError:
         return True
     return True
-
-
-def _is_limited(session: Session) -> bool:
-    limits = session.kernel.settings.rate_limit
-    peer = session.info.peer_host
-    return limits.enabled and bool(peer) and not is_within(peer, tuple(limits.whitelist))
 
 
 async def _is_too_often(session: Session) -> bool:

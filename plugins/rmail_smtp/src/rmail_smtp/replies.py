@@ -89,6 +89,9 @@ TOO_MANY_COMMANDS = Reply(421, "4.7.0", "Too many commands without mail", closes
 TOO_MANY_CONNECTIONS = Reply(
     421, "4.7.0", "Too many connections from your address, try again later", closes=True
 )
+TOO_MANY_UNKNOWN = Reply(
+    421, "4.7.0", "Too many unknown recipients, try again in a minute", closes=True
+)
 TOO_MANY_FAILURES = Reply(421, "4.7.0", "Too many failed logins", closes=True)
 MAKE_ROOM = Reply(421, "4.3.2", "The server is busy, connect again with mail", closes=True)
 TOO_MANY_SESSIONS = Reply(421, "4.3.2", "Too many sessions, try again later", closes=True)

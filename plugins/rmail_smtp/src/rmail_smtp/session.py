@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Address, Annotate, Principal, RecipientOptions, SessionInfo
+from rmail_kernel.net.networks import is_within
 from rmail_smtp.budget import Budget
 from rmail_smtp.config import SmtpSettings
 from rmail_smtp.intake import Intake
@@ -56,6 +57,7 @@ class Session:
         is_receiving: between DATA and its answer.
         notes, hello_notes: header fields that plugins want in every message of the connection, and
             of the client under the name that it goes by.
+        guesses: unknown recipients that the client has named lately; None: not asked yet.
     """
 
     kernel: Kernel
@@ -70,11 +72,19 @@ class Session:
     is_receiving: bool = False
     notes: list[Annotate] = field(default_factory=list)
     hello_notes: list[Annotate] = field(default_factory=list)
+    guesses: int | None = None
 
     @property
     def hostname(self) -> str:
         """What the server calls itself."""
         return self.kernel.settings.hostname
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the limits of one client hold for this one."""
+        limits = self.kernel.settings.rate_limit
+        peer = self.info.peer_host
+        return limits.enabled and bool(peer) and not is_within(peer, tuple(limits.whitelist))
 
     @property
     def can_start_tls(self) -> bool:

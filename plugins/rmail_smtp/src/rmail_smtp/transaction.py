@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rmail_kernel.errors import Invalid
 from rmail_kernel.model import RecipientOptions
-from rmail_smtp import grammar, parameters, replies
+from rmail_smtp import grammar, guesses, parameters, replies
 from rmail_smtp.command import Command
 from rmail_smtp.replies import Reply
 from rmail_smtp.sender import sender_refusal
@@ -63,7 +63,10 @@ async def rcpt(session: Session, raw_argument: bytes) -> Reply:
         return _TOO_LATE  # RFC 3030 2
     if len(transaction.recipients) >= session.options.max_recipients:
         return _TOO_MANY
+    if await guesses.is_guessing(session):
+        return replies.TOO_MANY_UNKNOWN
     reply = await _rcpt(session, transaction, raw_argument)
+    await guesses.note(session, reply)
     if reply is not replies.RECIPIENT_OK:
         transaction.refused += 1
     return reply
