@@ -24,6 +24,7 @@ class Listener:
         implicit_tls: TLS from the first byte with the kernel's context.
         backlog: length of the accept queue.
         is_http: the handshake offers http/1.1 by ALPN (RFC 7301).
+        has_own_tls: the protocol does implicit TLS by itself, and gets what comes as it comes.
     """
 
     name: str
@@ -33,3 +34,4 @@ class Listener:
     implicit_tls: bool = False
     backlog: int = 1024
     is_http: bool = False
+    has_own_tls: bool = False

@@ -34,7 +34,8 @@ class Serving:
         if listener.implicit_tls:
             if tls is None:
                 raise ConfigError(f"listener {listener.name} needs TLS", path="tls.enabled")
-            context = tls.http if listener.is_http else tls.server
+            if not listener.has_own_tls:
+                context = tls.http if listener.is_http else tls.server
         if self._proxies.trusted and listener.name in self._proxies.listeners:
             proxied = ProxiedServer(
                 listening,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rmail_imap.deflate import Deflate
-from rmail_imap.wire import HIGH_WATER_BYTES
+from rmail_imap.wire import INPUT_BYTES
 
 from rmail_kernel.testing import Transcript
 
@@ -106,7 +106,7 @@ def test_what_is_unpacked_has_a_limit() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     deflate.packed = packer.compress(b"x" * (50 << 20)) + packer.flush(zlib.Z_FINISH)
     assert len(deflate.packed) < 100_000
-    assert len(deflate.unpack(HIGH_WATER_BYTES)) == HIGH_WATER_BYTES
+    assert len(deflate.unpack(INPUT_BYTES)) == INPUT_BYTES
     assert deflate.unpack(0) == b""
     deflate.packed = b"\xff" * 9
     with pytest.raises(ValueError, match="DEFLATE"):

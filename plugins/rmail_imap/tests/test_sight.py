@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import REGISTRY
+from rmail_imap import keepalive
 from rmail_imap.extensions import Command, Extension, Session, State, no_arguments
 from rmail_imap.wire import Wire
 
@@ -173,7 +174,7 @@ async def test_the_system_looks_for_clients_that_say_nothing() -> None:
     async with server:
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         wire = await made
-        wire.keep_alive(30)
+        keepalive.watch(wire.transport, 30)
         opened = wire.transport.get_extra_info("socket")
         for level, option, value in (
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),

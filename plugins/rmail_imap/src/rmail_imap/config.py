@@ -24,7 +24,7 @@ class ImapSettings(Section):
     """Most messages in one APPEND."""
     max_command_bytes: int = Field(65_536, ge=1024, json_schema_extra=unit("bytes"))
     """Longest command with its literals, the message of APPEND not counted."""
-    max_greeting_bytes: int = Field(8_192, ge=512, json_schema_extra=unit("bytes"))
+    max_greeting_bytes: int = Field(8_192, ge=512, le=16_384, json_schema_extra=unit("bytes"))
     """The same before login."""
     max_set_ranges: int = Field(8_192, ge=1)
     """Most ranges in one set of message numbers."""

@@ -53,6 +53,8 @@ class Connection:
         session: of this connection.
     """
 
+    __slots__ = ("_faults", "_session", "_wire")
+
     def __init__(self, session: Session) -> None:
         self._session = session
         self._wire = session.wire
@@ -102,6 +104,7 @@ class Connection:
     async def _read(self) -> _Request | None:
         """The next command with its literals; None if there was no tag to answer to."""
         limit = self._session.line_limit_bytes
+        self._wire.held_bytes = 0
         try:
             line = await self._wire.read_line(limit)
         except LineTooLong:
@@ -115,6 +118,7 @@ class Connection:
         if tag is None:
             self._fault(b"*", BadSyntax("Expected a tag and a command"))
             return None
+        self._wire.held_bytes = len(line)
         request = _Request(tag[1], None, False, line, 0)
         if head is None:
             request.problem = BadSyntax("Expected a command")
@@ -146,6 +150,7 @@ class Connection:
     async def _read_literals(self, request: _Request, limit: int) -> None:
         """Reads what follows each `{n}` or `{n+}` at a line's end (RFC 3501 4.3, RFC 7888)."""
         while literal := _LITERAL_END.search(request.raw):
+            self._wire.held_bytes = len(request.raw)
             size, is_waiting = int(literal[1]), not literal[2]
             if not is_waiting and "LITERAL+" in self._session.off and request.problem is None:
                 request.problem = BadSyntax("A literal waits for a continuation request here")

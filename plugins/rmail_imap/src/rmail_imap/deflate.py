@@ -24,6 +24,7 @@ class Deflate:
         self._out = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
         self._in = zlib.decompressobj(_CLIENT_WINDOW_BITS)
         self.packed = packed
+        self._is_cut = False  # whether there may be more without any further input
 
     def pack(self, raw: bytes) -> bytes:
         """Compresses output so that the client can read all of it now."""
@@ -35,13 +36,14 @@ class Deflate:
         Raises:
             ValueError: it is not DEFLATE.
         """
-        if not self.packed or room <= 0:
+        if room <= 0 or not (self.packed or self._is_cut):
             return b""
         try:
             raw = self._in.decompress(self.packed, room)
         except zlib.error as error:
             raise ValueError("not DEFLATE") from error
         self.packed = self._in.unconsumed_tail
+        self._is_cut = len(raw) == room and not self._in.eof
         if self._in.eof:  # a client may end its stream and begin another
             self.packed = self._in.unused_data
             self._in = zlib.decompressobj(_CLIENT_WINDOW_BITS)

@@ -36,8 +36,9 @@ class ImapPlugin:
                     "imaps",
                     settings.host,
                     settings.imaps_port,
-                    lambda: service.protocol("imaps"),
+                    lambda: service.protocol("imaps", is_tls=True),
                     implicit_tls=True,
+                    has_own_tls=True,
                 )
             )
         return found

@@ -7,6 +7,7 @@ import secrets
 from contextlib import suppress
 
 from rmail_imap import command as _commands
+from rmail_imap import keepalive
 from rmail_imap.additions import Extension
 from rmail_imap.admission import admit
 from rmail_imap.catalog import Catalog
@@ -15,7 +16,7 @@ from rmail_imap.connection import Connection
 from rmail_imap.errors import Goodbye
 from rmail_imap.session import Session
 from rmail_imap.sight import seen
-from rmail_imap.wire import Wire
+from rmail_imap.wire import EARLY_INPUT_BYTES, Disconnected, Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
 from rmail_kernel.net.networks import address_of
@@ -38,13 +39,14 @@ class ImapService:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._sessions: dict[Wire, Session] = {}
+        self._shaking_hands = 0
         found = kernel.bus.collect("register_imap_extensions", Extension, kernel=kernel)
         self._catalog = Catalog(found)
         self._catalog.check(kernel.section("imap", ImapSettings))
 
-    def protocol(self, listener: str) -> Wire:
-        """The protocol of one accepted connection."""
-        return Wire(lambda wire: self._connected(wire, listener), announced())
+    def protocol(self, listener: str, *, is_tls: bool = False) -> Wire:
+        """The protocol of one accepted connection. is_tls: from the first byte."""
+        return Wire(lambda wire: self._connected(wire, listener, is_tls=is_tls), announced())
 
     async def watch_drain(self) -> None:
         """Ends sessions that wait for their client once the server drains."""
@@ -62,8 +64,30 @@ class ImapService:
             for session in list(self._sessions.values()):
                 session.tell_progress(interval_s)
 
-    def _connected(self, wire: Wire, listener: str) -> None:
-        self._kernel.spawn(self._serve(wire, listener), "imap")
+    def _connected(self, wire: Wire, listener: str, *, is_tls: bool) -> None:
+        wire.limit_bytes = EARLY_INPUT_BYTES
+        tls = self._kernel.tls
+        if not is_tls or tls is None:
+            self._kernel.spawn(self._serve(wire, listener), "imap")
+            return
+        settings = self._kernel.section("imap", ImapSettings)
+        if self._shaking_hands >= settings.max_connections:
+            wire.abort()
+            return
+        wire.begin_tls(tls.server)  # now, as the next that comes is the handshake
+        self._kernel.spawn(self._secure(wire, listener), "imap")
+
+    async def _secure(self, wire: Wire, listener: str) -> None:
+        """Waits for TLS (RFC 8314 3.2), then serves."""
+        self._shaking_hands += 1
+        try:
+            await wire.secured(self._kernel.section("imap", ImapSettings).login_timeout_s)
+        except Disconnected:
+            wire.close()
+            return
+        finally:
+            self._shaking_hands -= 1
+        await self._serve(wire, listener)
 
     async def _serve(self, wire: Wire, listener: str) -> None:
         settings = self._kernel.section("imap", ImapSettings)
@@ -71,8 +95,7 @@ class ImapService:
         wire.expire_in(settings.login_timeout_s)
         session = Session(self._kernel, settings, wire, describe(wire), self._catalog)
         session.bind()
-        wire.high_water_bytes = settings.max_greeting_bytes
-        wire.keep_alive(settings.keepalive_s)
+        keepalive.watch(wire.transport, settings.keepalive_s)
         self._sessions[wire] = session
         try:
             with self._kernel.connection(listener, seen(session)):

@@ -15,7 +15,7 @@ from rmail_imap.errors import BadSyntax, Goodbye
 from rmail_imap.parse.cursor import Dialect, Limits
 from rmail_imap.selected import Selected
 from rmail_imap.state import State
-from rmail_imap.wire import HIGH_WATER_BYTES, Wire
+from rmail_imap.wire import EARLY_INPUT_BYTES, INPUT_BYTES, Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo
 from rmail_kernel.net.networks import is_loopback
@@ -127,14 +127,14 @@ class Session:
 
     def bind(self) -> None:
         """Notes what the channel is known by, for mechanisms that bind to it (RFC 5929 4)."""
-        tls, connection = self.kernel.tls, self.wire.ssl_object()
+        tls, connection = self.kernel.tls, self.wire.channel()
         self.binding = None if tls is None or connection is None else tls.end_point(connection)
 
     def logged_in(self, principal: Principal) -> None:
         """Notes who it is; silence may last longer from now on."""
         self.info = replace(self.info, principal=principal)
         self.failed_logins = 0
-        self.wire.high_water_bytes = HIGH_WATER_BYTES
+        self.wire.limit_bytes = INPUT_BYTES + self.settings.max_command_bytes
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
 
@@ -143,7 +143,7 @@ class Session:
         self.info = replace(self.info, principal=None)
         self.selected = None
         self.is_condstore = self.is_qresync = self.is_utf8 = self.is_rev2 = False
-        self.wire.high_water_bytes = self.settings.max_greeting_bytes
+        self.wire.limit_bytes = EARLY_INPUT_BYTES
         self.wire.timeout_s = self.settings.login_timeout_s
         self.wire.expire_in(self.settings.login_timeout_s)
 

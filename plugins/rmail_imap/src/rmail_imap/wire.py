@@ -1,23 +1,28 @@
 """One client's byte stream: an asyncio protocol with a bounded input buffer and gathered output.
 
-It knows lines and byte counts, not IMAP. Input is paused above a high-water mark.
+It knows lines and byte counts, not IMAP. All that it holds of the input, compressed or sealed by
+TLS as it may be, stays within `limit_bytes`: no read from the socket is larger than the room left.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
 from rmail_imap.deflate import Deflate
+from rmail_imap.tls import RECORD_BYTES, Tls
 from rmail_kernel.observe.sessions import Tracer
 
 T = TypeVar("T")
-HIGH_WATER_BYTES: Final = 1 << 17
+INPUT_BYTES: Final = 1 << 18
+EARLY_INPUT_BYTES: Final = 1 << 16
 FLUSH_BYTES: Final = 1 << 16
 _LINGER_S: Final = 5.0
+_SCRATCH_BYTES: Final = 1 << 17
+_PACKED_BYTES: Final = 1 << 14  # of what is sealed or compressed, at one time
 
 
 class Disconnected(Exception):
@@ -32,7 +37,17 @@ class LineTooLong(Exception):
     """No line end within the limit."""
 
 
-class Wire(asyncio.Protocol):
+class _Scratch(threading.local):
+    """Where reads go, for all connections of one loop: each is taken out at once."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_SCRATCH_BYTES))
+
+
+_scratch: Final = _Scratch()
+
+
+class Wire(asyncio.BufferedProtocol):
     """A connection.
 
     Args:
@@ -40,16 +55,46 @@ class Wire(asyncio.Protocol):
         told: the client that a proxy has announced, kept for whoever asks.
 
     Attributes:
-        transport: the current transport, the TLS one after start_tls.
+        transport: the socket's; TLS is done here.
         timeout_s: longest wait for the client, in either direction; Silence past it.
         deadline_at: moment of the loop's clock at which waiting ends, whatever comes in.
-        high_water_bytes: so much input and one more read may wait to be taken.
+        limit_bytes: most bytes of input held at one time, with what TLS may hold of it.
+        held_bytes: what whoever reads still holds of the input that counts, too.
         tracer: hears what passes, uncompressed.
         written_bytes: what was given to `write` so far.
         received_bytes, sent_bytes: over the connection, as they were sent.
         ending: raised instead of waiting for more input, when set.
     """
 
+    __slots__ = (
+        "_connected",
+        "_deflate",
+        "_input",
+        "_is_eof",
+        "_is_lost",
+        "_is_reading_paused",
+        "_is_woken",
+        "_is_writing_paused",
+        "_loop",
+        "_output",
+        "_output_bytes",
+        "_reader",
+        "_scanned",
+        "_tls",
+        "_vain",
+        "_writer",
+        "deadline_at",
+        "ending",
+        "held_bytes",
+        "limit_bytes",
+        "received_bytes",
+        "sent_bytes",
+        "timeout_s",
+        "told",
+        "tracer",
+        "transport",
+        "written_bytes",
+    )
     transport: asyncio.Transport
 
     def __init__(
@@ -67,9 +112,10 @@ class Wire(asyncio.Protocol):
         self._is_eof = self._is_lost = self._is_woken = False
         self._is_reading_paused = self._is_writing_paused = False
         self._deflate: Deflate | None = None
+        self._tls: Tls | None = None
         self.received_bytes = self.sent_bytes = self.written_bytes = 0
         self.tracer: Tracer | None = None
-        self.high_water_bytes = HIGH_WATER_BYTES
+        self.limit_bytes, self.held_bytes = INPUT_BYTES, 0
         self.timeout_s = 60.0
         self.deadline_at: float | None = None
         self.ending: Exception | None = None
@@ -81,16 +127,24 @@ class Wire(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._connected(self)
 
-    def data_received(self, data: bytes) -> None:
-        self.received_bytes += len(data)
-        if self._deflate is None:
-            self._input += data
-            if self.tracer is not None:
-                self.tracer("client", data)
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
+        """Where the next read goes: as much of it as there is room for."""
+        room, tls = self._room_bytes, self._tls
+        if tls is not None:
+            room = min(room - tls.sealed_bytes, _PACKED_BYTES)
+        elif self._deflate is not None:
+            room = min(room, _PACKED_BYTES)
+        # Never empty: a reader that waits beyond its limit is told so by its own count.
+        return _scratch.view[: max(1, room)]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Takes a read out of the common buffer."""
+        raw = _scratch.view[:nbytes]
+        if self._tls is None:
+            self._arrive(raw)
         else:
-            self._deflate.packed += data
-            self._unpack()
-        if self.pending_bytes > self.high_water_bytes and not self._is_reading_paused:
+            self._open(raw)
+        if self._is_full and not self._is_reading_paused:
             self.transport.pause_reading()
             self._is_reading_paused = True
         _release(self._reader)
@@ -99,7 +153,7 @@ class Wire(asyncio.Protocol):
         self._is_eof = True
         _release(self._reader)
         # What is still in work may be answered; TLS has no half-open connections.
-        return self.transport.get_extra_info("sslcontext") is None
+        return self._tls is None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self._is_eof = self._is_lost = True
@@ -124,8 +178,19 @@ class Wire(asyncio.Protocol):
 
     @property
     def pending_bytes(self) -> int:
-        """Input that nobody has taken."""
-        return len(self._input) + (len(self._deflate.packed) if self._deflate else 0)
+        """Input that nobody has taken, in whatever form."""
+        packed = len(self._deflate.packed) if self._deflate else 0
+        return len(self._input) + packed + (self._tls.sealed_bytes if self._tls else 0)
+
+    @property
+    def _room_bytes(self) -> int:
+        """How much more may be opened."""
+        hidden = (RECORD_BYTES if self._tls else 0) + (_PACKED_BYTES if self._deflate else 0)
+        return self.limit_bytes - self.held_bytes - len(self._input) - hidden
+
+    @property
+    def _is_full(self) -> bool:
+        return self._room_bytes <= (self._tls.sealed_bytes if self._tls else 0)
 
     async def read_line(self, limit: int) -> bytes:
         """The next line with its line end.
@@ -175,6 +240,8 @@ class Wire(asyncio.Protocol):
             raise Disconnected
         if self.ending is not None:
             raise self.ending
+        if self._advance():
+            return
         try:
             await self._wait_for_input(timeout_s)
         except Silence:
@@ -203,8 +270,9 @@ class Wire(asyncio.Protocol):
     async def _more(self) -> None:
         """Waits for more input than there is."""
         before = len(self._input)
-        self._unpack()
-        if self._is_eof and len(self._input) == before:
+        if self._advance():
+            return
+        if self._is_eof:
             raise Disconnected
         timeout_s = self.timeout_s
         if self.deadline_at is not None:
@@ -229,10 +297,58 @@ class Wire(asyncio.Protocol):
             self._reader = None
 
     def _take(self, count: int) -> bytes:
-        raw = bytes(self._input[:count])
+        with memoryview(self._input) as view:
+            raw = bytes(view[:count])
         del self._input[:count]
         self._scanned = 0
         return raw
+
+    def _arrive(self, raw: memoryview) -> None:
+        """Takes input that is as the client means it, but for compression."""
+        self.received_bytes += len(raw)
+        if self._deflate is None:
+            self._input += raw
+            if self.tracer is not None:
+                self.tracer("client", bytes(raw))
+        else:
+            self._deflate.packed += raw
+            self._unpack()
+
+    def _advance(self) -> bool:
+        """Opens and unpacks what had no room until now; whether there is more input for it."""
+        before = len(self._input)
+        if self._deflate is not None:
+            self._unpack()
+        if self._tls is not None and self._tls.has_more:
+            self._open(_scratch.view[:0])
+        return len(self._input) > before
+
+    def _open(self, raw: memoryview) -> None:
+        """Takes sealed input, and opens as much of it as there is room for. That moves bytes and
+        adds none; what OpenSSL may hold was counted before they came.
+        """
+        tls = self._tls
+        assert tls is not None
+        try:
+            tls.feed(raw)
+            while (room := min(self._room_bytes, _PACKED_BYTES)) > 0 and (
+                count := tls.read_into(_scratch.view[:room])
+            ):
+                self._arrive(_scratch.view[:count])
+        except ssl.SSLError:
+            self._break_off(tls)
+            return
+        self._is_eof = self._is_eof or tls.is_over
+        if not self._is_lost and (answer := tls.outgoing()):
+            self.transport.write(answer)
+
+    def _break_off(self, tls: Tls) -> None:
+        """Ends a connection whose TLS is broken, with nothing but an alert (RFC 8446 6.2)."""
+        if not self._is_lost:
+            self.transport.write(tls.outgoing())
+            self._loop.call_later(_LINGER_S, self.transport.abort)
+            self.transport.close()
+        self._is_eof = self._is_lost = True
 
     # --- output
 
@@ -263,13 +379,15 @@ class Wire(asyncio.Protocol):
 
     def send(self) -> None:
         """Hands what is gathered to the transport, without waiting."""
+        if self._tls is not None and not self._tls.is_ready:
+            return  # nothing is said within a handshake
         if self._output and not self._is_lost:
             raw = b"".join(self._output)
             if self.tracer is not None:
                 self.tracer("server", raw)
             packed = raw if self._deflate is None else self._deflate.pack(raw)
             self.sent_bytes += len(packed)
-            self.transport.write(packed)
+            self.transport.write(packed if self._tls is None else self._tls.seal(packed))
         self._output.clear()
         self._output_bytes = 0
 
@@ -279,22 +397,6 @@ class Wire(asyncio.Protocol):
     def is_compressed(self) -> bool:
         """Whether COMPRESS is in force."""
         return self._deflate is not None
-
-    def keep_alive(self, seconds: float) -> None:
-        """Lets the system find out that the client is gone without a word."""
-        opened = self.transport.get_extra_info("socket")
-        if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
-            return
-        whole = max(1, round(seconds))
-        options = (
-            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, whole),
-            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, whole // 3)),
-            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000 * whole),
-        )
-        for level, option, value in options:
-            opened.setsockopt(level, option, value)
 
     def start_compression(self) -> None:
         """Compresses from here on; input that is there already is compressed (RFC 4978 3)."""
@@ -313,10 +415,10 @@ class Wire(asyncio.Protocol):
 
     def _unpack(self) -> None:
         """Unpacks input as far as there is room for it."""
-        if self._deflate is None:
-            return
+        deflate = self._deflate
+        assert deflate is not None
         try:
-            while raw := self._deflate.unpack(HIGH_WATER_BYTES + 1 - len(self._input)):
+            while raw := deflate.unpack(self._room_bytes):
                 self._input += raw
                 if self.tracer is not None:
                     self.tracer("client", raw)
@@ -342,37 +444,48 @@ class Wire(asyncio.Protocol):
         finally:
             self._vain = None
 
-    async def start_tls(self, context: ssl.SSLContext, timeout_s: float) -> None:
-        """Becomes TLS. Input that came before is dropped: it was not protected (RFC 3501 11.1)."""
+    def begin_tls(self, context: ssl.SSLContext) -> None:
+        """Is TLS from here on. Input that came before is dropped: it was not protected (RFC 3501
+        11.1).
+        """
         self.send()
         self._input.clear()
         self._scanned = 0
-        self._is_reading_paused = False  # start_tls resumes
-        transport = await self._loop.start_tls(
-            self.transport, self, context, server_side=True, ssl_handshake_timeout=timeout_s
-        )
-        if transport is None or self._is_lost:
-            raise Disconnected
-        self.transport = transport
+        self._tls = Tls(context)
 
-    def ssl_object(self) -> ssl.SSLObject | None:
+    async def secured(self, timeout_s: float) -> None:
+        """Waits for the handshake of TLS.
+
+        Raises:
+            Disconnected: it failed, or took too long.
+        """
+        ends_at = self._loop.time() + timeout_s
+        while self._tls is not None and not self._tls.is_ready:
+            if self._is_eof:
+                raise Disconnected
+            try:
+                await self._wait_for_input(ends_at - self._loop.time())
+            except Silence as error:
+                raise Disconnected from error
+
+    def channel(self) -> ssl.SSLObject | None:
         """The connection's TLS, None in clear text."""
-        tls = self.transport.get_extra_info("ssl_object")
-        return tls if isinstance(tls, ssl.SSLObject) else None
+        return None if self._tls is None else self._tls.channel
 
     def tls_name(self) -> str:
         """Version and cipher of the connection's TLS, "" in clear text."""
-        tls = self.transport.get_extra_info("ssl_object")
-        if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
+        if self._tls is None:
             return ""
-        cipher = tls.cipher()
-        return f"{tls.version()} {cipher[0] if cipher else ''}".strip()
+        cipher = self._tls.channel.cipher()
+        return f"{self._tls.channel.version()} {cipher[0] if cipher else ''}".strip()
 
     def close(self) -> None:
         """Sends the rest and closes; a client that does not read it is cut off soon."""
         self.send()
         if self._is_lost:
             return
+        if self._tls is not None:
+            self.transport.write(self._tls.farewell())
         if self.transport.get_write_buffer_size():
             self._loop.call_later(_LINGER_S, self.abort)
         self.transport.close()

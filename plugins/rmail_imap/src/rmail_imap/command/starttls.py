@@ -8,7 +8,6 @@ from rmail_imap.commands import Reply, command, no_arguments
 from rmail_imap.errors import BadSyntax
 from rmail_imap.session import Session
 from rmail_imap.state import State
-from rmail_imap.wire import Disconnected
 
 
 @command(
@@ -25,10 +24,8 @@ async def starttls(session: Session, _: None) -> Reply:
         raise BadSyntax("TLS is not to be had here")
 
     async def switch() -> None:
-        try:
-            await session.wire.start_tls(tls.server, session.settings.login_timeout_s)
-        except OSError as error:  # ssl.SSLError is one
-            raise Disconnected from error
+        session.wire.begin_tls(tls.server)
+        await session.wire.secured(session.settings.login_timeout_s)
         session.info = replace(session.info, tls=session.wire.tls_name())
         session.bind()
 
