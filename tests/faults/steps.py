@@ -30,7 +30,7 @@ from tests.storage_filesystem.scenario import State, state
 INBOX = MailboxId(1)
 LARGE = MESSAGE + b"x" * SMALL_BYTES
 MAX_CALLS = 200
-LATER_S = 7200
+LATER_S = 2 * 86_400
 Act = Callable[[Opened], Awaitable[object]]
 
 
@@ -208,7 +208,7 @@ async def main(root: Path, trouble: str) -> None:
         report = await check(store.mail, ALICE, repair=False, progress=lambda *_: None)
         wrong += [found.text for found in report.findings]
         paths = AccountPaths.of(root, ALICE)
-        # What resists to be removed goes later; nothing but leftovers may be among it.
+        # What resists to be removed, or was withdrawn, goes later; nothing else may be there.
         for path in leftovers(paths, time.time() + LATER_S):
             path.unlink()
         left = [*paths.temporary.iterdir(), *paths.home.rglob(".*.json.*")]

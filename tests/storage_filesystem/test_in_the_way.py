@@ -4,6 +4,8 @@ they should not be: nothing that anybody put there is overwritten, no message is
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from rmail_kernel.storage.filesystem import FilesystemMailStore
@@ -83,3 +85,20 @@ async def test_what_was_withdrawn_is_not_put_back_for_a_message_of_another_size(
     (paths.temporary / f"withdrawn.{INBOX}.1.x").write_bytes(OTHER)
     clock.advance(2)
     assert await _contents(store) == {}
+
+
+async def test_the_folder_for_temporary_files_may_be_removed_at_any_time(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths, clock: FakeClock
+) -> None:
+    await store.put(*(item() for _ in range(3)))
+    await mail.create(ALICE, "Work")
+    shutil.rmtree(paths.temporary)
+    await mail.delete(ALICE, "Work")
+    await mail.move(ALICE, INBOX, [Uid(1)], "Archive")
+    shutil.rmtree(paths.temporary)
+    (paths.mailboxes / "INBOX/0000/00000002_.eml").unlink()
+    clock.advance(2)
+    assert await _contents(store) == {3: MESSAGE}
+    await mail.settle(ALICE)
+    assert "Work" not in {status.name for status in await mail.mailboxes(ALICE)}
+    assert (await store.put(item(LARGE)))[0].uid == 4

@@ -21,7 +21,7 @@ from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import AppendItem, Field
 from rmail_kernel.testing import FakeClock
-from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item, opened
+from tests.storage_contract.rig import ALICE, BOB, MESSAGE, Opened, item, opened
 from tests.storage_contract.test_messages import fetched
 
 INBOX = MailboxId(1)
@@ -99,6 +99,25 @@ async def test_too_many_open_files_is_temporary(store: Opened, paths: AccountPat
     assert [one.uid for one in await store.put(item())] == [2]
     assert len(await fetched(store, [1, 2], Field.CONTENT)) == 2
     assert left_over(paths) == []
+
+
+async def test_an_account_that_cannot_be_opened_takes_no_descriptors(store: Opened) -> None:
+    await store.put(item())
+    before = os.listdir("/proc/self/fd")
+    with limited(resource.RLIMIT_NOFILE, max(map(int, before)) + 10):
+        held = []
+        try:
+            while True:
+                held.append(os.dup(0))
+        except OSError:
+            os.close(held.pop())  # one is left, which is not enough
+        for _ in range(3):
+            with pytest.raises(Temporary):
+                await store.put(item(), account=BOB)
+        for fd in held:
+            os.close(fd)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert [one.uid for one in await store.put(item(), account=BOB)] == [1]
 
 
 async def test_a_full_disk_is_temporary_and_the_store_goes_on_when_there_is_room(

@@ -83,9 +83,13 @@ class Batches:
         self._is_fresh = True
         self._notes: dict[Shard, int] = {}
         make_directory(paths.temporary, owner)
-        self._lock = AccountLock(paths.lock, owner)
         self._home = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.device = os.fstat(self._home).st_dev
+        try:
+            self._lock = AccountLock(paths.lock, owner)
+            self.device = os.fstat(self._home).st_dev
+        except BaseException:
+            os.close(self._home)
+            raise
 
     def close(self) -> None:
         """Closes database and lock file."""
@@ -286,6 +290,7 @@ class Batches:
         finds it (https://www.sqlite.org/walformat.html, 2.3), rows of files that were removed since
         nobody saw it. So a durable commit takes its place in the log, before anything is removed.
         """
+        make_directory(self._paths.temporary, self._owner)  # nobody needs it, so it may be gone
         self._transact(db, Transaction.next_modseq, is_durable=True)
         intents = self._lock.intents()
         self._transact(db, lambda tx: recovery.recover(tx, intents), is_durable=False)

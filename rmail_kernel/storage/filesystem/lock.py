@@ -55,7 +55,11 @@ class AccountLock:
 
     def _open(self) -> int:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        self._owner.take(fd)
+        try:
+            self._owner.take(fd)
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
     def acquire(self) -> None:

@@ -72,7 +72,7 @@ def clean_temporary(directory: Path, now: float) -> None:
     Args:
         now: seconds since the epoch by the system's clock, which stamps the files.
     """
-    for path in directory.iterdir():
+    for path in directory.iterdir() if directory.is_dir() else ():
         try:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -85,7 +85,7 @@ def clean_temporary(directory: Path, now: float) -> None:
 def leftovers(paths: AccountPaths, now: float) -> list[Path]:
     """What dead processes left over an hour ago, also beside the JSON files (fsck)."""
     found = [
-        *paths.temporary.iterdir(),
+        *paths.temporary.glob("*"),
         *paths.home.glob(".mail.json.*"),
         *paths.mailboxes.glob("*/.status.json.*"),
     ]

@@ -65,10 +65,14 @@ class Waves:
         self._schedule()
 
     def _know(self, account: OpenAccount) -> None:
-        self._known.add(account)
         if account.device not in self._disks:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            self._disks[account.device] = os.open(account.paths.home, flags)
+            try:
+                self._disks[account.device] = os.open(account.paths.home, flags)
+            except OSError as error:  # until it can be, each account syncs its own files
+                _log.warning("a file system is not at hand", error=str(error))
+                return
+        self._known.add(account)
 
     def _schedule(self) -> None:
         if self._due and not (self._timer or self._wave or self._is_closing):
@@ -144,7 +148,8 @@ class Waves:
         synced: set[int] = set()
         for device in {account.device for account in found}:
             due = [account for account in found if account.device == device]
-            if sum(len(found[account]) for account in due) > unsettled.FEW:
+            many = sum(len(found[account]) for account in due) > unsettled.FEW
+            if many and device in self._disks:
                 try:
                     await due[0].run(sync_filesystem, self._disks[device])
                     synced.add(device)

@@ -57,7 +57,7 @@ def put_back(tx: Transaction, row: MailboxRow, missed: Iterable[schema.Row]) -> 
 def _withdrawn(temporary: Path, mailbox: int) -> dict[int, Path]:
     prefix = f"{_PREFIX}{mailbox}."
     found: dict[int, Path] = {}
-    for name in os.listdir(temporary):
+    for name in os.listdir(temporary) if temporary.is_dir() else ():
         uid = name.removeprefix(prefix).partition(".")[0]
         if name.startswith(prefix) and uid.isdigit():
             found[int(uid)] = temporary / name
