@@ -163,10 +163,11 @@ async def test_a_connection_that_died_between_messages_costs_nothing(
     send: Send, rmail_mx: FakeMx, stage: str, extensions: list[str]
 ) -> None:
     rmail_mx.extensions = extensions
-    assert (await one(send)).kind is Kind.DELIVERED
+    rmail_mx.replies["RCPT"] = ["550 no"] if stage == "RSET" else []
+    assert (await one(send)).kind is (Kind.FAILED if stage == "RSET" else Kind.DELIVERED)
     rmail_mx.replies[stage] = [DROP]
     assert (await one(send)).kind is Kind.DELIVERED
-    assert (len(rmail_mx.messages), rmail_mx.connections) == (2, 2)
+    assert (rmail_mx.messages[-1].recipients, rmail_mx.connections) == ([BOB], 2)
 
 
 async def test_an_idle_connection_that_says_421_is_not_used(send: Send, rmail_mx: FakeMx) -> None:

@@ -132,10 +132,12 @@ def test_when_a_delay_is_told(
     envelope = replace(ENVELOPE, recipients=(DAVE,), options=options)
     before = replace(QUEUED, envelope=envelope)
     settings = RelaySettings(delay_notice_s=delay_notice_s)
-    after = decided(before, before.with_outcomes([DEFERRED]), settings, age_s, is_wanted=True)
+    after = decided(
+        before, before.with_outcomes([DEFERRED]), settings, age_s, is_wanted=lambda: True
+    )
     assert [owed.action for owed in after.owed] == ([Action.DELAYED] if is_told else [])
     told = replace(after, owed=())
-    again = decided(told, told, settings, age_s * 2, is_wanted=True)
+    again = decided(told, told, settings, age_s * 2, is_wanted=lambda: True)
     assert again.is_delay_told or not again.owed
 
 

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from typing import Any, cast
 
 import pytest
-from rmail_relay import attempts
+from rmail_relay import keeping
 from rmail_relay.outcome import Kind
 from rmail_relay.queued import decode
 from structlog.testing import capture_logs
@@ -308,7 +308,7 @@ async def test_what_is_known_of_some_is_kept_before_others_are_served(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever takes the message over serves nobody twice and forgets no notice."""
-    monkeypatch.setattr(attempts, "RENEW_S", 1.0)
+    monkeypatch.setattr(keeping, "RENEW_S", 1.0)
     relay.peers.gate.clear()
     relay.peers.early = {DAVE, ERIN}
     relay.peers.answers = {"erin@a.test": NEVER}
@@ -321,7 +321,7 @@ async def test_what_is_known_of_some_is_kept_before_others_are_served(
     try:
         taken = None
         while taken is None:  # it may be renewed in the very moment
-            relay.clock.advance(attempts.LEASE_S + 1)
+            relay.clock.advance(keeping.LEASE_S + 1)
             taken = next(iter(await other.lease("relay", 1, 600, per_lane=9, total=9)), None)
         async with asyncio.timeout(20):
             while relay.peers.busy["a.test"]:
@@ -343,7 +343,7 @@ async def test_an_attempt_ends_with_its_lease(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else has the message then: two must not send it at a time."""
-    monkeypatch.setattr(attempts, "RENEW_S", 1.0)
+    monkeypatch.setattr(keeping, "RENEW_S", 1.0)
     relay.peers.gate.clear()
     await relay.send("dave@a.test")
     await relay.peers.tried(1)
@@ -353,7 +353,7 @@ async def test_an_attempt_ends_with_its_lease(
     try:
         taken = None
         while taken is None:  # it may be renewed in the very moment
-            relay.clock.advance(attempts.LEASE_S + 1)
+            relay.clock.advance(keeping.LEASE_S + 1)
             taken = next(iter(await other.lease("relay", 1, 600, per_lane=9, total=9)), None)
         async with asyncio.timeout(20):
             while relay.peers.busy["a.test"]:

@@ -159,7 +159,16 @@ async def test_connections_are_used_again(send: Send, rmail_mx: FakeMx) -> None:
     for _ in range(3):
         assert (await send())["bob@remote.test"].kind is Kind.DELIVERED
     assert rmail_mx.connections == 1
-    assert rmail_mx.commands.count("RSET") == 2
+    assert "RSET" not in rmail_mx.commands  # RFC 5321 4.1.1.4: nothing is left of a message
+
+
+async def test_what_was_refused_is_reset_before_the_next_message(
+    send: Send, rmail_mx: FakeMx
+) -> None:
+    rmail_mx.replies["."] = ["451 4.3.0 later"]
+    kinds = [(await send())["bob@remote.test"].kind for _ in range(3)]
+    assert kinds == [Kind.DEFERRED, Kind.DELIVERED, Kind.DELIVERED]
+    assert rmail_mx.connections == rmail_mx.commands.count("RSET") == 1
 
 
 @pytest.mark.parametrize("settings", [{"idle_s": 0}, {"max_messages_per_connection": 1}])

@@ -183,7 +183,8 @@ class _Picked:
 
 
 def _leased(db: apsw.Connection, kind: str, now: float) -> Counter[str]:
-    query = """SELECT lane, count(*) FROM job
+    # Left to itself it looks through all jobs of the kind.
+    query = """SELECT lane, count(*) FROM job INDEXED BY job_owner
         WHERE owner IS NOT NULL AND kind = ? AND next_at > ? GROUP BY lane"""
     return Counter(dict(cast(list[tuple[str, int]], db.execute(query, (kind, now)).fetchall())))
 
@@ -227,7 +228,8 @@ def still_held(
     db: apsw.Connection, leases: Sequence[Lease], owner: str
 ) -> dict[tuple[str, int], str]:
     """The files of those jobs that are still ours, by id and fencing number."""
-    query = """SELECT job.id, fence, file FROM json_each(?) AS held JOIN job
+    # CROSS: left to itself it compares each with all that the owner holds.
+    query = """SELECT job.id, fence, file FROM json_each(?) AS held CROSS JOIN job
         ON job.id = held.value ->> 0 AND fence = held.value ->> 1 WHERE owner = ?"""
     named = json.dumps([[held.job.id, held.fence] for held in leases])
     found = cast(list[tuple[str, int, str]], db.execute(query, (named, owner)).fetchall())

@@ -11,7 +11,8 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -22,12 +23,11 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Relayed
 from rmail_kernel.storage.queue import Lease
 from rmail_relay.config import RelaySettings
-from rmail_relay.notices import Notices, decided, expired
+from rmail_relay.keeping import LEASE_S, Keeper, LeaseLost
+from rmail_relay.notices import IsWanted, Notices, decided, expired
 from rmail_relay.outcome import Attempt, Kind, RecipientOutcome, Transport
 from rmail_relay.queued import Queued, decode, encode
 
-LEASE_S = 120.0
-RENEW_S = 40.0
 FIRST_PAUSE_S = 60.0
 LONGEST_PAUSE_S = 3600.0
 """Between attempts to read a message or to hand in a notice, which is trouble of this server."""
@@ -35,12 +35,7 @@ NOTICE_LIFE_S = 5 * 86400.0
 """How long after the end of its message a notice is tried."""
 JITTER = 0.1
 _PAUSES_S = (0.2, 1.0, 5.0)
-T = TypeVar("T")
 _log = structlog.get_logger("rmail.relay")
-
-
-class LeaseLost(Exception):
-    """Somebody else may have the job now."""
 
 
 class Attempts:
@@ -54,8 +49,13 @@ class Attempts:
         self._kernel = kernel
         self._transport = transport
         self._notices = Notices(kernel)
+        self._keeper = Keeper(kernel.queue)
         self._chance = random.Random()  # noqa: S311 - jitter
         self.settings = settings
+
+    async def keep_leases(self) -> None:
+        """Holds on to what is worked on, until it is cancelled."""
+        await self._keeper.run()
 
     async def work(self, lease: Lease) -> list[RecipientOutcome]:
         """Does what a lease is for; what the transport answered."""
@@ -77,7 +77,7 @@ class Attempts:
         except Temporary as error:
             await self._give_back(lease, error.safe, _trouble_pause_s(lease))
             return []
-        is_wanted = dsn.is_wanted(content)
+        is_wanted = partial(dsn.is_wanted, content)
         outcomes = await self._deliver(lease, before, content, is_wanted)
         after = before.with_outcomes(outcomes)
         try:
@@ -96,12 +96,15 @@ class Attempts:
         await self._give_back(lease, reason, LEASE_S, queued)
 
     async def _deliver(
-        self, lease: Lease, queued: Queued, content: Content, is_wanted: bool
+        self, lease: Lease, queued: Queued, content: Content, is_wanted: IsWanted
     ) -> list[RecipientOutcome]:
         # What is owed from an attempt that was cut off is told first; the rest comes after it.
-        if not queued.open or queued.owed:
+        waiting = queued.open
+        if not waiting or queued.owed:
             return []
-        envelope = replace(queued.envelope, recipients=queued.open)
+        envelope = queued.envelope
+        if waiting != envelope.recipients:
+            envelope = replace(envelope, recipients=waiting)
 
         async def keep(outcomes: Sequence[RecipientOutcome]) -> None:
             # With the notices that are owed for them: after a crash nobody else decides on those.
@@ -110,9 +113,10 @@ class Attempts:
             await self._durably(lambda: self._kernel.queue.note(lease, encode(kept)))
 
         attempt = Attempt(lease.job.id, queued.domain, envelope, content, keep)
-        return await self._held(lease, self._transport.deliver(attempt))
+        with self._keeper.holding(lease):
+            return await self._transport.deliver(attempt)
 
-    def _after(self, lease: Lease, before: Queued, after: Queued, is_wanted: bool) -> Queued:
+    def _after(self, lease: Lease, before: Queued, after: Queued, is_wanted: IsWanted) -> Queued:
         if before.owed:
             return after
         now = self._kernel.clock.now()
@@ -127,13 +131,14 @@ class Attempts:
             if after != before:
                 await self._durably(lambda: self._kernel.queue.note(lease, encode(after)))
             try:
-                await self._held(lease, self._tell(lease, after, content))
+                with self._keeper.holding(lease):
+                    await self._tell(lease, after, content)
             except Temporary as error:
                 if not self._is_in_vain(lease, after, error):
                     await self._give_back(lease, error.safe, _trouble_pause_s(lease), after)
                     await self._announce(lease, before, after)
                     return
-        final = replace(after, owed=())
+        final = replace(after, owed=()) if after.owed else after
         if not final.open:
             await self._durably(lambda: self._kernel.queue.done(lease))
         elif before.owed:  # only the notices were made up for
@@ -189,38 +194,10 @@ class Attempts:
                 await asyncio.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
                 attempt += 1
 
-    async def _held(self, lease: Lease, work: Coroutine[Any, Any, T]) -> T:
-        """Runs `work` for as long as the lease can be held.
-
-        Raises:
-            LeaseLost: it ended; the work was cancelled before.
-        """
-        task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-        held_at = loop.time()
-        try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=RENEW_S)
-                if not task.done() and not await self._renewed(lease):
-                    if loop.time() - held_at > LEASE_S - RENEW_S:
-                        raise LeaseLost
-                else:
-                    held_at = loop.time()
-            return task.result()
-        finally:
-            task.cancel()
-
-    async def _renewed(self, lease: Lease) -> bool:
-        try:
-            await self._kernel.queue.renew(lease, LEASE_S)
-        except Conflict as error:
-            raise LeaseLost from error
-        except Temporary:
-            return False
-        return True
-
     async def _announce(self, lease: Lease, before: Queued, after: Queued) -> None:
         """Tells plugins what is final now."""
+        if not any(map(self._kernel.bus.has, ("on_relayed", "on_bounce"))):
+            return
         for recipient in before.open:
             outcome = after.last.get(recipient)
             if outcome is None or outcome.kind is Kind.DEFERRED:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
+from rmail_relay.outcome import Kind
+
 RECIPIENTS = Counter(
     "rmail_relay_recipients_total", "Recipients of delivery attempts by outcome", ["outcome"]
 )
+COUNTERS = {kind: RECIPIENTS.labels(kind.value) for kind in Kind}
 CONNECTIONS = Counter(
     "rmail_relay_connections_total",
     'Connections to other servers: "tls", "clear", "reused" or "failed"',

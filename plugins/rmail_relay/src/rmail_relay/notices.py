@@ -6,6 +6,7 @@ under the same operation does nothing. RFC 3461 5.2, 6; RFC 3464 2.3; RFC 5321 4
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,6 +22,7 @@ from rmail_relay.config import RelaySettings
 from rmail_relay.outcome import Kind, RecipientOutcome
 from rmail_relay.queued import Owed, Queued
 
+IsWanted = Callable[[], bool]
 DEFAULT_DELAY_S = 14_400.0
 _EXPIRED = "5.4.7"  # RFC 3463 3.5: delivery time expired
 _log = structlog.get_logger("rmail.relay")
@@ -41,17 +43,18 @@ def _given_up(recipient: Address, last: RecipientOutcome | None, now: datetime) 
 
 
 def decided(
-    before: Queued, after: Queued, settings: RelaySettings, age_s: float, *, is_wanted: bool
+    before: Queued, after: Queued, settings: RelaySettings, age_s: float, *, is_wanted: IsWanted
 ) -> Queued:
     """`after` with the notices that are owed for what changed since `before`.
 
     Args:
         age_s: how long the message has been here.
-        is_wanted: whether the message may be answered at all.
+        is_wanted: whether the message may be answered at all; asked when there is an answer.
     """
-    if after.notify is None or not is_wanted:
+    if after.notify is None:
         return after
-    settled = [recipient for recipient in before.open if recipient not in after.open]
+    waiting = frozenset(after.open)
+    settled = [recipient for recipient in before.open if recipient not in waiting]
     failed = [
         r for r in settled if after.last[r].kind is Kind.FAILED and _wants(after, r, "FAILURE")
     ]
@@ -63,8 +66,9 @@ def decided(
         and not after.last[recipient].is_dsn_relayed
         and _wants(after, recipient, "SUCCESS")
     ]
-    after = after.owing(Action.FAILED, failed).owing(Action.RELAYED, relayed)
-    return _delay_decided(after, settings, age_s)
+    owing = after.owing(Action.FAILED, failed).owing(Action.RELAYED, relayed)
+    owing = _delay_decided(owing, settings, age_s)
+    return owing if len(owing.owed) == len(after.owed) or is_wanted() else after
 
 
 def _delay_decided(queued: Queued, settings: RelaySettings, age_s: float) -> Queued:

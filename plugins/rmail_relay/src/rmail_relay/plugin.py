@@ -45,6 +45,7 @@ class RelayPlugin:
         self._intake = Intake(kernel, srs, self._transport.destination)
         options = kernel.section(self.name, RelaySettings)
         self._attempts = Attempts(kernel, self._transport, options)
+        kernel.spawn(self._attempts.keep_leases(), "relay leases")
         kernel.spawn(Scheduler(kernel, self._attempts).run(), "relay scheduler")
 
     @hookimpl

@@ -32,6 +32,7 @@ class Pool:
         self._max_per_host = max_per_host
         self._idle: dict[Peer, list[Session]] = defaultdict(list)
         self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._gates: dict[tuple[str, int], asyncio.Semaphore] = {}
         self._users: dict[tuple[str, int], int] = defaultdict(int)
         self._is_closed = False
@@ -68,9 +69,10 @@ class Pool:
             return
         self._idle[session.peer].append(session)
         self._count += 1
-        loop = asyncio.get_running_loop()
-        session.idle_timer = loop.call_later(self._idle_s, partial(self._end, session))
+        session.idle_until = asyncio.get_running_loop().time() + self._idle_s
         session.wire.on_idle_end = partial(self._end, session)
+        if self._timer is None:
+            self._look_again(session.idle_until)
 
     def dismiss(self) -> None:
         """Ends all idle sessions, and those that are given back later."""
@@ -90,6 +92,18 @@ class Pool:
             del self._idle[session.peer]
         self._count -= 1
         session.wire.on_idle_end = None
-        if session.idle_timer is not None:
-            session.idle_timer.cancel()
-            session.idle_timer = None
+
+    def _look_again(self, at: float) -> None:
+        self._timer = asyncio.get_running_loop().call_at(at, self._sweep)
+
+    def _sweep(self) -> None:
+        """Ends what is kept long enough."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        idle = [session for sessions in self._idle.values() for session in sessions]
+        for session in idle:
+            if session.idle_until <= now:
+                self._end(session)
+        left = [session.idle_until for session in idle if session.idle_until > now]
+        if left:
+            self._look_again(min(left))

@@ -16,9 +16,10 @@ import structlog
 from rmail_kernel.errors import Temporary
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.storage.queue import Lease, topic
-from rmail_relay.attempts import JITTER, LEASE_S, Attempts
+from rmail_relay.attempts import JITTER, Attempts
 from rmail_relay.backoff import Backoff
 from rmail_relay.config import RelaySettings
+from rmail_relay.keeping import LEASE_S
 from rmail_relay.outcome import Contact
 from rmail_relay.queued import KIND
 from rmail_relay.windows import Windows

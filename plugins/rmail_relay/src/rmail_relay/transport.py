@@ -33,7 +33,7 @@ from rmail_relay.client.session import Local, Session
 from rmail_relay.client.transaction import batch_of, transact
 from rmail_relay.client.verdict import UNREACHED, LoopsBack, PeerFailure, Silent, Verdict
 from rmail_relay.config import RelaySettings
-from rmail_relay.metrics import ATTEMPT_SECONDS, CONNECTIONS, RECIPIENTS
+from rmail_relay.metrics import ATTEMPT_SECONDS, CONNECTIONS, COUNTERS
 from rmail_relay.outcome import Attempt, Kind, RecipientOutcome, Route
 from rmail_relay.pool import Pool
 from rmail_relay.progress import Progress
@@ -106,7 +106,7 @@ class SmtpTransport:
         self._close_open(state)
         outcomes = state.outcomes(self._kernel.clock.now(), attempt.envelope.recipients)
         for outcome in outcomes:
-            RECIPIENTS.labels(outcome.kind.value).inc()
+            COUNTERS[outcome.kind].inc()
             _tell(attempt, outcome)
         return outcomes
 

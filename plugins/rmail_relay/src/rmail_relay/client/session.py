@@ -5,7 +5,6 @@ RFC 5321 3.2, 4.1.4, 4.5.3.2; RFC 3207.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import ssl
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ class Session:
         extensions: what it offers now.
         is_private: TLS as good as the peer's terms ask for.
         transactions: how many were begun.
+        is_clean: nothing of another transaction is left (RFC 5321 4.1.1.4).
     """
 
     def __init__(self, wire: Wire, peer: Peer, address: str, local: Local) -> None:
@@ -47,8 +47,9 @@ class Session:
         self.extensions = Extensions()
         self.is_verified = False
         self.transactions = 0
+        self.is_clean = True
         self.tls = ""
-        self.idle_timer: asyncio.TimerHandle | None = None
+        self.idle_until = 0.0
 
     async def command(self, line: str, timeout_s: float) -> Reply:
         """One command and its reply.

@@ -46,6 +46,7 @@ async def transact(
     """
     dialogue = _Dialogue(session, parcel, recipients, verdicts)
     session.transactions += 1
+    session.is_clean = False
     try:
         await dialogue.run()
     except PeerFailure as failure:
@@ -68,6 +69,7 @@ class _Dialogue:
         self.accepted: list[Address] = []
         self.times = session.local.timeouts
         self.is_chunked = "CHUNKING" in session.extensions
+        self.was_clean = session.is_clean
         self.is_end_sent = False
         self.was_heard = False
 
@@ -93,8 +95,8 @@ class _Dialogue:
     # --- the envelope ---
 
     def _openers(self) -> Iterator[tuple[str, float]]:
-        """RSET where something was before, and MAIL: commands with their patience."""
-        if self.session.transactions > 1:
+        """RSET where something is left, and MAIL: commands with their patience."""
+        if not self.was_clean:
             yield "RSET", self.times.command_s
         yield commands.mail(self.parcel, self.session.extensions), self.times.command_s
 
@@ -178,7 +180,7 @@ class _Dialogue:
                 return
             self.is_end_sent = is_last
             await self._write(chunk + _END if is_last else chunk)
-        self.settle(self._final(await self.session.reply(self.times.final_s)))
+        self._finish(await self.session.reply(self.times.final_s))
 
     async def _interrupted(self) -> None:
         """The peer speaks before the message is whole: it has not taken it."""
@@ -197,7 +199,7 @@ class _Dialogue:
             await self._write(head.encode("ascii") + chunk)
             reply = await self.session.reply(self.times.final_s)
             if is_last or not reply.is_positive:
-                self.settle(self._final(reply))
+                self._finish(reply)
                 return
 
     async def _write(self, raw: bytes) -> None:
@@ -208,11 +210,12 @@ class _Dialogue:
             if not self.session.wire.has_bytes:
                 raise
 
-    def _final(self, reply: Reply) -> Verdict:
-        """What the answer to the whole message means; nothing that is no answer is a yes."""
+    def _finish(self, reply: Reply) -> None:
+        """The answer to the whole message; nothing that is no answer is a yes."""
         if not reply.is_positive:
             self._must_be_refusal(reply)
-        return Verdict.of(reply)
+        self.session.is_clean = reply.is_positive
+        self.settle(Verdict.of(reply))
 
 
 def _marked(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
