@@ -20,7 +20,7 @@ class SmtpSettings(Section):
     """Port for mail from users, TLS from the first byte; null: off, 0: any free one."""
     max_message_bytes: int = Field(52_428_800, ge=65_536, json_schema_extra=unit("bytes"))
     """Largest message taken (RFC 1870)."""
-    max_recipients: int = Field(100, ge=100)
+    max_recipients: int = Field(100, ge=100, le=999_999)
     """Recipients of one message; RFC 5321 4.5.3.1.8 asks for at least 100."""
     max_messages: int = Field(100_000, ge=1, le=999_999)
     """Messages of one connection, those that were refused included (RFC 9422 4.1)."""

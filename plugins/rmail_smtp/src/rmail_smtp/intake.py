@@ -1,8 +1,11 @@
 """A message on its way in, from DATA or from chunks: checked, bounded, and written off the loop
-when it is large. It never holds more than a batch in memory beside what its writer holds.
+when it is large. It never holds more than a batch in memory beside what its writer holds, and both
+are smaller where many messages are under way.
 """
 
 from __future__ import annotations
+
+from weakref import WeakSet
 
 from rmail_kernel.content import SPOOL_BYTES, Content
 from rmail_kernel.errors import Temporary, TooLarge
@@ -10,6 +13,9 @@ from rmail_kernel.kernel import Kernel
 from rmail_smtp.lines import Flaw, LineCheck
 
 BATCH_BYTES = 1 << 18
+MEMORY_BYTES = 1 << 25  # for about all messages that are under way in this process
+MIN_MEMORY_BYTES = 1 << 15
+_under_way: WeakSet[Intake] = WeakSet()  # a client that leaves takes its own along
 PATIENCE = 2  # times the limit that is read of what is too large, so that its sender hears why
 
 
@@ -29,7 +35,11 @@ class Intake:
         self.flaw: Flaw | None = None
         self.size = 0
         self._kernel = kernel
-        self._writer = kernel.writer(limit_bytes)
+        _under_way.add(self)
+        share_bytes = MEMORY_BYTES // len(_under_way)
+        self._memory_bytes = min(SPOOL_BYTES, max(MIN_MEMORY_BYTES, share_bytes))
+        self._writer = kernel.writer(limit_bytes, memory_bytes=self._memory_bytes)
+        self._enough_bytes = min(BATCH_BYTES, self._memory_bytes)
         self._limit_bytes = limit_bytes
         self._lines = None if is_binary else LineCheck()
         self._batch: list[bytes] = []
@@ -55,13 +65,13 @@ class Intake:
 
     async def keep(self, *, is_all: bool = False) -> None:
         """Writes what was taken once there is enough of it, or all of it."""
-        if not self._batch or not (is_all or self._batch_bytes >= BATCH_BYTES):
+        if not self._batch or not (is_all or self._batch_bytes >= self._enough_bytes):
             return
         raw = b"".join(self._batch)
         self._batch.clear()
         self._batch_bytes = 0
         try:
-            if self._writer.size + len(raw) > SPOOL_BYTES:
+            if self._writer.size + len(raw) > self._memory_bytes:
                 await self._kernel.run(self._writer.write, raw)  # to a file, which may wait
             else:
                 self._writer.write(raw)
