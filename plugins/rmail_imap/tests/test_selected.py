@@ -173,3 +173,21 @@ def test_a_client_that_follows_the_responses_has_the_stores_messages(data: st.Da
         del client[number - 1]
     client += box.uids[box.told : box.total]
     assert client == store
+
+
+@given(
+    uids=st.sets(st.integers(1, 200), min_size=1),
+    asked=st.sets(st.integers(1, 200)),
+    untold=st.integers(0, 20),
+)
+def test_numbers_and_uids_alone_are_those_of_both_together(
+    uids: set[int], asked: set[int], untold: int
+) -> None:
+    box = selected(sorted(uids))
+    box.told = max(0, box.total - untold)
+    known = sorted(uids)[: box.told]
+    wanted = sorted(asked)
+    both = [(number, uid) for number, uid in enumerate(known, 1) if uid in asked]
+    assert box.numbered(wanted) == both
+    assert box.numbers_of(wanted) == [number for number, _ in both]
+    assert box.known_of(wanted) == [uid for _, uid in both]

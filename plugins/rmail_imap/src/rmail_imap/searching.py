@@ -118,6 +118,20 @@ async def find(session: Session, args: SearchArgs) -> list[tuple[int, int]]:
     Raises:
         Refused: the charset is unknown (RFC 3501 6.4.4).
     """
+    return session.mailbox.numbered(await _matching(session, args))
+
+
+async def find_numbers(session: Session, args: SearchArgs) -> list[int]:
+    """Only the numbers, or for the UID form the UIDs, of what `find` gives; in less time and room.
+
+    Raises:
+        Refused: the charset is unknown (RFC 3501 6.4.4).
+    """
+    found = await _matching(session, args)
+    return session.mailbox.known_of(found) if args.is_uid else session.mailbox.numbers_of(found)
+
+
+async def _matching(session: Session, args: SearchArgs) -> list[Uid]:
     if not args.is_charset_known:
         raise Refused("Unknown charset", b"BADCHARSET (US-ASCII UTF-8)")
     loosest = _Levels(session, args).node(len(_LEVELS) - 1)
@@ -125,7 +139,7 @@ async def find(session: Session, args: SearchArgs) -> list[tuple[int, int]]:
     found = await session.wire.unless_lost(searching)
     if len(found) > AT_ONCE:
         await rest()
-    return session.mailbox.numbered(found)
+    return found
 
 
 async def scores(session: Session, args: SearchArgs, uids: list[int]) -> dict[int, int]:

@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.sets import STAR, NumberSet
@@ -84,9 +85,22 @@ class Selected:
         if len(uids) * 8 < self.total:
             pairs = ((self.number_of(uid), uid) for uid in uids)
             return [(number, uid) for number, uid in pairs if number and number <= self.told]
-        wanted = set(uids)
-        places = enumerate(self.uids[: self.told], 1)
-        return [(number, uid) for number, uid in places if uid in wanted]
+        are_wanted = [*map(set(uids).__contains__, self.uids[: self.told])]
+        numbers = compress(range(1, self.told + 1), are_wanted)
+        return [*zip(numbers, compress(self.uids, are_wanted), strict=True)]
+
+    def numbers_of(self, uids: Sequence[int]) -> list[int]:
+        """The numbers of those of the ascending `uids` that the client knows."""
+        if len(uids) * 8 < self.total:
+            return [number for number, _ in self.numbered(uids)]
+        are_wanted = map(set(uids).__contains__, self.uids[: self.told])
+        return [*compress(range(1, self.told + 1), are_wanted)]
+
+    def known_of(self, uids: Sequence[int]) -> list[int]:
+        """Those of the ascending `uids` that the client knows."""
+        if len(uids) * 8 < self.total:
+            return [uid for _, uid in self.numbered(uids)]
+        return [*filter(set(uids).__contains__, self.uids[: self.told])]
 
     def resolve(self, numbers: NumberSet, *, is_search: bool = False) -> list[range]:
         """The places (numbers less one) that a set names, ascending, without overlap.

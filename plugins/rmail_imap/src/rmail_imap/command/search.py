@@ -12,7 +12,7 @@ from rmail_imap.ordering import AT_ONCE
 from rmail_imap.parse.returns import Returns
 from rmail_imap.parse.search import SearchArgs, search_args
 from rmail_imap.results import Results, Row
-from rmail_imap.searching import find, newest_modseq, scores
+from rmail_imap.searching import find, find_numbers, newest_modseq, scores
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
@@ -48,20 +48,23 @@ async def search(session: Session, args: SearchArgs) -> Reply:
 
 
 async def _found(session: Session, args: SearchArgs) -> list[bytes]:
+    if not args.has_modseq:
+        return await list_pieces(await find_numbers(session, args))
     rows = await find(session, args)
     modseq = await told_modseq(session, args, [Uid(uid) for _, uid in rows])
-    return await list_pieces(rows, args, modseq)
+    return await list_pieces([row[args.is_uid] for row in rows], modseq)
 
 
-async def list_pieces(rows: Sequence[Row], args: SearchArgs, modseq: int) -> list[bytes]:
+async def list_pieces(numbers: Sequence[int], modseq: int = 0) -> list[bytes]:
     """The numbers or UIDs of SEARCH or SORT to its line end. They are made before the first of them
-    is sent: a client that does not read makes the server keep these few bytes and not the rows.
+    is sent: a client that does not read makes the server keep these few bytes and not what they
+    were made of.
     """
     pieces: list[bytes] = []
     pace = Pace()
-    for start in range(0, len(rows), AT_ONCE):
-        piece = rows[start : start + AT_ONCE]
-        pieces.append(b"".join([b" %d" % row[args.is_uid] for row in piece]))
+    for start in range(0, len(numbers), AT_ONCE):
+        piece = tuple(numbers[start : start + AT_ONCE])
+        pieces.append(b" %d" * len(piece) % piece)
         await pace.breathe()
     # RFC 7162 3.1.5, 3.1.9
     return [*pieces, b" (MODSEQ %d)\r\n" % modseq if modseq else b"\r\n"]

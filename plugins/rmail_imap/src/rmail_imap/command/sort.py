@@ -72,8 +72,9 @@ async def sort(session: Session, args: SortArgs) -> Reply:
 
 async def _ordered(session: Session, args: SortArgs) -> list[bytes]:
     rows = await _sorted(session, args, await find(session, args.search))
-    modseq = await told_modseq(session, args.search, sorted(Uid(uid) for _, uid in rows))
-    return await list_pieces(rows, args.search, modseq)
+    uids = sorted(Uid(uid) for _, uid in rows) if args.search.has_modseq else []
+    modseq = await told_modseq(session, args.search, uids)
+    return await list_pieces([row[args.search.is_uid] for row in rows], modseq)
 
 
 async def _sorted(session: Session, args: SortArgs, rows: Sequence[Row]) -> list[Row]:
