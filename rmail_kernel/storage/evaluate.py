@@ -7,7 +7,8 @@ dates, sizes and listed headers from the rows, everything else from the message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence, Set
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -65,6 +66,8 @@ MAX_PART_BYTES = 8 << 20
 MAX_HEADER_BYTES = 1 << 20
 """Bytes of one header that are read."""
 _BATCH = 500
+_FEW = 32
+"""Of so many messages, one is looked up sooner than all are looked through."""
 _INLINE_BYTES = 1 << 16  # what takes a thread longer to pass on than to read
 _INLINE_COMPARED_BYTES = 1 << 19  # the same, for each text that is looked for once
 _INLINE_MESSAGES = 4000  # each counted for each condition
@@ -195,12 +198,19 @@ def _conditions(query: SearchNode) -> Iterator[SearchNode]:
 
 def _divide(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Narrowed:
     first = split(query, view, foreknown)
-    uids = view.uids[: view.total]
-    found = cast("list[Uid]", list(filter(first.yes.__contains__, uids))) if first.yes else []
+    found = cast("list[Uid]", _present(first.yes, view))
     if not first.maybe:
         return Narrowed(found, {})
-    words = zip(uids, view.flags, strict=False)
+    words = zip(view.uids[: view.total], view.flags, strict=False)
     return Narrowed(found, {uid: word for uid, word in words if uid in first.maybe})
+
+
+def _present(uids: Set[int], view: MailboxView) -> list[int]:
+    """Those that the view has, ascending."""
+    if len(uids) * _FEW < view.total:
+        places = ((bisect_left(view.uids, uid, 0, view.total), uid) for uid in sorted(uids))
+        return [uid for at, uid in places if at < view.total and view.uids[at] == uid]
+    return list(filter(uids.__contains__, view.uids[: view.total]))
 
 
 async def _fetched(

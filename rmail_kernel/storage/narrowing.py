@@ -47,49 +47,76 @@ class _Mailbox:
 
 def split(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Split:
     """How `query` splits the messages of `view`; the sets may have UIDs that it does not have."""
-    return _split(query, _Mailbox(view, foreknown))
+    return _Splitting(view, foreknown).split(query)
 
 
-def _split(query: SearchNode, box: _Mailbox) -> Split:
-    known = box.foreknown.get(query)
-    if known is not None:
-        return known
-    view = box.view
-    match query:
-        case All():
-            return Split(box.every, NOTHING)
-        case And(parts):
-            return _all(box, (_split(part, box) for part in parts))
-        case Or(parts):
-            return _any([_split(part, box) for part in parts])
-        case Not(part):
-            found = _split(part, box)
-            # Often nothing is known of what is negated: nothing has to be taken away then.
-            is_open = found.maybe is box.every
-            yes = NOTHING if is_open else box.every.difference(found.yes, found.maybe)
-            return Split(yes, found.maybe)
-        case HasFlag(name):
-            mask = flag_mask(name, view)
-            has_flag = map(mask.__and__, view.flags)
-            return Split(set(compress(view.uids[: view.total], has_flag)), NOTHING)
-        case UidIn(ranges):
-            return Split(_in_ranges(view, ranges), NOTHING)
-        case _:
-            return Split(NOTHING, box.every)
+class _Splitting:
+    """One query on its way; the set of all messages is made once, if at all."""
+
+    def __init__(self, view: MailboxView, foreknown: Foreknown) -> None:
+        self._view = view
+        self._foreknown = foreknown
+        self._all_uids: frozenset[int] | None = None
+
+    def split(self, query: SearchNode) -> Split:
+        known = self._foreknown.get(query)
+        if known is not None:
+            return known
+        view = self._view
+        match query:
+            case All():
+                return Split(self._every(), NOTHING)
+            case And(parts):
+                return self._all(parts)
+            case Or(parts):
+                return _any([self.split(part) for part in parts])
+            case Not():
+                return self._all((query,))
+            case HasFlag(name):
+                mask = flag_mask(name, view)
+                has_flag = map(mask.__and__, view.flags)
+                return Split(set(compress(view.uids[: view.total], has_flag)), NOTHING)
+            case UidIn(ranges):
+                return Split(_in_ranges(view, ranges), NOTHING)
+            case _:
+                return Split(NOTHING, self._every())
+
+    def _every(self) -> frozenset[int]:
+        if self._all_uids is None:
+            self._all_uids = frozenset(self._view.uids[: self._view.total])
+        return self._all_uids
+
+    def _all(self, parts: Sequence[SearchNode]) -> Split:
+        """What is negated is taken away in the end: its complement may be large."""
+        negated = [part for part in parts if isinstance(part, Not) and self._is_open(part)]
+        both: tuple[Set[int], Set[int]] | None = None
+        for part in parts:
+            if part not in negated:
+                found = self.split(part)
+                both = _both(both, found.yes, _possible(found))
+                if not both[1]:
+                    return Split(NOTHING, NOTHING)
+        yes, possible = both or (self._every(), self._every())
+        for part in negated:
+            found = self.split(part.part)
+            is_same = yes is possible and not found.maybe
+            possible = possible - found.yes
+            yes = possible if is_same else yes - found.yes - found.maybe
+        return Split(yes, possible - yes if len(possible) > len(yes) else NOTHING)
+
+    def _is_open(self, part: SearchNode) -> bool:
+        return part not in self._foreknown
 
 
-def _all(box: _Mailbox, parts: Iterator[Split]) -> Split:
-    first = next(parts, None)
-    if first is None:
-        return Split(box.every, NOTHING)
-    yes, possible = first.yes, _possible(first)
-    for part in parts:
-        if not possible:
-            break
-        also_possible = _possible(part)
-        yes = yes & part.yes
-        possible = possible if also_possible is possible else possible & also_possible
-    return Split(yes, possible - yes if len(possible) > len(yes) else NOTHING)
+def _both(
+    before: tuple[Set[int], Set[int]] | None, yes: Set[int], possible: Set[int]
+) -> tuple[Set[int], Set[int]]:
+    """UIDs that match all parts so far, and those that can; one set if they are the same."""
+    if before is None:
+        return yes, possible
+    is_same = before[0] is before[1] and yes is possible
+    yes = before[0] & yes
+    return yes, yes if is_same else before[1] & possible
 
 
 def _any(parts: Sequence[Split]) -> Split:
