@@ -128,3 +128,24 @@ async def test_8_bit_header_fields_need_no_utf8_accept(client: Transcript) -> No
         S: * STATUS "INBOX" (SIZE {len(raw)})
         S: b OK *
     """)
+
+
+@pytest.mark.parametrize("rmail_settings", [{"imap": {"refuse_8bit_headers": True}}])
+async def test_8_bit_header_fields_can_be_refused(client: Transcript) -> None:
+    raw = "Subject: é\r\n\r\nx\r\n".encode()
+    await client.send(b"a APPEND INBOX {%d+}\r\n" % len(raw) + raw + b"\r\n")
+    await client.run("S: a NO [CANNOT] *")
+    # All or none, and what follows is still read as messages (RFC 3502).
+    both = b"{9+}\r\nA: b\r\n\r\nx {%d+}\r\n" % len(raw) + raw + b" {9+}\r\nA: b\r\n\r\nx"
+    await client.send(b"b APPEND INBOX " + both + b"\r\n")
+    await client.run("S: b NO [CANNOT] *")
+    body = "A: b\r\n\r\né\r\n".encode()
+    await client.send(b"c APPEND INBOX {%d+}\r\n" % len(body) + body + b"\r\n")
+    await client.run("""
+        S: c OK [APPENDUID * 1] *
+        C: d ENABLE UTF8=ACCEPT
+        S: * ENABLED UTF8=ACCEPT
+        S: d OK *
+    """)
+    await client.send(b"e APPEND INBOX {%d+}\r\n" % len(raw) + raw + b"\r\n")
+    await client.run("S: e OK [APPENDUID * 2] *")

@@ -160,3 +160,58 @@ async def test_list_tells_annotations(connect: Connect) -> None:
         C: d LIST "" % RETURN (METADATA ())
         S: d BAD *
     """)
+
+
+async def test_changes_by_others_are_told_without_values(connect: Connect) -> None:
+    client, other = await connect(), await connect()
+    await client.run("""
+        C: a SETMETADATA Sent (/shared/old "1")
+        S: a OK *
+        C: b ENABLE METADATA
+        S: * ENABLED METADATA
+        S: b OK *
+        C: c SETMETADATA Sent (/shared/own "1")
+        S: c OK *
+        C: d NOOP
+        S: d OK *
+    """)
+    await other.run("""
+        C: a SETMETADATA Sent (/shared/new "2" /shared/old NIL)
+        S: a OK *
+        C: b SETMETADATA "" (/private/comment "3")
+        S: b OK *
+        C: c NOOP
+        S: c OK *
+    """)
+    await client.send(b"e NOOP\r\n")
+    heard = {await client.line(), await client.line()}
+    assert heard == {
+        '* METADATA "Sent" /shared/new /shared/old',
+        '* METADATA "" /private/comment',
+    }
+    await client.run("""
+        S: e OK *
+        C: f NOOP
+        S: f OK *
+        C: g UNAUTHENTICATE
+        S: g OK *
+    """)
+
+
+async def test_changes_by_others_end_no_idle_but_are_told_in_it(connect: Connect) -> None:
+    client, other = await connect("INBOX"), await connect()
+    await client.run("""
+        C: a ENABLE METADATA
+        S: * ENABLED METADATA
+        S: a OK *
+        C: b IDLE
+        S: + *
+    """)
+    await other.run("C: a SETMETADATA Sent (/shared/x {1+}\nC: y)\nS: a OK *")
+    await client.run('S: * METADATA "Sent" /shared/x\nC: DONE\nS: b OK *')
+
+
+async def test_nobody_is_told_who_did_not_ask(connect: Connect) -> None:
+    client, other = await connect(), await connect()
+    await other.run('C: a SETMETADATA Sent (/shared/x "y")\nS: a OK *')
+    await client.run("C: b NOOP\nS: b OK *")

@@ -20,6 +20,10 @@ class ImapSettings(Section):
     """Most connections at one time in one worker process."""
     max_message_bytes: int = Field(52_428_800, ge=1024, json_schema_extra=unit("bytes"))
     """Largest message that APPEND takes."""
+    refuse_8bit_headers: bool = False
+    """Refuse messages with 8-bit header fields from clients that did not give ENABLE UTF8=ACCEPT
+    (RFC 9755 4). Off: they are taken as they are, so that old mail can be moved here.
+    """
     max_append_messages: int = Field(500, ge=1)
     """Most messages in one APPEND."""
     max_command_bytes: int = Field(65_536, ge=1024, json_schema_extra=unit("bytes"))

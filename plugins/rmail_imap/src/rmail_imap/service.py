@@ -101,6 +101,7 @@ class ImapService:
             with self._kernel.connection(listener, seen(session)):
                 await Connection(session).run(admit(session, len(self._sessions)))
         finally:
+            session.close()
             del self._sessions[wire]
 
 

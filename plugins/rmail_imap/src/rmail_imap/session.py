@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from rmail_imap import write
+from rmail_imap.annotations import AnnotationWatch
 from rmail_imap.catalog import Catalog, disabled
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax, Goodbye
@@ -42,6 +43,7 @@ class Session:
         info: where the client comes from, and its principal after login.
         binding: what the TLS channel is known by (RFC 5929 4), if it can be bound.
         selected: the selected mailbox, or None.
+        annotations: tells what others changed of them, after ENABLE METADATA.
         is_over: LOGOUT was given.
         raw_tag: the tag of the command that runs.
         client_name: what the client calls itself in ID.
@@ -70,6 +72,7 @@ class Session:
         self.off = disabled(settings)
         self.binding: bytes | None = None
         self.selected: Selected | None = None
+        self.annotations: AnnotationWatch | None = None
         self.failed_logins = 0
         self.is_over = False
         self.raw_tag = b""
@@ -138,8 +141,20 @@ class Session:
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
 
+    def watch_annotations(self) -> None:
+        """Tells from now on which annotations others change (RFC 5464 4.1)."""
+        kernel = self.kernel
+        self.annotations = AnnotationWatch(kernel.mail, kernel.events, self.account, self.wire.wake)
+
+    def close(self) -> None:
+        """Lets go of what outlives commands."""
+        if self.annotations is not None:
+            self.annotations.close()
+            self.annotations = None
+
     def logged_out(self) -> None:
         """Back to where the connection began; TLS, and what ID said, stays (RFC 8437 3)."""
+        self.close()
         self.info = replace(self.info, principal=None)
         self.selected = None
         self.is_condstore = self.is_qresync = self.is_utf8 = self.is_rev2 = False

@@ -25,6 +25,9 @@ async def drain(session: Session, *, tells_expunge: bool) -> None:
     Raises:
         Goodbye: the mailbox is gone.
     """
+    if session.annotations is not None:
+        for line in await session.annotations.news(is_utf8=session.is_utf8):
+            session.write(line)
     selected = session.selected
     if selected is None:
         return

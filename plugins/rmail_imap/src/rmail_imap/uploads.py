@@ -101,12 +101,24 @@ async def _one(uploads: _Uploads, message: Announced) -> bytes:
             rest = rest[1:]
         if has_nul:
             content = await _freed_of_nul(session, message, content)
+        await _check_header(session, content)
     except RmailError:
         await _skip_announced(session, rest)
         raise
     uploads.items.append(AppendItem(uploads.mailbox, content, message.flags, message.internal_date))
     uploads.size_bytes += content.size
     return rest
+
+
+async def _check_header(session: Session, content: Content) -> None:
+    """RFC 9755 4 has 8-bit header fields refused before ENABLE UTF8=ACCEPT. By default they are
+    taken all the same: old mail has them in many charsets, and a client that moves a mailbox here
+    would lose it.
+    """
+    if not session.settings.refuse_8bit_headers or session.is_utf8:
+        return
+    if not (await session.kernel.run(content.raw_header)).isascii():
+        raise Refused("The header has 8-bit characters, enable UTF8=ACCEPT for them", b"CANNOT")
 
 
 async def _freed_of_nul(session: Session, message: Announced, content: Content) -> Content:
@@ -156,11 +168,7 @@ def _check_quota(quota: Quota, size_bytes: int, messages: int) -> None:
 
 
 async def _read(uploads: _Uploads, message: Announced) -> tuple[Content, bool]:
-    """The message, and whether it holds a NUL.
-
-    RFC 9755 4 has 8-bit header fields refused before ENABLE UTF8=ACCEPT. They are taken all the
-    same: old mail has them in many charsets, and a client that moves a mailbox here would lose it.
-    """
+    """The message, and whether it holds a NUL."""
     session = uploads.session
     has_nul, left = False, message.size_bytes
     limit = session.settings.max_message_bytes

@@ -57,6 +57,11 @@ _SWITCHES: Final = {
         _Switch(b"CONDSTORE", lambda session: session.is_condstore, Session.use_condstore),
         _Switch(b"QRESYNC", lambda session: session.is_qresync, _qresync),
         _Switch(b"UTF8=ACCEPT", lambda session: session.is_utf8, _utf8),
+        _Switch(
+            b"METADATA",
+            lambda session: session.annotations is not None,
+            Session.watch_annotations,
+        ),
         _Switch(b"IMAP4rev2", lambda session: session.is_rev2, _rev2),
     )
 }

@@ -62,6 +62,8 @@ async def set_metadata(session: Session, args: SetMetadataArgs) -> None:
         raise Refused(error.safe, code) from error
     except QuotaExceeded as error:
         raise Refused(error.safe, b"METADATA TOOMANY") from error
+    if session.annotations is not None:
+        await session.annotations.note_own(args.mailbox, args.changes)
 
 
 def response(session: Session, mailbox: str, values: Mapping[str, bytes | None]) -> bytes:
