@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
 from pathlib import Path
 
 import apsw
@@ -52,6 +53,7 @@ async def fetch(
             yield found
 
 
+@lru_cache(maxsize=256)
 def _step(fields: Field) -> int:
     if fields & Field.CONTENT:
         return BATCH_WITH_CONTENT
@@ -77,7 +79,7 @@ async def _batch(
         await _complete(account, mailbox, directory, missing, named)
         asked = [one.uid for one in found]
         found, named = await account.read(lambda db: reading.read_rows(db, mailbox, asked, fields))
-    if not fields & Field.CONTENT:
+    if not named:
         return found, None
     fitting = _fitting(found)
     last = found[fitting - 1].uid if fitting < len(found) else None
@@ -178,7 +180,7 @@ def _digests(
 ) -> dict[int, Digest]:
     found: dict[int, Digest] = {}
     for one in missing:
-        made = _digest(directory, one, named[one.uid])
+        made = _digest(directory, one, named.get(one.uid, one.flags))
         if made is not None:
             found[one.uid] = made
     return found

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
 
@@ -18,22 +21,12 @@ from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.locate import find_file, message_name, message_path, settled
 from rmail_kernel.storage.filesystem.moments import moment, moment_or_none
 from rmail_kernel.storage.filesystem.threads import email_text, thread_text
-from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 
 SMALL_BYTES = 1 << 18
 """Messages up to this size are read when opened and need no descriptor afterwards."""
 _AT_ONCE_BYTES = 1 << 17
 _SLOW_S = 0.002
-_SUMMARY = (
-    Field.ENVELOPE
-    | Field.BODY
-    | Field.BODYSTRUCTURE
-    | Field.HEADERS
-    | Field.STRUCTURE
-    | Field.PREVIEW
-)
-_DIGEST = Field.IDS | Field.KEYS
 _SUMMARY_COLUMNS = (
     (Field.ENVELOPE, "envelope"),
     (Field.BODY, "body"),
@@ -41,8 +34,13 @@ _SUMMARY_COLUMNS = (
     (Field.HEADERS, "headers"),
     (Field.HEADERS, "has_all_headers"),
     (Field.STRUCTURE, "structure"),
+    (Field.NONE, "content"),
+    (Field.NONE, "email_id"),
+    (Field.NONE, "thread_id"),
     (Field.PREVIEW, "preview"),
 )
+"""As the attributes of Fetched follow one another."""
+_NO_SUMMARY = (None, None, None, None, False, None)
 _VALUES = (
     (Field.ENVELOPE, attrgetter("raw_envelope")),
     (Field.BODY, attrgetter("raw_body")),
@@ -178,34 +176,76 @@ def _read_now(path: str, size: int) -> bytes | None:
         os.close(fd)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What some fields need, worked out once: operations on flags are dear.
+
+    Attributes:
+        columns: of the table `summary`, "" for none.
+        values: of a message; none of them is None once it is complete.
+    """
+
+    columns: str
+    has_ids: bool
+    has_keys: bool
+    has_content: bool
+    values: tuple[Callable[[Fetched], object], ...]
+
+
+@lru_cache(maxsize=256)
+def _wanted(fields: Field) -> _Wanted:
+    asked = [bit for bit in Field if fields & bit]
+    has_summary = any(bit in asked for bit, _ in _SUMMARY_COLUMNS)
+    columns = [
+        name if bit in asked else "0" if name == "has_all_headers" else "NULL"
+        for bit, name in _SUMMARY_COLUMNS
+    ]
+    return _Wanted(
+        ", ".join(columns) if has_summary else "",
+        Field.IDS in asked,
+        Field.KEYS in asked,
+        Field.CONTENT in asked,
+        tuple(value for bit, value in _VALUES if bit in asked),
+    )
+
+
 def read_rows(
     db: apsw.Connection, mailbox: int, uids: Sequence[int], fields: Field
 ) -> tuple[list[Fetched], dict[int, int]]:
-    """Messages without their content, and the flags that their files' names last had."""
+    """Messages without their content, and the flags that their files' names last had, which is
+    empty when no content is asked for.
+    """
+    wanted = _wanted(fields)
     rows = schema.messages(db, mailbox, uids, _COLUMNS)
-    found = [
-        Fetched(
-            Uid(uid),
-            ModSeq(modseq),
-            flags,
-            size,
-            at := moment(date),
-            at if saved == date else moment_or_none(saved),
-        )
-        for uid, modseq, flags, _, size, date, saved in rows
-    ]
-    if fields & _SUMMARY and found:
-        columns = ", ".join(name if fields & bit else "NULL" for bit, name in _SUMMARY_COLUMNS)
-        for one, row in _keyed(db, "summary", mailbox, found, columns):
-            _put(one, row)
-    if fields & _DIGEST and found:
-        has_ids, has_keys = bool(fields & Field.IDS), bool(fields & Field.KEYS)
+    found = list(map(_fetched, rows, _summaries(db, mailbox, rows, wanted)))
+    if (wanted.has_ids or wanted.has_keys) and found:
         for one, row in _keyed(db, "digest", mailbox, found, "email, thread, keys"):
-            if has_ids:
+            if wanted.has_ids:
                 one.email_id, one.thread_id = email_text(row[0]), thread_text(row[1])
-            if has_keys:
+            if wanted.has_keys:
                 one.keys = decode_keys(row[2])
-    return found, {row[0]: settled(row[3]) for row in rows}
+    return found, {row[0]: settled(row[3]) for row in rows} if wanted.has_content else {}
+
+
+def _fetched(row: schema.Row, summary: schema.Row) -> Fetched:
+    uid, modseq, flags, _, size, date, saved = row
+    at = moment(date)
+    save_date = at if saved == date else moment_or_none(saved)
+    return Fetched(uid, modseq, flags, size, at, save_date, *summary)
+
+
+def _summaries(
+    db: apsw.Connection, mailbox: int, rows: Sequence[schema.Row], wanted: _Wanted
+) -> Iterable[schema.Row]:
+    """The summary of each message."""
+    if not (wanted.columns and rows):
+        return repeat(_NO_SUMMARY, len(rows))
+    keys = [schema.summary_key(mailbox, row[0]) for row in rows]
+    found = list(_by_key(db, "summary", keys, wanted.columns))
+    if len(found) == len(keys):
+        return found
+    known = {row[0]: row[1:] for row in _by_key(db, "summary", keys, f"key, {wanted.columns}")}
+    return [known.get(key, _NO_SUMMARY) for key in keys]
 
 
 def _keyed(
@@ -213,28 +253,28 @@ def _keyed(
 ) -> Iterator[tuple[Fetched, schema.Row]]:
     """Each message that has a row, with it; table and columns are names of our own."""
     keys = [schema.summary_key(mailbox, one.uid) for one in found]
-    sql = f"SELECT key, {columns} FROM {table}"  # noqa: S608 - see above
-    if keys[-1] - keys[0] + 1 == len(keys):
-        rows = schema.rows(db, f"{sql} {_BETWEEN}", keys[0], keys[-1])
-    else:
-        rows = schema.rows(db, f"{sql} {_AMONG}", str(keys))
-    known = {row[0]: row[1:] for row in rows}
+    known = {row[0]: row[1:] for row in _by_key(db, table, keys, f"key, {columns}")}
     for key, one in zip(keys, found, strict=True):
         if key in known:
             yield one, known[key]
 
 
+def _by_key(
+    db: apsw.Connection, table: str, keys: Sequence[int], columns: str
+) -> Iterator[schema.Row]:
+    """The rows of ascending keys, ascending."""
+    sql = f"SELECT {columns} FROM {table}"  # noqa: S608 - names of our own
+    if keys[-1] - keys[0] + 1 == len(keys):
+        return schema.rows(db, f"{sql} {_BETWEEN} ORDER BY key", keys[0], keys[-1])
+    return schema.rows(db, f"{sql} {_AMONG} ORDER BY key", str(keys))
+
+
 def incomplete(found: Sequence[Fetched], fields: Field) -> list[Fetched]:
     """The messages of which something that was asked for is yet to be made from their files."""
-    values = [value for bit, value in _VALUES if fields & bit]
+    values = _wanted(fields).values
     if not any(None in map(value, found) for value in values):
         return []
     return [one for one in found if any(value(one) is None for value in values)]
-
-
-def _put(one: Fetched, row: schema.Row) -> None:
-    one.raw_envelope, one.raw_body, one.raw_bodystructure, one.raw_headers = row[:4]
-    one.has_all_headers, one.raw_structure, one.preview = bool(row[4]), row[5], row[6]
 
 
 def open_file(

@@ -66,9 +66,8 @@ def cached_headers(item: BodyItem, raw_headers: Sequence[bytes]) -> list[bytes]:
     """The answers, as literals, to a HEADER.FIELDS that `needs` only cached headers, of messages
     whose cached headers are complete.
     """
-    find = _matcher(item.section.fields).findall
-    blocks = [b"".join(find(raw)) for raw in raw_headers]
-    return [literal(cut(item, block + _end_of(block))) for block in blocks]
+    names = item.section.fields
+    return [literal(cut(item, filter_fields(raw, names))) for raw in raw_headers]
 
 
 def is_whole(item: BodyItem) -> bool:
@@ -93,20 +92,25 @@ def filter_fields(raw_headers: bytes, names: tuple[bytes, ...]) -> bytes:
     """What `field_block` gives for cached headers, whose lines are all fields, several times
     faster: list views of clients ask it of every message.
     """
-    block = b"".join(_matcher(names).findall(raw_headers))
-    return block + _end_of(block)
-
-
-def _end_of(block: bytes) -> bytes:
-    """The empty line that ends a header, after the line end that its last field may lack."""
-    return b"\r\n" if not block or block.endswith(b"\n") else b"\r\n\r\n"
+    block = b"".join(_matcher(names).findall(b"\n" + raw_headers))[1:]
+    return block + b"\n\r\n" if block else b"\r\n"
 
 
 @lru_cache(maxsize=128)
 def _matcher(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    """Whole fields of these names, with their continuation lines."""
-    any_name = b"|".join(map(re.escape, names))
-    return re.compile(rb"(?im)^(?:" + any_name + rb")[ \t]*:[^\n]*\n?(?:[ \t][^\n]*\n?)*")
+    """Whole fields of these names, with their continuation lines and the line end before, which is
+    what the engine looks for: it finds a byte faster than a place.
+    """
+    any_name = b"|".join(b"".join(map(_any_case, name)) for name in names)
+    return re.compile(rb"\n(?:" + any_name + rb")[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+")
+
+
+def _any_case(code: int) -> bytes:
+    """A byte in either case; the regular expression engine is slower at it when it is told to
+    ignore case, for it tries each name at each line then.
+    """
+    raw = bytes((code,))
+    return b"[%b%b]" % (raw.upper(), raw.lower()) if raw.isalpha() else re.escape(raw)
 
 
 class Body:

@@ -14,6 +14,7 @@ from rmail_imap.additions import Extension, Feature, FetchItem
 from rmail_imap.commands import FEATURES, TABLE, Command
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax
+from rmail_imap.parse.cursor import Dialect
 from rmail_imap.parse.fetch import is_item
 from rmail_imap.sasl import MECHANISMS
 from rmail_imap.state import State
@@ -37,6 +38,7 @@ class Catalog:
     def __init__(self, extensions: Iterable[Extension] = ()) -> None:
         self.commands = dict(TABLE)
         self.items: dict[str, FetchItem] = {}
+        self._dialects: dict[tuple[frozenset[str], bool, bool], Dialect] = {}
         features = dict(FEATURES)
         for extension in extensions:
             match extension:
@@ -71,6 +73,15 @@ class Catalog:
             raise BadSyntax(f"UID {name} does not exist")
         if not found.is_allowed(now):
             raise BadSyntax(f"{name} is not allowed in the state {now.value!r}")
+        return found
+
+    def dialect(self, off: frozenset[str], *, is_utf8: bool, is_rev2: bool) -> Dialect:
+        """The grammar of a session: the same object for all that speak the same."""
+        key = off, is_utf8, is_rev2
+        found = self._dialects.get(key)
+        if found is None:
+            found = Dialect(off, self.items, is_utf8, has_charset=is_rev2 or not is_utf8)
+            self._dialects[key] = found
         return found
 
     def check(self, settings: ImapSettings) -> None:

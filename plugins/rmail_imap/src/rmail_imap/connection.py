@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -32,6 +33,12 @@ _LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
 _MAX_SKIPPED_BYTES: Final = 1 << 20
 _EARLY_LITERALS: Final = frozenset({"AUTHENTICATE", "ID", "LOGIN"})
 _PIECE_BYTES: Final = 1 << 16
+
+
+@lru_cache(maxsize=512)
+def _done(name: str, is_uid: bool) -> Reply:
+    """The plain OK."""
+    return Reply(f"UID {name} completed" if is_uid else f"{name} completed")
 
 
 @dataclass(slots=True)
@@ -250,15 +257,16 @@ class Connection:
     async def _run(self, request: _Request, command: Command) -> Reply:
         session = self._session
         args = command.parse(self._cursor(request))
-        reply = await command.run(session, args) or Reply()
+        reply = await command.run(session, args) or _done(command.name, request.is_uid)
         may_expunge = command.tells_expunge or request.is_uid
         if not reply.holds_news:
             await self._tell_news(tells_expunge=may_expunge and not reply.holds_expunges)
         if reply.tells_modseq and session.is_qresync and session.selected is not None:
             modseq = session.selected.told_modseq
             reply = replace(reply, code=b"HIGHESTMODSEQ %d" % modseq)
-        name = f"UID {command.name}" if request.is_uid else command.name
-        return replace(reply, text=reply.text or f"{name} completed")
+        if reply.text:
+            return reply
+        return replace(reply, text=_done(command.name, request.is_uid).text)
 
     async def _refuse(self, request: _Request, error: RmailError) -> None:
         self._faults = 0

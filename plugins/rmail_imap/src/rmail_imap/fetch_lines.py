@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from rmail_imap import write
@@ -159,6 +160,12 @@ class Plan:
         """Each value of a message but its bodies, then those of `more`."""
         columns = [*self._simple, *(_COLUMNS[item] for item in more)]
         return [column.template % column.values([row], flags)[0] for column in columns]
+
+
+@lru_cache(maxsize=128)
+def plan_of(items: tuple[AnyItem, ...], *, is_read_only: bool) -> Plan:
+    """The plan for these items; plans do not change."""
+    return Plan(items, is_read_only=is_read_only)
 
 
 def view_lines(items: Sequence[Item], known: Known, flags: FlagWriter) -> bytes:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Final
 
 from rmail_imap import write
 from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, MAX_KEYWORDS, SYSTEM_FLAGS
+
+_MAX_WORDS: Final = 4096
+"""Flag lists that are remembered of one keyword table."""
 
 
 class FlagWriter:
@@ -18,8 +23,8 @@ class FlagWriter:
 
     def __init__(self, keywords: tuple[str, ...], recent: Collection[int]) -> None:
         self._recent = recent
-        self._old = _Words(keywords, is_recent=False)
-        self._new = _Words(keywords, is_recent=True)
+        self._old = _words(keywords, is_recent=False)
+        self._new = _words(keywords, is_recent=True)
 
     def render(self, uid: int, word: int) -> bytes:
         """The flag list of a message."""
@@ -40,6 +45,8 @@ class _Words(dict[int, bytes]):
         self._is_recent = is_recent
 
     def __missing__(self, word: int) -> bytes:
+        if len(self) >= _MAX_WORDS:
+            self.clear()
         raw = self[word] = write.flags(self._names(word))
         return raw
 
@@ -51,6 +58,11 @@ class _Words(dict[int, bytes]):
             if keyword and word >> (FIRST_KEYWORD_BIT + index) & 1:
                 names.append(keyword)
         return names
+
+
+@lru_cache(maxsize=64)
+def _words(keywords: tuple[str, ...], *, is_recent: bool) -> _Words:
+    return _Words(keywords, is_recent=is_recent)
 
 
 def flag_mask(names: Collection[str], keywords: tuple[str, ...]) -> int:

@@ -196,8 +196,7 @@ class Session:
     @property
     def dialect(self) -> Dialect:
         """What the grammar of this session is."""
-        has_charset = self.is_rev2 or not self.is_utf8
-        return Dialect(self.off, self.catalog.items, self.is_utf8, has_charset)
+        return self.catalog.dialect(self.off, is_utf8=self.is_utf8, is_rev2=self.is_rev2)
 
     def use_condstore(self) -> None:
         """Tells MODSEQ with flags from now on: the client gave a command that asks for it (RFC

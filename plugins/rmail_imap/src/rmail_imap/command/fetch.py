@@ -9,7 +9,7 @@ from rmail_imap import updates
 from rmail_imap.bodies import PIECE_BYTES, Body
 from rmail_imap.commands import command, feature
 from rmail_imap.errors import BadSyntax
-from rmail_imap.fetch_lines import CHUNK, Plan, view_lines
+from rmail_imap.fetch_lines import CHUNK, Plan, plan_of, view_lines
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import FetchArgs, Item, fetch_args
 from rmail_imap.parse.returns import Partial
@@ -43,7 +43,7 @@ async def fetch(session: Session, args: FetchArgs) -> None:
         places = await _changed(session, args, places, args.changed_since)
     if not places:
         return
-    plan = Plan(args.items, is_read_only=selected.is_read_only)
+    plan = plan_of(args.items, is_read_only=selected.is_read_only)
     view = await session.mail.view(session.account, selected.id)
     updates.tell_keywords(session, selected, view.keywords)
     flags = FlagWriter(view.keywords, selected.recent)

@@ -40,9 +40,10 @@ class Limits:
     search_keys: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """How the grammar of a session differs from that of others.
+    """How the grammar of a session differs from that of others. Each is made once, and equal to
+    itself only, so that what was parsed can be found by it.
 
     Attributes:
         off: capabilities that are switched off.

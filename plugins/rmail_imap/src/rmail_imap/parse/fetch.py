@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Literal
 
 from rmail_imap import write
 from rmail_imap.additions import FetchItem
 from rmail_imap.errors import BadSyntax
-from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.cursor import Cursor, Dialect
 from rmail_imap.parse.returns import Partial, partial
 from rmail_imap.parse.sets import NumberSet, number_set
 from rmail_kernel.mime import Section, SectionKind
@@ -22,6 +24,7 @@ _LAZY: Final = re.compile(rb"(?i) \(LAZY(?: LAZY)*\)")
 _MAX_ITEMS: Final = 200
 _MAX_FIELDS: Final = 200
 _MAX_PART_DEPTH: Final = 100
+_MAX_KNOWN_BYTES: Final = 512
 
 
 class Item(enum.Enum):
@@ -104,6 +107,20 @@ def fetch_args(cursor: Cursor) -> FetchArgs:
     cursor.space()
     messages = number_set(cursor)
     cursor.space()
+    rest = cursor.raw[cursor.at :]
+    if len(rest) <= _MAX_KNOWN_BYTES:  # clients ask for the same of one message after another
+        with suppress(BadSyntax):  # the fault is told by its place in the whole command
+            return replace(_known(rest, cursor.is_uid, cursor.dialect), messages=messages)
+    return replace(_rest(cursor), messages=messages)
+
+
+@lru_cache(maxsize=256)
+def _known(raw: bytes, is_uid: bool, dialect: Dialect) -> FetchArgs:
+    return _rest(Cursor(raw, is_uid=is_uid, dialect=dialect))
+
+
+def _rest(cursor: Cursor) -> FetchArgs:
+    """What follows the set."""
     items = _items(cursor)
     modifiers = _modifiers(cursor)
     cursor.end()
@@ -112,7 +129,7 @@ def fetch_args(cursor: Cursor) -> FetchArgs:
     if modifiers.changed_since is not None and Item.MODSEQ not in items:  # RFC 7162 3.1.4.1
         items = (*items, Item.MODSEQ)
     return FetchArgs(
-        messages, items, modifiers.changed_since, modifiers.partial, modifiers.tells_vanished
+        NumberSet(()), items, modifiers.changed_since, modifiers.partial, modifiers.tells_vanished
     )
 
 

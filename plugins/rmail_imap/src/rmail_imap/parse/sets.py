@@ -10,6 +10,7 @@ from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import MAX_NUMBER, Cursor
 
 _SET: Final = re.compile(rb"[0-9:,*]++")
+_ONE: Final = re.compile(rb"[1-9]\d{0,9}(?= )")
 _RANGE: Final = re.compile(rb"(\d{1,10}|\*)(?::(\d{1,10}|\*))?\Z")
 STAR: Final = 0
 """The `*` of a set: the largest number in use."""
@@ -34,6 +35,11 @@ def number_set(cursor: Cursor, *, is_uid: bool | None = None) -> NumberSet:
     if cursor.skip(b"$"):
         cursor.check("set", "$")
         return NumberSet((), of_uids, is_saved=True)
+    one = _ONE.match(cursor.raw, cursor.at)
+    if one is not None:
+        cursor.at = one.end()
+        number = _number(one[0])
+        return NumberSet(((number, number),), of_uids)
     raw = cursor.take(_SET, "a set of message numbers")
     if raw.count(b",") >= cursor.limits.set_ranges:
         raise BadSyntax("A set has too many ranges", b"LIMIT")
