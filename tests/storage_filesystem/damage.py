@@ -24,6 +24,7 @@ KINDS = (
     "flipped",
     "log-lost",
     "log-flipped",
+    "log-index-lost",
 )
 _PAGE_BYTES = 4096
 
@@ -91,6 +92,8 @@ def harm(root: Path, kind: str) -> None:
         _flip(database, [page * _PAGE_BYTES + place for page in pages for place in (3, 2000, 4070)])
     elif kind == "log-lost":
         database.with_name("account.db-wal").unlink(missing_ok=True)
+    elif kind == "log-index-lost":
+        database.with_name("account.db-shm").unlink(missing_ok=True)
     elif kind == "log-flipped":
         log = database.with_name("account.db-wal")
         if log.exists():

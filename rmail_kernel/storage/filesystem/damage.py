@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import apsw
 
 DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+_LOST_PAGE = (apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_SHORT_READ)
 
 
 class Stale(apsw.CorruptError):
@@ -19,10 +20,10 @@ class Stale(apsw.CorruptError):
 
 def is_damage(error: BaseException) -> bool:
     """Whether an error means that the database has to be made anew; a page whose checksum is wrong
-    counts as an I/O error for SQLite.
+    counts as an I/O error for SQLite, and so does a page that the log should have, but has not.
     """
     if isinstance(error, apsw.IOError):
-        return bool(getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA)
+        return getattr(error, "extendedresult", 0) in _LOST_PAGE
     return isinstance(error, DAMAGE)
 
 
