@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rmail_kernel.auth.passwords import hash_password
 from rmail_kernel.auth.scram_keys import make_keys
-from rmail_kernel.config import AuthSettings
+from rmail_kernel.settings import AuthSettings
 from rmail_kernel.storage.accounts import ScramKeys
 
 

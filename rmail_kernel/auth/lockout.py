@@ -16,8 +16,8 @@ from rmail_kernel.net.networks import is_within, site_of
 from rmail_kernel.storage.state import State
 
 if TYPE_CHECKING:
-    from rmail_kernel.config import RateLimitSettings
     from rmail_kernel.kernel import Kernel
+    from rmail_kernel.settings import RateLimitSettings
 
 MAX_DELAY_S = 5.0
 _FIRST_DELAY_S = 0.25

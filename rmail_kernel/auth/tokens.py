@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import jwt
 
-from rmail_kernel.config import TOKEN_SECRET_VARIABLE
 from rmail_kernel.errors import AuthFailed, ConfigError
 from rmail_kernel.model import Principal
+from rmail_kernel.settings import TOKEN_SECRET_VARIABLE
 from rmail_kernel.storage.accounts import Account
 from rmail_kernel.storage.ids import AccountId
 

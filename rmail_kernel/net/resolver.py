@@ -7,7 +7,6 @@ take one for the other. RFC 1034 3.6.2 (CNAME), RFC 2308 (negative answers), RFC
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from rmail_kernel.clock import Clock
-from rmail_kernel.errors import Invalid, NotFound, RmailError, Temporary
+from rmail_kernel.errors import NotFound, RmailError, Temporary
+from rmail_kernel.name_servers import parse_server
 
 if TYPE_CHECKING:
     import dns.asyncresolver
@@ -33,7 +33,6 @@ MIN_TTL_S = 1.0  # enough for what is asked for one message
 MAX_UNDER_WAY = 500
 """Questions to the name servers at a time; others wait."""
 _PAYLOAD_BYTES = 1232  # what passes every path without fragments
-_DNS_PORT = 53
 _log = structlog.get_logger("rmail.dns")
 
 
@@ -205,27 +204,6 @@ class Resolver:
         stub.cache = None
         self._stub = stub
         return stub
-
-
-def parse_server(text: str) -> tuple[str, int]:
-    """Address and port of a name server.
-
-    Raises:
-        Invalid: it is neither "address" nor "address:port".
-    """
-    host, colon, port = text.rpartition(":")
-    if text.count(":") > 1 and not text.startswith("["):  # a bare IPv6 address
-        host, colon, port = text, "", ""
-    if not colon or text.endswith("]"):
-        host, port = text, str(_DNS_PORT)
-    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError as error:
-        raise Invalid("Not the address of a name server", server=text) from error
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise Invalid("Not the port of a name server", server=text)
-    return host, int(port)
 
 
 def _given(result: Answer | RmailError) -> Answer:

@@ -6,11 +6,11 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 
-from rmail_kernel.config import ProxyProtocolSettings
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.net.listeners import Listener
 from rmail_kernel.net.proxied import ProxiedServer
 from rmail_kernel.net.tls import TlsContexts
+from rmail_kernel.settings import ProxyProtocolSettings
 
 HANDSHAKE_S = 30.0
 

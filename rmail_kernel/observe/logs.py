@@ -19,7 +19,7 @@ import orjson
 import structlog
 from structlog.types import Processor
 
-from rmail_kernel.config import LogSettings
+from rmail_kernel.settings import LogSettings
 
 _STDERR = 2
 _SECRET_KEYS = ("password", "secret", "token", "authorization", "credential", "cookie")

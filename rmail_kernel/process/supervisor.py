@@ -17,7 +17,6 @@ from typing import Any
 import structlog
 
 from rmail_kernel import runfiles
-from rmail_kernel.config import TOKEN_SECRET_VARIABLE, Settings
 from rmail_kernel.errors import RmailError
 from rmail_kernel.net.sockets import ports
 from rmail_kernel.observe.exposition import FOLDER_VARIABLE
@@ -25,6 +24,7 @@ from rmail_kernel.process import notify, presence
 from rmail_kernel.process.hub import Hub
 from rmail_kernel.process.reload import Reloader
 from rmail_kernel.process.worker_process import StartFailed, WorkerProcess, describe
+from rmail_kernel.settings import TOKEN_SECRET_VARIABLE, Settings
 
 GRACE_S = 5.0  # what a worker may take to close after its drain
 INTERRUPTED = 130  # 128 + SIGINT, as shells count

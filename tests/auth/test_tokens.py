@@ -12,10 +12,10 @@ from rmail_kernel import auth
 from rmail_kernel.auth.passwords import hash_password
 from rmail_kernel.auth.service import AuthService
 from rmail_kernel.auth.tokens import MAX_TOKEN_CHARS
-from rmail_kernel.config import TOKEN_SECRET_VARIABLE
 from rmail_kernel.errors import AuthFailed, ConfigError
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal
+from rmail_kernel.settings import TOKEN_SECRET_VARIABLE
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.testing.clock import FakeClock
 from tests.auth.conftest import LOCAL, PASSWORD, close_kernel, open_kernel

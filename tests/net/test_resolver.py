@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from rmail_kernel.errors import Invalid, NotFound, Temporary
-from rmail_kernel.net.resolver import MAX_RECORDS, MailExchange, Resolver, parse_server
+from rmail_kernel.name_servers import parse_server
+from rmail_kernel.net.resolver import MAX_RECORDS, MailExchange, Resolver
 from rmail_kernel.testing import FakeClock, FakeDns
 
 

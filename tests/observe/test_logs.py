@@ -12,8 +12,8 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from rmail_kernel.config import LogSettings
 from rmail_kernel.observe import logs
+from rmail_kernel.settings import LogSettings
 
 
 @pytest.fixture(autouse=True)
