@@ -56,6 +56,11 @@ def test_texts_of_other_mailboxes_make_room() -> None:
     assert texts.known(ONE, [1, 2]) == {}
     texts.add(TWO, {2: TEXT, 3: TEXT})
     assert list(texts.known(TWO, [1, 2, 3, 4])) == [1, 2]
+    texts.add(TWO, {2: MessageText(None, "b" * 10, is_sure=True)})
+    assert list(texts.known(TWO, [1, 2])) == [1]
+    assert list(texts.known(TWO, [1, 2], with_header=False)) == [1, 2]
+    texts.add(TWO, {2: TEXT})
+    assert list(texts.known(TWO, [1, 2])) == [1, 2]
     texts.forget(TWO, 2)
     texts.forget(ONE, 2)
     texts.add(TWO, {3: TEXT})
@@ -97,6 +102,18 @@ async def test_a_message_is_looked_at_once(
             assert await mail.search(ALICE, INBOX, query) == uids
         wipe(paths)
     assert await mail.search(ALICE, INBOX, Body("wo")) == [1, 2]
+
+
+async def test_a_header_that_was_not_asked_for_is_read_when_it_is(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item(b"Subject: one\r\n\r\ntwo\r\n"))
+    await settle(mail)
+    for _ in range(2):
+        assert await mail.search(ALICE, INBOX, Body("one")) == []
+        assert await mail.search(ALICE, INBOX, Text("one")) == [1]
+        assert await mail.search(ALICE, INBOX, Text("ne")) == [1]
+        wipe(paths)
 
 
 async def test_only_what_the_search_needs_is_looked_at(

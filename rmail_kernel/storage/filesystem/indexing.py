@@ -274,7 +274,7 @@ class _Slice:
         return taken
 
     def _put(self, key: int, text: MessageText) -> None:
-        for field, content in ((fulltext.HEADER, text.header), (fulltext.BODY, text.body)):
+        for field, content in ((fulltext.HEADER, text.header or ""), (fulltext.BODY, text.body)):
             table = fulltext.FIELDS[field]
             sql = f"INSERT INTO {table} (rowid, text) VALUES (?, ?)"  # noqa: S608 - of FIELDS
             self._index.execute(sql, (key, content))

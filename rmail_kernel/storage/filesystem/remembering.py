@@ -42,14 +42,19 @@ class Texts:
         self._of: OrderedDict[Box, dict[int, MessageText]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def known(self, box: Box, uids: Iterable[int]) -> dict[int, MessageText]:
+    def known(
+        self, box: Box, uids: Iterable[int], *, with_header: bool = True
+    ) -> dict[int, MessageText]:
         """Those of some messages."""
         with self._lock:
             texts = self._of.get(box)
             if texts is None:
                 return {}
             self._of.move_to_end(box)
-            return {uid: texts[uid] for uid in uids if uid in texts}
+            found = {uid: texts[uid] for uid in uids if uid in texts}
+        if with_header:
+            return {uid: text for uid, text in found.items() if text.header is not None}
+        return found
 
     def add(self, box: Box, found: dict[int, MessageText]) -> None:
         """Keeps what there is room for, at the cost of other mailboxes."""
@@ -57,10 +62,12 @@ class Texts:
             texts = self._of.setdefault(box, {})
             self._of.move_to_end(box)
             for uid, text in found.items():
+                if uid in texts:
+                    self._room += _size(texts.pop(uid))  # which lacked the header
                 size = _size(text)
                 while self._room < size and len(self._of) > 1:
                     self._drop(next(iter(self._of)))
-                if uid not in texts and self._room >= size:
+                if self._room >= size:
                     texts[uid] = text
                     self._room -= size
 
@@ -76,7 +83,7 @@ class Texts:
 
 
 def _size(text: MessageText) -> int:
-    return sys.getsizeof(text.header) + sys.getsizeof(text.body)
+    return sys.getsizeof(text.header or "") + sys.getsizeof(text.body)
 
 
 _Uids: TypeAlias = "frozenset[int] | array[int]"

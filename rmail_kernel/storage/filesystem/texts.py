@@ -31,9 +31,11 @@ _Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class MessageText:
-    """Two columns of the index. Not `is_sure`: there is text that they lack."""
+    """Two columns of the index. Not `is_sure`: there is text that they lack. Header None: it was
+    not asked for.
+    """
 
-    header: str = ""
+    header: str | None = ""
     body: str = ""
     is_sure: bool = False
 
@@ -68,7 +70,7 @@ ROWS: Final = (
 """Of account.db: what `stored_text` wants to know of messages, their sizes beside it."""
 
 
-def stored_text(mailbox: Path, row: Sequence[Any]) -> MessageText:
+def stored_text(mailbox: Path, row: Sequence[Any], *, with_header: bool = True) -> MessageText:
     """The text of a message. OSError, ValueError.
 
     Args:
@@ -77,36 +79,40 @@ def stored_text(mailbox: Path, row: Sequence[Any]) -> MessageText:
     """
     uid, flags, named, _, structure, content = row
     if content is not None:  # its file may have to be mended after a power loss
-        return text_of_bytes(content, structure)
+        return text_of_bytes(content, structure, with_header=with_header)
     directory = str(mailbox)
     try:  # most have the name that they should
-        return read_text(message_name(directory, uid, flags), structure)
+        return _read_text(message_name(directory, uid, flags), structure, with_header)
     except FileNotFoundError:
         name = find_name(directory, uid, settled(named))
         if name is None:
             raise
-        return read_text(name, structure)
+        return _read_text(name, structure, with_header)
 
 
-def read_text(path: str, raw_structure: bytes | None) -> MessageText:
-    """The text of a message; without its structure the file is scanned. OSError, ValueError."""
+def _read_text(path: str, raw_structure: bytes | None, with_header: bool) -> MessageText:
+    """The text of a message; without its structure the file is scanned."""
     root = decode_structure(raw_structure or digest_of(Path(path), 0).summary[5])
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return _text(root, lambda start, end: os.pread(fd, end - start, start))
+        return _text(root, lambda start, end: os.pread(fd, end - start, start), with_header)
     finally:
         os.close(fd)
 
 
-def text_of_bytes(raw: bytes, raw_structure: bytes | None) -> MessageText:
+def text_of_bytes(
+    raw: bytes, raw_structure: bytes | None, *, with_header: bool = True
+) -> MessageText:
     """The text of a message that is at hand. ValueError."""
     root = decode_structure(raw_structure or digest(raw, 0).summary[5])
-    return _text(root, lambda start, end: raw[start:end])
+    return _text(root, lambda start, end: raw[start:end], with_header)
 
 
-def _text(root: Part, read: _Read) -> MessageText:
+def _text(root: Part, read: _Read, with_header: bool) -> MessageText:
     budget = _Budget()
-    header = budget.take(_header_texts(read(0, min(root.body_start, MAX_HEADER_BYTES))))
+    header = None
+    if with_header:
+        header = budget.take(_header_texts(read(0, min(root.body_start, MAX_HEADER_BYTES))))
     body = budget.take(_part_texts(read, root))
     return MessageText(header, body, budget.is_sure)
 

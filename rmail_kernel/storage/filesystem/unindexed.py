@@ -54,7 +54,8 @@ async def decide(
         one: _Deciding(answer, known.get(one) or Split(NOTHING, every))
         for one, answer in told.items()
     }
-    found = texts.known(box, uids)
+    with_header = any(not isinstance(one, Body) for one in told)
+    found = texts.known(box, uids, with_header=with_header)
     if len(found) > _FEW:
         await account.run(_take, deciding, found, pool=pool)
     else:
@@ -65,7 +66,7 @@ async def decide(
         rows = await account.read_large(partial(_rows, view.mailbox, chunk), pool)
         name = (await account.box(view.mailbox)).name
         directory = account.paths.mailbox(name)
-        read, last = await account.run(_read, directory, rows, deciding, pool=pool)
+        read, last = await account.run(_read, directory, rows, with_header, deciding, pool=pool)
         texts.add(box, read)
         missing = [uid for uid in missing if uid > (last or chunk[-1])]
     return {one: each.split() for one, each in deciding.items()}
@@ -108,16 +109,16 @@ def _rows(mailbox: int, uids: list[int], db: apsw.Connection) -> list[schema.Row
 
 
 def _read(
-    directory: Path, rows: list[schema.Row], deciding: _All
+    directory: Path, rows: list[schema.Row], with_header: bool, deciding: _All
 ) -> tuple[dict[int, MessageText], int | None]:
-    """Texts of the first messages, for as long as a thread may take; the last UID, if not all."""
+    """Texts of the first messages, as far as a thread comes at once; the last UID, if not all."""
     found: dict[int, MessageText] = {}
-    late_at = time.monotonic() + _AT_ONCE_S
+    late_at = time.thread_time() + _AT_ONCE_S
     last = None
     for index, row in enumerate(rows):
         with suppress(OSError, ValueError):  # the search itself looks at it
-            found[row[0]] = stored_text(directory, row)
-        if time.monotonic() > late_at and index < len(rows) - 1:
+            found[row[0]] = stored_text(directory, row, with_header=with_header)
+        if time.thread_time() > late_at and index < len(rows) - 1:
             last = row[0]
             break
     _take(deciding, found)
@@ -137,11 +138,11 @@ def _answer(condition: SearchNode) -> _Answer | None:
         case Body():
             return lambda text: needle in text.body or _no_if(text)
         case Text():
-            return lambda text: needle in text.header or needle in text.body or _no_if(text)
+            return lambda text: needle in (text.header or "") or needle in text.body or _no_if(text)
         case Header() if is_address_text(condition):
             return None
         case Header():
-            return lambda text: None if needle in text.header else _no_if(text)
+            return lambda text: None if needle in (text.header or "") else _no_if(text)
 
 
 def _no_if(text: MessageText) -> bool | None:
