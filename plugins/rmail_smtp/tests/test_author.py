@@ -32,6 +32,7 @@ MARK = b"Authentication-Results: mail.example.com; auth=none header.from=example
         (b"From: alice@exam\0ple.com\r\n", True),
         (b"From\0: alice@example.com\0\r\n", True),
         ("From: alice@\uff45xample.com\r\n".encode(), True),
+        ('From: "alice\uff20example.com" <eve@remote.test>\r\n'.encode(), True),
         (b"From: alice@example.com.remote.test\r\n", False),
         (b'From: "alice at example.com" <eve@remote.test>\r\n', False),
         (b"From: alice@remote.test\r\n", False),

@@ -8,6 +8,7 @@ RFC 8601 2.7.4 (auth=none) and 5 (forged results), RFC 5322 3.6.2.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -114,5 +115,7 @@ def _domains(raw_header: bytes) -> Iterator[str]:
             for mailbox in item.members if isinstance(item, Group) else (item,):
                 if mailbox.domain:
                     yield mailbox.domain
-        for found in _AT_DOMAIN.finditer(decode_words(raw_value)):
+        # There are other characters that look like the sign.
+        text = unicodedata.normalize("NFKC", decode_words(raw_value))
+        for found in _AT_DOMAIN.finditer(text):
             yield found[1]
