@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from rmail_kernel.content import Content, SpoolFile
 from rmail_kernel.testing import Drop, Endless, FakeMx, Hang, Raw, Take
 
 from .conftest import QUICK, MakeTransport, Send
+from .liar import Liar
 
 BOB = "bob@remote.test"
 BOUND_S = 8.0
 STAGES = ["", "EHLO", "MAIL", "RCPT", "DATA", "."]
 DROP = Drop()
+Hear = Callable[[], Awaitable[RecipientOutcome]]
 CLOSING = Drop("421 4.3.2 closing")
 
 
@@ -293,3 +296,68 @@ async def test_a_message_that_cannot_be_read_tells_nothing_of_its_destination(
     os.truncate(spool.fileno(), 3)
     (outcome,) = await make_transport().deliver(replace(attempt(), content=content))
     assert (outcome.kind, outcome.contact) == (Kind.DEFERRED, Contact.UNTRIED)
+
+
+@pytest.fixture
+async def liar() -> AsyncIterator[Liar]:
+    """A host that does what it likes."""
+    async with Liar() as found:
+        yield found
+
+
+@pytest.fixture
+def hear(send: Send, make_transport: MakeTransport, liar: Liar) -> Hear:
+    """Sends to it."""
+
+    async def act() -> RecipientOutcome:
+        return await one(send, transport=make_transport(mx_port=liar.port))
+
+    return act
+
+
+async def test_a_reply_byte_by_byte_has_the_time_of_one_reply(hear: Hear, liar: Liar) -> None:
+    """The greeting would take five seconds, a byte each 50 ms."""
+    liar.greeting = b"220-" + b"x" * 94 + b"\r\n"
+    liar.pause_s = 0.05
+    before = time.monotonic()
+    outcome = await hear()
+    assert outcome.kind is Kind.DEFERRED
+    assert time.monotonic() - before < 3 * QUICK["greeting_s"]
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [b"250-liar\r\n250 PIPELINING\r\n", b"250 ok\r\n"],
+        [b"250-liar\r\n250 PIPELINING\r\n", b"503 5.5.1 one by one\r\n" * 3],
+        [b"250-liar\r\n250 PIPELINING\r\n", b"250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n"],
+        [b"250-liar\r\n250 CHUNKING\r\n", b"250 ok\r\n", b"250 ok\r\n", b"221 bye\r\n"],
+        [b"250-liar\r\n250 SIZE 99999999999999999999999999\r\n", b"250 ok\r\n", b"354 what\r\n"],
+        [b"250-liar\r\n250-STARTTLS\r\n250 \r\n", b"454 4.7.0 not now\r\n", b"250\r\n"],
+        [b"250-liar\r\n250 STARTTLS\r\n", b"220 go\r\n250 injected\r\n"],
+        [b"250-" + b"x" * 1000 + b"\r\n"] * 3,
+        [b"\0\0\0\0\r\n"],
+        [b"250 \xff\xfe\r\n", b"150 what\r\n"],
+        [b"250 liar\r\n", b"000 ok\r\n"],
+        [b"250 liar\r\n", b"250 ok", b""],
+    ],
+)
+async def test_a_host_that_lies_takes_nothing_and_gets_no_second_message(
+    hear: Hear, liar: Liar, replies: list[bytes]
+) -> None:
+    liar.replies = replies
+    outcome = await hear()
+    assert outcome.kind in (Kind.DEFERRED, Kind.FAILED)
+    assert liar.connections <= 3
+
+
+async def test_megabytes_of_replies_are_not_kept(hear: Hear, liar: Liar) -> None:
+    liar.replies = [b"250-" + b"x" * 1500 + b"\r\n"] * 3000
+    liar.is_unasked = True
+    tracemalloc.start()
+    try:
+        assert (await hear()).kind is Kind.DEFERRED
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 3 << 20

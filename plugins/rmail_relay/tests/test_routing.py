@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -309,3 +310,72 @@ async def test_a_silent_host_is_tried_by_one_message_at_a_time(
     assert {(one.kind, one.contact) for one in outcomes} == {(Kind.DEFERRED, Contact.NONE)}
     del rmail_mx.replies[""]
     assert (await send(transport=transport))["bob@remote.test"].kind is Kind.DELIVERED
+
+
+async def test_of_many_dead_exchangers_few_are_tried(
+    send: Send, make_transport: MakeTransport, rmail_dns: FakeDns
+) -> None:
+    hosts = [f"mx{number}.many.test" for number in range(200)]
+    rmail_dns.mx("many.test", *hosts)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    transport = make_transport(mx_port=port)
+    outcome = (await send("a@many.test", transport=transport))["a@many.test"]
+    assert (outcome.kind, outcome.contact) == (Kind.DEFERRED, Contact.NONE)
+    assert len([name for name, kind in rmail_dns.queries if kind == "A"]) <= 6
+
+
+async def test_of_many_exchangers_that_cannot_be_looked_up_few_are_asked_for(
+    send: Send, rmail_dns: FakeDns
+) -> None:
+    hosts = [f"mx{number}.sick.test" for number in range(50)]
+    rmail_dns.mx("sick.test", *hosts)
+    rmail_dns.failing |= set(hosts)
+    outcome = (await send("a@sick.test"))["a@sick.test"]
+    assert (outcome.kind, outcome.status) == (Kind.DEFERRED, "4.4.3")
+    assert len({name for name, kind in rmail_dns.queries if kind == "A"}) <= 6
+
+
+async def test_an_exchanger_may_have_ipv6_only(
+    send: Send, make_transport: MakeTransport, rmail_dns: FakeDns
+) -> None:
+    mx = FakeMx()
+    await mx.start("::1")
+    try:
+        rmail_dns.records["six.test", "MX"] = ["10 mx.six.test."]
+        rmail_dns.records["mx.six.test", "AAAA"] = ["::1"]
+        transport = make_transport(mx_port=mx.port)
+        outcome = (await send("a@six.test", transport=transport))["a@six.test"]
+    finally:
+        await mx.stop()
+    assert outcome.kind is Kind.DELIVERED
+
+
+@pytest.mark.parametrize("host", ["localhost.", "127.0.0.1.", "mail.own.test."])
+async def test_an_exchanger_that_leads_back_here_is_a_loop(
+    send: Send, rmail_dns: FakeDns, rmail_mx: FakeMx, host: str
+) -> None:
+    rmail_dns.records["own.test", "MX"] = [f"10 {host}"]
+    rmail_dns.records["mail.own.test", "A"] = ["127.0.0.1"]
+    rmail_mx.name = "mail.example.com"
+    outcome = (await send("a@own.test"))["a@own.test"]
+    assert (outcome.kind, outcome.status) == (Kind.FAILED, "5.4.6")
+    assert rmail_mx.messages == []
+
+
+async def test_a_null_mx_beside_others_is_no_host(
+    send: Send, rmail_dns: FakeDns, rmail_mx: FakeMx
+) -> None:
+    rmail_dns.mx("both.test", "mx.both.test")
+    rmail_dns.records["both.test", "MX"].append("0 .")
+    assert (await send("a@both.test"))["a@both.test"].kind is Kind.DELIVERED
+
+
+async def test_an_exchanger_behind_a_loop_of_names_has_no_address(
+    send: Send, rmail_dns: FakeDns
+) -> None:
+    rmail_dns.records["loop.test", "MX"] = ["10 a.loop.test."]
+    rmail_dns.records["a.loop.test", "CNAME"] = ["b.loop.test."]
+    rmail_dns.records["b.loop.test", "CNAME"] = ["a.loop.test."]
+    outcome = (await send("a@loop.test"))["a@loop.test"]
+    assert (outcome.kind, outcome.status) == (Kind.DEFERRED, "4.4.3")

@@ -167,8 +167,13 @@ class SmtpTransport:
                 await self._hand_over(state, session)
             if not state.pending:
                 return 0
+            try:
+                found = await self._addresses(state, peer)
+            except Temporary as error:
+                state.fail(peer.host, PeerFailure(error.safe, status="4.4.3"))
+                return 1  # it may have taken as long as an address that does not answer
             tried = 0
-            for address in (await self._addresses(state, peer))[:left]:
+            for address in found[:left]:
                 tried += 1
                 is_useful = True
                 while state.pending and is_useful:  # a peer may want few messages a connection
@@ -206,11 +211,7 @@ class SmtpTransport:
         return session
 
     async def _addresses(self, state: Progress, peer: Peer) -> list[str]:
-        try:
-            found = await self._router.addresses(peer)
-        except Temporary as error:
-            state.fail(peer.host, PeerFailure(error.safe, status="4.4.3"))
-            return []
+        found = await self._router.addresses(peer)
         state.has_address |= bool(found)
         if not found and not peer.is_exchange:  # a name in the settings, which can be mended
             state.fail(peer.host, PeerFailure("The name has no address", status="4.4.4"))

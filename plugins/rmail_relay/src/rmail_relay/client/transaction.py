@@ -23,6 +23,7 @@ MAX_RECIPIENTS = 100
 """Of one transaction; RFC 5321 4.5.3.1.8: every server takes as many."""
 Verdicts = dict[Address, Verdict]
 _TOO_MANY = 452  # RFC 5321 4.5.3.1.10
+_GOODBYE = 221  # RFC 5321 4.2.3: it speaks of the connection, not of the message
 _END = b".\r\n"
 
 
@@ -212,7 +213,7 @@ class _Dialogue:
 
     def _finish(self, reply: Reply) -> None:
         """The answer to the whole message; nothing that is no answer is a yes."""
-        if not reply.is_positive:
+        if not reply.is_positive or reply.code == _GOODBYE:
             self._must_be_refusal(reply)
         self.session.is_clean = reply.is_positive
         self.settle(Verdict.of(reply))
