@@ -104,7 +104,11 @@ class Content:
         return len(self.head) + length - self.skip
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes in order, in pieces of at most CHUNK_BYTES where the message is spooled."""
+        """The bytes in order, in pieces of at most CHUNK_BYTES where the message is spooled.
+
+        Raises:
+            Invalid: the spooled message is shorter than it was.
+        """
         if self.head:
             yield self.head
         if isinstance(self.body, bytes):

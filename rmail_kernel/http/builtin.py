@@ -51,7 +51,7 @@ async def readyz(kernel: Kernel, _request: web.Request) -> web.Response:
 
 
 async def metrics(kernel: Kernel, request: web.Request) -> web.Response:
-    """All processes' metrics in Prometheus' text format."""
+    """All processes' metrics in Prometheus' text format. Denied: they are not for this client."""
     if not request.app[CLIENTS].may_read_metrics(request):
         raise Denied("Metrics are for loopback and http.metrics_allow only")
     from rmail_kernel.observe.exposition import render

@@ -188,7 +188,11 @@ class OpenAccount:
     # -- reading ---------------------------------------------------------------------------
 
     async def read(self, query: Callable[[apsw.Connection], T]) -> T:
-        """Runs a small query on the loop, on the newest state."""
+        """Runs a small query on the loop, on the newest state.
+
+        Raises:
+            Temporary: the database cannot be read now; and whatever `query` raises.
+        """
         for _ in range(_ATTEMPTS):
             try:
                 return query(self._fresh())
@@ -203,7 +207,11 @@ class OpenAccount:
     async def read_large(
         self, query: Callable[[apsw.Connection], T], pool: Executor | None = None
     ) -> T:
-        """Runs a query in the pool (None: that of the store), on the newest state."""
+        """Runs a query in the pool (None: that of the store), on the newest state.
+
+        Raises:
+            Temporary: the database cannot be read now; and whatever `query` raises.
+        """
         loop = asyncio.get_running_loop()
         for _ in range(_ATTEMPTS):
             try:
@@ -273,7 +281,7 @@ class OpenAccount:
         return await self.read(lambda db: self.known_box(db, mailbox))
 
     def known_box(self, db: apsw.Connection, mailbox: str | int) -> MailboxRow:
-        """The same inside of a `read`, together with other queries."""
+        """The same inside of a `read`, together with other queries. NotFound."""
         found = self._boxes.get(mailbox)
         if found is None:
             found = tables.find_mailbox(db, mailbox)

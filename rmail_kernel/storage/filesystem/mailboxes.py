@@ -96,7 +96,11 @@ def _subscribe_absent(tx: Transaction, name: str, subscribed: bool) -> None:
 
 
 def rename(tx: Transaction, old: str, new: str) -> None:
-    """Renames a mailbox and its children; INBOX moves its messages instead (RFC 9051 6.3.6)."""
+    """Renames a mailbox and its children; INBOX moves its messages instead (RFC 9051 6.3.6).
+
+    Raises:
+        Invalid: it cannot go there. Conflict: the new name is taken. NotFound: there is none.
+    """
     row = tx.mailbox(old)
     new = canonical(new)
     if row.name == "INBOX":
@@ -131,7 +135,11 @@ def _move_inbox(tx: Transaction, inbox: MailboxRow, new: str) -> None:
 
 
 def delete(tx: Transaction, name: str) -> None:
-    """Deletes a mailbox and its messages; children stay (RFC 9051 6.3.5)."""
+    """Deletes a mailbox and its messages; children stay (RFC 9051 6.3.5).
+
+    Raises:
+        Invalid: it is INBOX. NotFound: there is none.
+    """
     row = tx.mailbox(name)
     if row.name == "INBOX":
         raise Invalid("INBOX cannot be deleted")

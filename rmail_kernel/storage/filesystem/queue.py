@@ -129,7 +129,7 @@ class FilesystemQueue:
         return await self._look(lambda db: rows.next_due(db, kind))
 
     async def content(self, job: Job) -> Content:
-        """The message of a job."""
+        """The message of a job. NotFound: it is gone. Temporary: it cannot be read now."""
         found = self._places.pop(job.id, None)
         if found is None:
             found = (await self._look(lambda db: rows.places(db, [job.id]))).get(job.id)

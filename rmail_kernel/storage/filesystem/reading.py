@@ -98,7 +98,7 @@ class LargeMessage:
         """They are not at hand."""
 
     async def read(self, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes from `start` to `end` (exclusive; None: the end)."""
+        """The bytes from `start` to `end` (exclusive; None: the end). Temporary: not now."""
         end = self._size if end is None else min(end, self._size)
         loop = asyncio.get_running_loop()
         try:

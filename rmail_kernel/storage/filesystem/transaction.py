@@ -282,7 +282,11 @@ class Transaction:
         row.used_bytes, row.used_messages = used_bytes, used_messages
 
     def allocate(self, row: MailboxRow, count: int) -> range:
-        """The next UIDs of a mailbox, never given out before (RFC 9051 2.3.1.1)."""
+        """The next UIDs of a mailbox, never given out before (RFC 9051 2.3.1.1).
+
+        Raises:
+            Temporary: none are left.
+        """
         found = range(row.uidnext, row.uidnext + count)
         if found.stop > MAX_UID:
             raise Temporary("The mailbox has no UIDs left", mailbox=row.name)

@@ -208,7 +208,7 @@ class Connection:
             raise Goodbye("The command is too long", b"TOOBIG") from error
 
     async def discard(self, size: int) -> None:
-        """Drops a literal that was sent without asking; a client that sends too much is left."""
+        """Drops a literal that was sent without asking. Goodbye: it is too much."""
         is_early = self._session.info.principal is None
         most = 0 if is_early else self._session.settings.max_message_bytes
         if size > max(most, _MAX_SKIPPED_BYTES if not is_early else 0):

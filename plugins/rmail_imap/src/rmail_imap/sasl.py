@@ -22,7 +22,11 @@ class Credentials:
 
 
 def decode(raw: bytes) -> bytes:
-    """Base64 of one line of the exchange; `=` alone is the empty initial response (RFC 4959 3)."""
+    """Base64 of one line of the exchange; `=` alone is the empty initial response (RFC 4959 3).
+
+    Raises:
+        BadSyntax: it is not base64.
+    """
     if raw == b"=":
         return b""
     try:

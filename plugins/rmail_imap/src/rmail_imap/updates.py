@@ -48,6 +48,9 @@ async def take_changes(session: Session, selected: Selected) -> int:
 
     Returns:
         The newest MODSEQ of a message that changed, 0 if none did.
+
+    Raises:
+        Goodbye: the mailbox is gone.
     """
     try:
         changes = await session.mail.changes(session.account, selected.id, selected.modseq)

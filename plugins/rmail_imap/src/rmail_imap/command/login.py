@@ -37,7 +37,9 @@ async def login(session: Session, args: Credentials) -> Reply:
 
 
 def check_privacy(session: Session) -> None:
-    """Refuses a password where others could read it (RFC 3501 6.2.3, LOGINDISABLED)."""
+    """Whether a password may be sent (RFC 3501 6.2.3, LOGINDISABLED). Refused: others could read
+    it.
+    """
     if not session.may_log_in:
         raise Refused("Start TLS first", b"PRIVACYREQUIRED")
 
