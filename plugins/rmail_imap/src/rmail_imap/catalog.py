@@ -98,12 +98,12 @@ class Catalog:
 def disabled(settings: ImapSettings, client: str | None = None) -> frozenset[str]:
     """The capabilities that are switched off: for all, or for a client of that name."""
     if client is None:
-        return frozenset(map(str.upper, settings.disabled_capabilities))
+        return frozenset(map(str.upper, settings.disabled_capabilities)) or _NOTHING
     found: set[str] = set()
     for pattern, names in settings.disabled_for_clients.items():
         if fnmatchcase(client.lower(), pattern.lower()):
             found.update(map(str.upper, names))
-    return frozenset(found)
+    return frozenset(found) or _NOTHING
 
 
 def _check(is_taken: bool, kind: str, name: str) -> None:

@@ -89,8 +89,8 @@ class Connection:
 
     async def _serve(self) -> None:
         session = self._session
-        greeting = write.status(b"* OK", "rmail is ready", capabilities.code(session))
-        session.write(greeting + b"\r\n")
+        # No name for it: it would be kept as long as the session lasts.
+        session.write(write.greeting(capabilities.code(session)))
         await self._wire.flush()
         pace = Pace()
         while not session.is_over:

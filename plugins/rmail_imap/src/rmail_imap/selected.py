@@ -27,7 +27,7 @@ class News:
     """What the client was not told yet."""
 
     flags: dict[int, tuple[int, int]] = field(default_factory=dict)  # UID -> flag word, MODSEQ
-    vanished: set[int] = field(default_factory=set)
+    vanished: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class Selected:
         self.total = self.told = view.total
         self.modseq: ModSeq = view.modseq
         self.keywords = view.keywords
-        self.recent = set(recent)
+        self.recent = frozenset(recent)  # there are very many sessions, mostly without any
         self.saved: Sequence[Uid] = ()
         self.news = News()
         self.told_modseq: ModSeq = view.modseq
         self.last_uid = view.uidnext - 1
-        self._own: set[int] = set()
+        self._own: frozenset[int] = frozenset()
         self._is_shared = True
 
     # --- numbers
@@ -177,17 +177,17 @@ class Selected:
         gone: Iterable[int] = changes.vanished
         if changes.is_truncated and view is not None:
             gone = set(self.uids[: self.total]).difference(view.uids[: view.total])
-        news.vanished.update(uid for uid in gone if self.number_of(uid) is not None)
+        news.vanished |= {uid for uid in gone if self.number_of(uid) is not None}
         self.last_uid = max(self.last_uid, changes.uidnext - 1)
         self.modseq = changes.upto
         if not news.vanished:
             self.told_modseq = changes.upto
-        self._own = {modseq for modseq in self._own if modseq > changes.upto}
+        self._own = frozenset(modseq for modseq in self._own if modseq > changes.upto)
 
     def mark_own(self, result: StoreResult) -> None:
         """The client knows this change: it made it. Without rows the MODSEQ is another's."""
         if result.changed:
-            self._own.add(result.modseq)
+            self._own |= {result.modseq}
 
     @property
     def holds_expunges(self) -> bool:
@@ -215,7 +215,7 @@ class Selected:
         self.recent -= gone
         for uid in gone:
             self.news.flags.pop(uid, None)
-        self.news.vanished = set()
+        self.news.vanished = frozenset()
         return known
 
     def take_flags(self) -> list[tuple[int, int, int, int]]:
@@ -229,7 +229,7 @@ class Selected:
         if not fresh:
             return
         if self.is_read_only:
-            self.recent.update(row.uid for row in fresh)
+            self.recent |= {row.uid for row in fresh}
         added = array("I", (row.uid for row in fresh))
         end = self.total + len(added)
         if not (self._is_shared and self.uids[self.total : end] == added):

@@ -95,7 +95,7 @@ async def _tell_expunges(session: Session, selected: Selected) -> None:
 async def _tell_new(session: Session, selected: Selected) -> None:
     mail = session.mail
     if session.is_rev2:  # RFC 9051 E: there is no \\Recent
-        selected.recent.clear()
+        selected.recent = frozenset()
         selected.told = selected.total
         session.write(b"* %d EXISTS\r\n" % selected.total)
         return

@@ -96,5 +96,10 @@ def status(kind: bytes, message: str, code: bytes = b"") -> bytes:
     return b"%b [%b] %b" % (kind, code, text(message)) if code else kind + b" " + text(message)
 
 
+def greeting(code: bytes) -> bytes:
+    """The first line of the server (RFC 3501 7.1.1)."""
+    return status(b"* OK", "rmail is ready", code) + b"\r\n"
+
+
 def _range(first: int, last: int) -> bytes:
     return b"%d" % first if first == last else b"%d:%d" % (first, last)

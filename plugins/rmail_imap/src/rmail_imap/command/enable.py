@@ -39,7 +39,7 @@ def _rev2(session: Session) -> None:
     """IMAP4rev2, which has UTF-8 in it and no \\Recent (RFC 9051 E)."""
     session.is_rev2 = session.is_utf8 = True
     if session.selected is not None:
-        session.selected.recent.clear()
+        session.selected.recent = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
