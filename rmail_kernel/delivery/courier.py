@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from rmail_kernel.content import Content
-from rmail_kernel.delivery import dsn
+from rmail_kernel.delivery import dsn, trace
 from rmail_kernel.delivery.api import Status
 from rmail_kernel.delivery.local import LocalDelivery
 from rmail_kernel.delivery.recipients import NO_WAY_OUT, TROUBLE
@@ -103,10 +103,13 @@ class Courier:
         async with slots:
             return await self._local.deliver(entry.envelope, content, target, entry.op_id(target))
 
-    async def _outside(self, entry: Entry, content: Content, foreign: Iterable[Target]) -> Result:
+    async def _outside(self, entry: Entry, content: Content, foreign: Collection[Target]) -> Result:
         addresses = tuple(target.address for target in foreign)
         if not addresses:
             return Result(Status.QUEUED)
+        hostname = self._kernel.settings.hostname
+        for alias in _aliases(foreign):
+            content = content.with_raw_prefix(trace.loop_field(alias, hostname))
         try:
             taken = await self._kernel.bus.first(
                 "on_outbound",
@@ -167,6 +170,12 @@ def _asking(entry: Entry, target: Target, event: str) -> list[Address]:
     """The recipients of a target whose sender wants to hear of an event."""
     options_of = entry.envelope.options_of
     return [recipient for recipient in target.recipients if options_of(recipient).wants(event)]
+
+
+def _aliases(foreign: Iterable[Target]) -> list[Address]:
+    """The recipients that stand for some of these targets, each once."""
+    named = ((one, target.address) for target in foreign for one in target.recipients)
+    return list(dict.fromkeys(one for one, address in named if one.key != address.key))
 
 
 def _fates(entry: Entry, settled: Mapping[str, Result], keys: Collection[str]) -> list[dsn.Fate]:

@@ -21,7 +21,7 @@ from rmail_kernel.delivery.api import Outcome, Report, Status
 from rmail_kernel.delivery.courier import Courier, owes_success
 from rmail_kernel.delivery.recipients import RELAYING_DENIED, TROUBLE, Recipients, may_relay
 from rmail_kernel.delivery.recovery import Recovery
-from rmail_kernel.delivery.resolve import UNKNOWN, Resolver
+from rmail_kernel.delivery.resolve import LOOP, UNKNOWN, Resolver
 from rmail_kernel.delivery.spool import Held, Spool
 from rmail_kernel.delivery.targets import Entry, Result, Target, outcomes, verdict_of
 from rmail_kernel.errors import RmailError, Temporary
@@ -92,7 +92,7 @@ class Delivering:
                 return _same_for_all(envelope, Result(Status.DISCARDED))
             if isinstance(submission, Reject | Defer):
                 return _refused(envelope, submission)
-            entry = await self._plan(submission.envelope, _entry_id(op_id))
+            entry = await self._plan(submission, _entry_id(op_id))
             if len(entry.targets) > MAX_TARGETS:
                 return _refused(envelope, _TOO_MANY_TARGETS)
             if envelope.session.principal is not None:
@@ -120,21 +120,26 @@ class Delivering:
         submission = Submission(envelope, content)
         return await self._kernel.bus.chain("on_message", "submission", submission)
 
-    async def _plan(self, envelope: Envelope, entry_id: str) -> Entry:
+    async def _plan(self, submission: Submission, entry_id: str) -> Entry:
         """Where the message goes: each place once."""
+        envelope = submission.envelope
         targets: dict[str, Target] = {}
         for recipient in dict.fromkeys(envelope.recipients):
-            for target in await self._targets_of(envelope.session, recipient):
+            for target in await self._targets_of(submission, recipient):
                 known = targets.get(target.key)
                 merged = known and replace(known, recipients=(*known.recipients, recipient))
                 targets[target.key] = merged or target
         return Entry(entry_id, envelope, tuple(targets.values()))
 
-    async def _targets_of(self, session: SessionInfo, recipient: Address) -> Iterable[Target]:
+    async def _targets_of(self, submission: Submission, recipient: Address) -> Iterable[Target]:
         found = await self._resolver.resolve(recipient)
         refusal = found.refusal
-        if not found.is_local and not may_relay(session):
+        if not found.is_local and not may_relay(submission.envelope.session):
             refusal = RELAYING_DENIED
+        elif found.is_local and found.external:
+            hostname = self._kernel.settings.hostname
+            if trace.has_left_by(submission.content, recipient, hostname):
+                refusal = LOOP
         if refusal is not None or not found.size:
             return [Target(recipient, (recipient,), None, refusal or UNKNOWN)]
         accounts = found.accounts.values()

@@ -6,6 +6,7 @@ RFC 5321 4.4 (Received, Return-Path), 6.3 (loops), RFC 3848 (with), RFC 6531 4.3
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from rmail_kernel.mime import decode_words, fields
 from rmail_kernel.model import Address, Envelope, SessionInfo
 
 MAX_RECEIVED = 100  # RFC 5321 6.3: at least so many
+_LOOP_FIELD = "X-Loop"
 _HELO = re.compile(r"[A-Za-z0-9._\-:\[\]]{1,255}\Z")
 _SMTP_PROTOCOLS = frozenset({"smtp", "submission"})
 
@@ -78,6 +80,31 @@ def received_field(envelope: Envelope, hostname: str) -> bytes:
 def delivery_fields(sender: Address | None, account: Address) -> bytes:
     """Return-Path and Delivered-To, as final delivery puts them on top (RFC 5321 4.4)."""
     return f"Return-Path: <{sender or ''}>\r\nDelivered-To: {account}\r\n".encode()
+
+
+def loop_field(alias: Address, hostname: str) -> bytes:
+    """What a message carries that leaves by an alias, so that it is known when it comes back: long
+    before its Received fields are too many, of which each round may send more than one. It tells
+    nobody the alias.
+    """
+    return f"{_LOOP_FIELD}: {_loop_token(alias, hostname)}\r\n".encode()
+
+
+def has_left_by(content: Content, alias: Address, hostname: str) -> bool:
+    """Whether a message has left by this alias before."""
+    raw_header = content.raw_header()
+    if _LOOP_FIELD.lower().encode() not in raw_header.lower():
+        return False  # nearly always
+    token = _loop_token(alias, hostname).encode()
+    return any(
+        name.decode().lower() == _LOOP_FIELD.lower() and value.strip() == token
+        for name, value in fields(raw_header)
+    )
+
+
+def _loop_token(alias: Address, hostname: str) -> str:
+    digest = hashlib.sha256(f"{hostname} {alias.key}".encode()).hexdigest()
+    return f"{digest[:16]}@{hostname}"
 
 
 def missing_fields(facts: HeaderFacts, now: datetime, hostname: str) -> bytes:

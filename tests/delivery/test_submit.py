@@ -237,6 +237,25 @@ async def test_a_message_that_travelled_too_long_is_refused(server: RunningServe
     assert report.verdict.status == "5.4.6"
 
 
+async def test_a_message_that_comes_back_to_the_alias_it_left_by_is_a_loop(
+    server: RunningServer, outside: Any
+) -> None:
+    for pattern in ("team", "crew"):
+        targets = ("alice", "dave@elsewhere.test")
+        await server.kernel.directory.add_alias("example.com", Alias.to(pattern, targets))
+    assert (await server.deliver(RAW, "team@example.com")).is_accepted
+    ((submission, _),) = outside.taken
+    left = submission.content.read()
+    assert b"team" not in left.partition(b"\r\n\r\n")[0].replace(b"for <team@example.com>", b"")
+    for again in ("team@example.com", "TEAM@example.com"):
+        report = await server.deliver(left, again)
+        assert isinstance(report.verdict, Reject)
+        assert report.verdict.status == "5.4.6"
+    assert (await server.deliver(left, "crew@example.com")).is_accepted
+    assert len(outside.taken) == 2
+    assert len(await server.messages("alice")) == 2
+
+
 async def test_a_message_that_was_here_before_is_a_loop(server: RunningServer) -> None:
     report = await server.deliver(b"Delivered-To: alice@example.com\r\n" + RAW)
     assert isinstance(report.verdict, Reject)
