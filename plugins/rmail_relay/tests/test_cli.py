@@ -100,6 +100,20 @@ async def test_held_mail_waits_for_its_release_and_goes_at_once(
     await relay.settled(lambda jobs: [job.id for job in jobs] == [waiting[1]])
 
 
+async def test_what_is_left_as_before_is_told(rmail: Rmail, waiting: list[str]) -> None:
+    await rmail("queue", "hold", waiting[0])
+    _, out = await rmail("queue", "retry", "--all")
+    assert out == (
+        "1 message tried now\n1 message left as before: held, see `rmail queue release`\n"
+    )
+
+
+async def test_an_empty_queue_says_so(rmail: Rmail, relay: Relay) -> None:
+    assert await rmail("queue", "list") == (0, "nothing waits\n")
+    assert await rmail("queue", "list", "--json") == (0, "[]\n")
+    assert await rmail("queue", "flush") == (0, "0 messages tried now\n")
+
+
 async def test_retry_and_flush_try_at_once(rmail: Rmail, relay: Relay, waiting: list[str]) -> None:
     relay.peers.down.clear()
     assert await rmail("queue", "retry", "--domain", "b.test") == (0, "1 message tried now\n")
@@ -136,6 +150,8 @@ async def test_status_and_fsck_tell_of_the_queue(rmail: Rmail, waiting: list[str
 async def test_nothing_is_done_to_all_by_mistake(rmail: Rmail, waiting: list[str]) -> None:
     assert (await rmail("queue", "cancel"))[0] != 0
     assert (await rmail("queue", "hold", "ffffffffffff"))[0] == 1
+    assert (await rmail("queue", "cancel", ""))[0] != 0
+    assert (await rmail("queue", "cancel", "", waiting[0]))[0] != 0
     assert (await rmail("queue", "show", "none"))[0] == 1
     _, out = await rmail("queue", "list", "--json")
     assert len(json.loads(out)) == len(waiting)

@@ -22,6 +22,10 @@ Domain = Annotated[str, typer.Option(help="Only mail for this domain.")]
 Sender = Annotated[str, typer.Option(help="Only mail of this sender; <> for notices.")]
 Recipient = Annotated[str, typer.Option(help="Only mail that still waits for this recipient.")]
 Everything = Annotated[bool, typer.Option("--all", help="All messages.")]
+_STAYS = {
+    JobState.LEASED: "left as before: being sent now",
+    JobState.HELD: "left as before: held, see `rmail queue release`",
+}
 _Change = Callable[[Queue], Callable[[str, Sequence[str]], Awaitable[list[str]]]]
 
 
@@ -44,6 +48,9 @@ def list_(
     entries = with_store(config, work)
     if as_json:
         show_json([_summary(entry) for entry in entries])
+        return
+    if not entries:
+        typer.echo("nothing waits" if wanted.is_everything else "nothing of that kind waits")
         return
     titles = ("id", "state", "size", "next attempt", "tries", "sender", "waiting for", "reason")
     show_table(titles, [_row(entry) for entry in entries])
@@ -72,78 +79,62 @@ def show(
 
 
 @app.command()
-def retry(
-    ids: Ids = None,
-    domain: Domain = "",
-    sender: Sender = "",
-    recipient: Recipient = "",
-    everything: Everything = False,
-    config: Config = DEFAULT_CONFIG,
-) -> None:
-    """Try messages now."""
-    wanted = Selection(ids or (), domain, sender, recipient)
-    _change(wanted, everything, config, lambda queue: queue.hurry, "tried now")
-
-
-@app.command()
 def flush(domain: Domain = "", config: Config = DEFAULT_CONFIG) -> None:
     """Try all that waits now, or all for one domain."""
     _change(Selection((), domain), True, config, lambda queue: queue.hurry, "tried now")
 
 
-@app.command()
-def hold(
-    ids: Ids = None,
-    domain: Domain = "",
-    sender: Sender = "",
-    recipient: Recipient = "",
-    everything: Everything = False,
-    config: Config = DEFAULT_CONFIG,
-) -> None:
-    """Keep messages from being tried until they are released."""
-    wanted = Selection(ids or (), domain, sender, recipient)
-    _change(wanted, everything, config, lambda queue: queue.hold, "held")
+def _changing(name: str, text: str, change: _Change, done: str) -> None:
+    """A command that does something to the messages that are meant."""
+
+    @app.command(name, help=text)
+    def command(
+        ids: Ids = None,
+        domain: Domain = "",
+        sender: Sender = "",
+        recipient: Recipient = "",
+        everything: Everything = False,
+        config: Config = DEFAULT_CONFIG,
+    ) -> None:
+        wanted = Selection(ids or (), domain, sender, recipient)
+        _change(wanted, everything, config, change, done)
 
 
-@app.command()
-def release(
-    ids: Ids = None,
-    domain: Domain = "",
-    sender: Sender = "",
-    recipient: Recipient = "",
-    everything: Everything = False,
-    config: Config = DEFAULT_CONFIG,
-) -> None:
-    """Let held messages go on, at once."""
-    wanted = Selection(ids or (), domain, sender, recipient)
-    _change(wanted, everything, config, lambda queue: queue.release, "released")
-
-
-@app.command()
-def cancel(
-    ids: Ids = None,
-    domain: Domain = "",
-    sender: Sender = "",
-    recipient: Recipient = "",
-    everything: Everything = False,
-    config: Config = DEFAULT_CONFIG,
-) -> None:
-    """Drop messages for good; their senders are not told. What is being sent now stays."""
-    wanted = Selection(ids or (), domain, sender, recipient)
-    _change(wanted, everything, config, lambda queue: queue.cancel, "cancelled")
+_changing("retry", "Try messages now.", lambda queue: queue.hurry, "tried now")
+_changing(
+    "hold",
+    "Keep messages from being tried until they are released.",
+    lambda queue: queue.hold,
+    "held",
+)
+_changing("release", "Let held messages go on, at once.", lambda queue: queue.release, "released")
+_changing(
+    "cancel",
+    "Drop messages for good; their senders are not told. What is being sent now stays.",
+    lambda queue: queue.cancel,
+    "cancelled",
+)
 
 
 def _change(wanted: Selection, everything: bool, config: Any, change: _Change, done: str) -> None:
     if wanted.is_everything and not everything:
         raise Invalid("say which messages: ids, --domain, --sender, --recipient, or --all")
 
-    async def work(session: Session) -> int:
+    async def work(session: Session) -> tuple[int, list[Entry]]:
         entries = await selected(session.queue, wanted)
-        ids = [entry.job.id for entry in entries]
-        return len(await change(session.queue)(KIND, ids))
+        changed = set(await change(session.queue)(KIND, [entry.job.id for entry in entries]))
+        return len(changed), [entry for entry in entries if entry.job.id not in changed]
 
-    count = with_store(config, work)
-    typer.echo(f"{count} message{'' if count == 1 else 's'} {done}")
+    count, others = with_store(config, work)
+    typer.echo(f"{_messages(count)} {done}")
+    for state, why in _STAYS.items():
+        left = sum(entry.job.state is state for entry in others)
+        if left:
+            typer.echo(f"{_messages(left)} {why}")
+
+
+def _messages(count: int) -> str:
+    return f"{count} message{'' if count == 1 else 's'}"
 
 
 def _summary(entry: Entry) -> dict[str, Any]:

@@ -75,8 +75,10 @@ async def selected(queue: Queue, selection: Selection, limit: int | None = None)
     """The messages that are meant.
 
     Raises:
-        NotFound: an id fits none. Invalid: it fits several.
+        NotFound: an id fits none. Invalid: it fits several, or is empty.
     """
+    if not all(selection.ids):
+        raise Invalid("an id must not be empty")
     found: list[Entry] = []
     async for entry in every(queue):
         if limit is not None and len(found) >= limit:
