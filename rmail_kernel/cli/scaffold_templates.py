@@ -26,6 +26,9 @@ addopts = ["--import-mode=importlib"]
 asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "function"
 testpaths = ["tests"]
+
+[tool.ruff]
+line-length = 100
 """
 
 _PLUGIN = '''\
@@ -81,7 +84,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from rmail_kernel.testing import RunningServer
 
 MESSAGE = b"From: carol@remote.test\\r\\nSubject: Hi\\r\\n\\r\\nHow are you?\\r\\n"

@@ -170,6 +170,19 @@ def test_a_new_plugin_passes_its_own_tests(folder: Path) -> None:
     assert "2 passed" in done.stdout
 
 
+def test_a_new_plugin_is_formatted_and_free_of_faults(folder: Path) -> None:
+    """Also where its folder lies in a clone of rmail: the settings of its own package hold."""
+    made = scaffold.write("hello-world", folder / "made")
+    for words in (("check", "--select", "E,F,I,UP,B"), ("format", "--check")):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "--no-cache", str(made)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
 def test_the_new_package_declares_its_entry_point(folder: Path) -> None:
     import tomllib
 
