@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rmail_kernel.auth import create_user
+from rmail_kernel.testing import Transcript
 
 USER = "alice@example.com"
 PASSWORD = "secret"
@@ -95,3 +97,19 @@ class Installation:
         assert self.process is not None
         self.process.terminate()
         assert self.process.wait(60) == 0
+
+
+def worker_of(client: Transcript, workers: list[int]) -> int:
+    """The process that has the other end of a connection."""
+    host, port = client.writer.get_extra_info("sockname")[:2]
+    mine = f"{int.from_bytes(bytes(map(int, host.split('.'))), 'little'):08X}:{port:04X}"
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[2] == mine:
+            inodes.add(f"socket:[{fields[9]}]")
+    for pid in workers:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            if os.readlink(fd) in inodes:
+                return pid
+    raise AssertionError("no worker has this connection")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from rmail_kernel.testing import Transcript
-from tests.installation import PASSWORD, USER, Installation
+from tests.installation import PASSWORD, USER, Installation, worker_of
 
 MAX_SESSIONS = 80  # the kernel decides who accepts; so many never land on one worker
 
@@ -37,22 +37,6 @@ async def idle(installation: Installation) -> Transcript:
     await client.until("b OK *")
     await client.run("C: c IDLE\nS: + *")
     return client
-
-
-def worker_of(client: Transcript, workers: list[int]) -> int:
-    """The process that has the other end of a connection."""
-    host, port = client.writer.get_extra_info("sockname")[:2]
-    mine = f"{int.from_bytes(bytes(map(int, host.split('.'))), 'little'):08X}:{port:04X}"
-    inodes = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[2] == mine:
-            inodes.add(f"socket:[{fields[9]}]")
-    for pid in workers:
-        for fd in Path(f"/proc/{pid}/fd").iterdir():
-            if os.readlink(fd) in inodes:
-                return pid
-    raise AssertionError("no worker has this connection")
 
 
 async def on_both(installation: Installation) -> dict[int, list[Transcript]]:

@@ -149,3 +149,32 @@ async def test_messages_that_another_session_expunged_leave_the_saved_result(
         S: * 2 FETCH (UID 4)
         S: c OK *
     """)
+
+
+async def test_a_saved_result_may_end_a_set(connect: Connect, fill: Fill) -> None:
+    await fill(5)
+    client = await connect("INBOX")
+    await client.run("""
+        C: a SEARCH RETURN (SAVE) 3:4
+        S: a OK *
+        C: b FETCH 1,$ UID
+        S: * 1 FETCH (UID 1)
+        S: * 3 FETCH (UID 3)
+        S: * 4 FETCH (UID 4)
+        S: b OK *
+        C: c SEARCH NOT 2,3:3,$
+        S: * SEARCH 1 5
+        S: c OK *
+        C: d UID STORE 4,$ +FLAGS.SILENT (\\Deleted)
+        S: d OK *
+        C: e UID EXPUNGE 1,$
+        S: * 4 EXPUNGE
+        S: * 3 EXPUNGE
+        S: e OK *
+        C: f UID FETCH $,1 UID
+        S: f BAD *
+        C: g UID FETCH 1,$,2 UID
+        S: g BAD *
+        C: h UID FETCH 1, UID
+        S: h BAD *
+    """)

@@ -111,11 +111,13 @@ class Selected:
         Raises:
             BadSyntax: a sequence number that no message has (RFC 3501 6.4.8 spares UIDs of that).
         """
-        if numbers.is_saved:  # RFC 5182 2.1: what was expunged meanwhile is left out
-            return list(_runs([number - 1 for number, _ in self.numbered(self.saved)]))
         if not (numbers.is_uid or is_search):
             self._check(numbers)
-        spans = sorted(span for pair in numbers.ranges if (span := self._span(pair, numbers)))
+        spans = [span for pair in numbers.ranges if (span := self._span(pair, numbers))]
+        if numbers.is_saved:  # RFC 5182 2.1: what was expunged meanwhile is left out
+            runs = _runs([number - 1 for number, _ in self.numbered(self.saved)])
+            spans += [(run.start, run.stop) for run in runs]
+        spans.sort()
         merged: list[range] = []
         for start, stop in spans:
             if merged and start <= merged[-1].stop:
@@ -126,10 +128,9 @@ class Selected:
 
     def named_uids(self, numbers: NumberSet) -> list[tuple[int, int]]:
         """What a set of UIDs names, whether there are such messages or not, as ranges."""
-        if numbers.is_saved:
-            return [(uid, uid) for uid in self.saved]
+        saved = [(uid, uid) for uid in self.saved] if numbers.is_saved else []
         last = self.uids[self.told - 1] if self.told else 0
-        return merged((low or last, high or last) for low, high in numbers.ranges)
+        return merged([*((low or last, high or last) for low, high in numbers.ranges), *saved])
 
     def uids_at(self, places: Sequence[range]) -> list[Uid]:
         """The UIDs at these places."""

@@ -20,8 +20,8 @@ STAR: Final = 0
 class NumberSet:
     """A set as it was written: pairs of numbers in any order, STAR for `*`.
 
-    `is_uid`: they are UIDs, otherwise sequence numbers. `is_saved`: it is `$`, what the last
-    SEARCH saved (RFC 5182 2.1), and has no ranges.
+    `is_uid`: they are UIDs, otherwise sequence numbers. `is_saved`: it has `$`, what the last
+    SEARCH saved (RFC 5182 2.1), after the ranges, if there are any.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -41,10 +41,14 @@ def number_set(cursor: Cursor, *, is_uid: bool | None = None) -> NumberSet:
         number = _number(one[0])
         return NumberSet(((number, number),), of_uids)
     raw = cursor.take(_SET, "a set of message numbers")
+    is_saved = raw.endswith(b",") and cursor.skip(b"$")
+    if is_saved:  # RFC 9051 9: sequence-set may end so
+        cursor.check("set", "$")
+        raw = raw[:-1]
     if raw.count(b",") >= cursor.limits.set_ranges:
         raise BadSyntax("A set has too many ranges", b"LIMIT")
     ranges = tuple(map(_range, raw.split(b",")))
-    return NumberSet(ranges, of_uids)
+    return NumberSet(ranges, of_uids, is_saved=is_saved)
 
 
 def known_set(cursor: Cursor) -> tuple[tuple[int, int], ...]:
