@@ -23,7 +23,7 @@ from rmail_kernel.storage.filesystem import (
     schema,
     unsettled,
 )
-from rmail_kernel.storage.filesystem.damage import Identity, Stale, is_damage
+from rmail_kernel.storage.filesystem.damage import Identity, Stale, is_damage, may_be_there
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.lock import AccountLock
@@ -241,10 +241,15 @@ class Batches:
             outcomes = [_one(tx, work) for work in works]
             tx.sync()
             failpoints.reach("commit.before")
-            self._end(db)
         except BaseException:
             self._roll_back(tx)
             raise
+        try:
+            self._end(db)
+        except BaseException as error:
+            if not may_be_there(error):
+                self._roll_back(tx)
+            raise  # else the files stay, and the intent that announces them: recovery comes next
         failpoints.reach("commit.after")
         if is_durable:
             self._note(tx.account.modseq)
@@ -265,7 +270,11 @@ class Batches:
             raise
 
     def _end(self, db: apsw.Connection) -> None:
-        db.execute("COMMIT")
+        try:
+            db.execute("COMMIT")
+        except BaseException:
+            self._abandon(db)
+            raise
         self._notes = {}  # they are in it
 
     def _note(self, modseq: int) -> None:

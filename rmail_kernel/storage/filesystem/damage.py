@@ -27,6 +27,15 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, DAMAGE)
 
 
+def may_be_there(error: BaseException) -> bool:
+    """Whether a commit that failed with this error may be whole in the log all the same, for the
+    next one who opens the database to find: it was written, and the sync of the log failed.
+    """
+    if isinstance(error, apsw.FullError | apsw.BusyError):
+        return False
+    return getattr(error, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which file is open as account.db, how large it was (it never shrinks by our doing), and which
