@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
+from typing import Any
 
 import apsw
 import pytest
@@ -16,10 +18,21 @@ from rmail_kernel.storage.filesystem import (
 )
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.remembering import Answers, Box, Texts
+from rmail_kernel.storage.filesystem.store import SEARCHERS
 from rmail_kernel.storage.filesystem.texts import MessageText
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.narrowing import Split
-from rmail_kernel.storage.search import And, Body, Dated, Header, Not, SearchNode, Text, UidIn
+from rmail_kernel.storage.search import (
+    And,
+    Body,
+    Dated,
+    HasFlag,
+    Header,
+    Not,
+    SearchNode,
+    Text,
+    UidIn,
+)
 from tests.storage_contract.rig import ALICE, Opened, item
 
 INBOX = MailboxId(1)
@@ -174,6 +187,28 @@ async def test_answers_outlive_the_making_of_the_index_and_end_with_it(
     assert await mail.search(ALICE, INBOX, Body("one")) == [1]
     await mail.index(ALICE, anew=True)
     assert await mail.search(ALICE, INBOX, Body("two")) == [2]
+
+
+async def test_searches_that_read_for_long_let_others_through(
+    store: Opened, mail: FilesystemMailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put(*map(item, words("one")))
+    read, go_on = asyncio.Semaphore(0), asyncio.Event()
+    decide = unindexed.decide
+
+    async def slowly(*arguments: Any) -> dict[SearchNode, Split]:
+        read.release()
+        await go_on.wait()
+        return await decide(*arguments)
+
+    monkeypatch.setattr(unindexed, "decide", slowly)
+    count = SEARCHERS + 1
+    searches = [asyncio.create_task(mail.search(ALICE, INBOX, Body("one"))) for _ in range(count)]
+    for _ in searches:
+        await read.acquire()
+    assert await mail.search(ALICE, INBOX, Not(HasFlag("\\Seen"))) == [1]
+    go_on.set()
+    assert await asyncio.gather(*searches) == [[1]] * count
 
 
 async def test_reading_in_several_turns_finds_all(

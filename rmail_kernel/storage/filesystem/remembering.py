@@ -27,7 +27,7 @@ _ENTRY_BYTES: Final = 500
 
 
 class Box(NamedTuple):
-    """A mailbox, of an account or of one life of its index."""
+    """A mailbox, of an open account or of one life of its index."""
 
     of: object
     mailbox: int

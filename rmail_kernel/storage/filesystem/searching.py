@@ -4,6 +4,7 @@ full-text index, listed header fields from their summaries. Everything runs in t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from bisect import bisect_left
@@ -63,21 +64,34 @@ _COLUMNS: Final = {"internal": "internal_date", "saved": "save_date"}
 
 
 async def find(
-    account: OpenAccount, view: MailboxView, query: SearchNode, memory: Memory, pool: Executor
+    account: OpenAccount,
+    view: MailboxView,
+    query: SearchNode,
+    memory: Memory,
+    pool: Executor,
+    turns: asyncio.Semaphore,
 ) -> tuple[Foreknown, Narrowed]:
-    """What can be told of the conditions in `query`, and how far it narrows the search down."""
+    """What can be told of the conditions in `query`, and how far it narrows the search down.
+
+    Args:
+        memory: what searches of this process remember.
+        pool: its threads do the work.
+        turns: the sets of a search in a large mailbox take megabytes: one is done before the next.
+    """
     conditions = list(dict.fromkeys(_conditions(query)))[:MAX_CONDITIONS]
-    known, generation = await _foreknow(account, view, conditions, memory, pool)
-    narrowed = await narrow(query, view, known, pool)
-    if narrowed.open:
-        box = Box(str(account.paths.home), view.mailbox, view.uidvalidity)
+    async with turns:
+        known, generation = await _foreknow(account, view, conditions, memory, pool)
+        narrowed = await narrow(query, view, known, pool)
+    if narrowed.open:  # reading takes long, and nobody's turn
+        box = Box(account.index, view.mailbox, view.uidvalidity)
         memory.texts.forget(box, account.index.reaches.get(view.mailbox, 0))
         decided = await unindexed.decide(
             account, view, conditions, known, narrowed.open, box, memory.texts, pool
         )
         if decided:
             known.update(decided)
-            narrowed = await narrow(query, view, known, pool)
+            async with turns:
+                narrowed = await narrow(query, view, known, pool)
     if generation is not None:
         box = Box(generation, view.mailbox, view.uidvalidity)
         for one in filter(_is_kept, conditions):

@@ -135,7 +135,6 @@ class FilesystemMailStore:
         self._background = Background(clock)
         # Of their own: a hundred searches must not take the threads that appends need.
         self._searchers = ThreadPoolExecutor(SEARCHERS, "search")
-        # The sets of a search in a large mailbox take megabytes: one is done before the next.
         self._turns = asyncio.Semaphore(SEARCHERS)
         self._memory = Memory()
         self._follower = Follower(self._owner)
@@ -410,9 +409,9 @@ class FilesystemMailStore:
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:
         """UIDs that match, ascending."""
         view = await self.view(account, mailbox)
-        async with self._use(account) as one, self._turns:
-            memory, pool = self._memory, self._searchers
-            known, narrowed = await searching.find(one, view, query, memory, pool)
+        memory, pool = self._memory, self._searchers
+        async with self._use(account) as one:
+            known, narrowed = await searching.find(one, view, query, memory, pool, self._turns)
             self._follower.mend(one.paths, one.index)
             if not narrowed.open:
                 return narrowed.found
