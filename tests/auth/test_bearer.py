@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,7 +24,8 @@ FORMS = {
 
 @pytest.fixture
 def clock() -> FakeClock:
-    return FakeClock(datetime.now(UTC))  # no token is older than its account
+    # Accounts are made a moment later, by the true time; no token may be older than its account.
+    return FakeClock(datetime.now(UTC) + timedelta(minutes=1))
 
 
 @pytest.fixture
