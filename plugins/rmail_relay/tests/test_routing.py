@@ -379,3 +379,17 @@ async def test_an_exchanger_behind_a_loop_of_names_has_no_address(
     rmail_dns.records["b.loop.test", "CNAME"] = ["a.loop.test."]
     outcome = (await send("a@loop.test"))["a@loop.test"]
     assert (outcome.kind, outcome.status) == (Kind.DEFERRED, "4.4.3")
+
+
+async def test_a_domain_whose_hosts_all_take_no_mail_is_for_good(
+    send: Send, rmail_dns: FakeDns, rmail_mx: FakeMx, second_mx: FakeMx
+) -> None:
+    """RFC 7504: 521 as the greeting."""
+    two(rmail_dns, 10, 20)
+    rmail_mx.replies[""] = second_mx.replies[""] = "521 5.3.2 no mail here"
+    outcome = (await send("a@two.test"))["a@two.test"]
+    assert (outcome.kind, outcome.code, outcome.status) == (Kind.FAILED, 521, "5.3.2")
+    second_mx.replies[""] = "450 4.3.0 later"
+    assert (await send("a@two.test"))["a@two.test"].kind is Kind.DEFERRED
+    second_mx.replies.clear()
+    assert (await send("a@two.test"))["a@two.test"].kind is Kind.DELIVERED

@@ -12,7 +12,7 @@ from datetime import datetime
 from rmail_kernel.model import Address
 from rmail_relay.client.parcel import Parcel
 from rmail_relay.client.session import Session
-from rmail_relay.client.verdict import UNREACHED, PeerFailure, Verdict
+from rmail_relay.client.verdict import UNREACHED, PeerFailure, TakesNoMail, Verdict
 from rmail_relay.outcome import Attempt, Contact, Kind, RecipientOutcome
 
 
@@ -55,10 +55,12 @@ class Progress:
 
     def fail(self, host: str, failure: PeerFailure) -> None:
         """A host was of no use; another may be. What a host said tells more than one that is not
-        reached.
+        reached, and one that will take mail later counts for more than one that never does.
         """
-        if self.failure is None or failure.status != UNREACHED:
-            self.failure, self.failed_host = failure, host
+        is_told = self.failure is not None and not isinstance(self.failure, TakesNoMail)
+        if is_told and (failure.status == UNREACHED or isinstance(failure, TakesNoMail)):
+            return
+        self.failure, self.failed_host = failure, host
 
     def outcomes(self, at: datetime, recipients: Iterable[Address]) -> list[RecipientOutcome]:
         """What became of those whose fate is known."""

@@ -11,7 +11,7 @@ import asyncio
 from rmail_relay.client.login import log_in
 from rmail_relay.client.peer import Peer, Tls
 from rmail_relay.client.session import Local, Session
-from rmail_relay.client.verdict import UNREACHED, PeerFailure, Silent, TlsFailed
+from rmail_relay.client.verdict import UNREACHED, PeerFailure, Silent, TakesNoMail, TlsFailed
 from rmail_relay.client.wire import Wire
 
 
@@ -36,7 +36,9 @@ async def _open(peer: Peer, address: str, local: Local, *, is_clear: bool = Fals
         if peer.tls is Tls.IMPLICIT:
             await session.shake_hands()
         greeting = await session.reply(local.timeouts.greeting_s)
-        if greeting.code != 220:  # RFC 5321 3.1: 554 and QUIT; RFC 7504: 521
+        if greeting.code == 521 and peer.is_exchange:
+            raise TakesNoMail(f"The host takes no mail: {greeting.text}")
+        if greeting.code != 220:  # RFC 5321 3.1: 554 and QUIT
             raise PeerFailure.of(greeting)
         await session.say_hello()
         if peer.tls in (Tls.OPPORTUNISTIC, Tls.STARTTLS) and not is_clear:

@@ -88,6 +88,15 @@ class TlsFailed(PeerFailure):
         super().__init__(text, code=454, status=status)
 
 
+class TakesNoMail(PeerFailure):
+    """The peer is no mail server at all: 521 as its greeting (RFC 7504 3)."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Final, when every host says so."""
+        return Verdict(Kind.FAILED, 521, "5.3.2", self.safe)
+
+
 class LoopsBack(PeerFailure):
     """The peer is this server itself."""
 
