@@ -7,8 +7,8 @@ queue's own thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,17 @@ from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
 from rmail_kernel.failpoints import reach
 from rmail_kernel.storage.filesystem import queue_rows as rows
 from rmail_kernel.storage.filesystem.chores import Chores
-from rmail_kernel.storage.filesystem.disk import (
-    FILE_MODE,
-    Owner,
-    alone,
-    make_directory,
-    sync_directory,
-)
+from rmail_kernel.storage.filesystem.disk import Owner, make_directory, sync_directory
 from rmail_kernel.storage.filesystem.queue_files import SpoolFiles, Written
+from rmail_kernel.storage.filesystem.shared_file import (
+    UNREADABLE,
+    SharedFile,
+    is_new,
+    transaction,
+)
 
 BUSY_MS = 10_000
 ABANDONED_S = 3600.0
-_UNREADABLE = (apsw.CorruptError, apsw.NotADBError, apsw.SchemaChangeError)
 _log = structlog.get_logger("rmail.queue")
 
 
@@ -76,11 +75,14 @@ class QueueDatabase:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._path = folder / "queue.db"
         self._clock = clock
-        self._owner = Owner.of(folder.parent)
+        owner = Owner.of(folder.parent)
         if not folder.exists():
-            make_directory(folder, self._owner)
+            make_directory(folder, owner)
             sync_directory(folder.parent)
-        self.files = SpoolFiles(folder / "spool", self._owner)
+        self.files = SpoolFiles(folder / "spool", owner)
+        self._file = SharedFile(
+            self._path, owner, clock, BUSY_MS, "FULL", self._prepare, _tell_of_loss
+        )
         self._chores = Chores()
         self._inode = 0
         self._db: apsw.Connection | None = None
@@ -120,7 +122,7 @@ class QueueDatabase:
             self.files.sync()
         batch = Batch(db)
         is_looking = all(operation.is_looking for operation in operations)
-        with _transaction(db, "BEGIN" if is_looking else "BEGIN IMMEDIATE"):
+        with transaction(db, "BEGIN" if is_looking else "BEGIN IMMEDIATE"):
             answers = [_answer(operation, batch) for operation in operations]
             reach("queue.before_commit")
         reach("queue.committed")
@@ -135,10 +137,9 @@ class QueueDatabase:
         for written in placed:
             with suppress(OSError):
                 self.files.remove(written.name)
-        if isinstance(error, _UNREADABLE):
+        if isinstance(error, UNREADABLE):
             self._let_go()
-            with suppress(apsw.Error, OSError), alone(self._path, self._owner):
-                self._move_aside(error)
+            self._file.set_aside(error)
 
     def _opened(self) -> apsw.Connection:
         """The connection to the file that has the name now."""
@@ -147,53 +148,15 @@ class QueueDatabase:
                 if self._path.stat().st_ino == self._inode:
                     return self._db
             self._let_go()
-        with alone(self._path, self._owner):
-            try:
-                self._db = self._open()
-            except _UNREADABLE as error:
-                self._move_aside(error)
-                self._db = self._open()
+        self._db = self._file.open()
+        self._inode = self._path.stat().st_ino
         return self._db
 
-    def _open(self) -> apsw.Connection:
-        if not self._path.exists():
-            for suffix in ("-wal", "-shm"):  # of a file that is gone
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            self._path.touch(FILE_MODE)
-            self._owner.take(self._path)
-        db = apsw.Connection(str(self._path))
-        try:
-            db.set_busy_timeout(BUSY_MS)
-            db.execute("PRAGMA journal_mode=WAL").fetchall()
-            db.execute("PRAGMA synchronous=FULL")
-            self._prepare(db)
-        except apsw.Error:
-            db.close()
-            raise
-        for suffix in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                self._owner.take(Path(f"{self._path}{suffix}"))
-        sync_directory(self._path.parent)
-        self._inode = self._path.stat().st_ino
-        return db
-
     def _prepare(self, db: apsw.Connection) -> None:
-        version = db.execute("PRAGMA user_version").fetchall()[0][0]
-        if version == 0:
-            with _transaction(db):
+        if is_new(db, rows.SCHEMA_VERSION):
+            with transaction(db):
                 db.execute(rows.SCHEMA)
                 self._adopt(db, is_new=True)
-        elif version != rows.SCHEMA_VERSION:
-            raise apsw.SchemaChangeError(f"a queue of version {version}")
-        elif db.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
-            raise apsw.CorruptError("quick_check failed")
-
-    def _move_aside(self, error: Exception) -> None:
-        aside = f"{self._path}.unreadable-{int(self._clock.time())}"
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
-        _log.error("the queue is rebuilt from its files", aside=aside, reason=repr(error))
 
     def sweep(self, batch: Batch) -> None:
         """Takes in files that were accepted and have no row, removes what a crash left over."""
@@ -240,16 +203,8 @@ class QueueDatabase:
         self.files.accept(name)
 
 
-@contextmanager
-def _transaction(db: apsw.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    db.execute(begin)
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+def _tell_of_loss(aside: str, error: Exception) -> None:
+    _log.error("the queue is rebuilt from its files", aside=aside, reason=repr(error))
 
 
 def _answer(operation: Operation, batch: Batch) -> Answer:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -18,7 +17,13 @@ import apsw
 import structlog
 
 from rmail_kernel.errors import ConfigError, Temporary
-from rmail_kernel.storage.filesystem.disk import FILE_MODE, Owner, alone, sync_directory
+from rmail_kernel.storage.filesystem.disk import Owner
+from rmail_kernel.storage.filesystem.shared_file import (
+    UNREADABLE,
+    SharedFile,
+    is_new,
+    transaction,
+)
 
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
@@ -45,7 +50,6 @@ _HIT = """INSERT INTO hits VALUES(?, ?, 1, ?)
     ON CONFLICT DO UPDATE SET n = n + 1, ends_at = max(ends_at, excluded.ends_at)"""
 _MARKS = """SELECT key, ends_at - ?1, value FROM marks
     WHERE key BETWEEN ?2 AND ?3 AND ends_at > ?1 ORDER BY key"""
-_UNREADABLE = (apsw.CorruptError, apsw.NotADBError, apsw.SchemaChangeError)
 T = TypeVar("T")
 _log = structlog.get_logger("rmail.state")
 
@@ -65,10 +69,12 @@ class SqliteState:
         self._path = path
         self._clock = clock
         self._writes = 0
-        self._owner = Owner.of(path.parent)
+        self._file = SharedFile(
+            path, Owner.of(path.parent), clock, BUSY_MS, "NORMAL", self._prepare, _tell_of_loss
+        )  # NORMAL: `mark` syncs by itself
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rmail-state")
         self._is_checkpointing = False
-        self._db = self._open_or_renew()
+        self._db = self._open()
 
     async def close(self) -> None:
         """Lets go of the file. Idempotent."""
@@ -109,7 +115,7 @@ class SqliteState:
 
     def _hit(self, key: str, window_s: float) -> int:
         now = self._clock.time()
-        with self._transaction():
+        with transaction(self._db):
             rows, events = self._tally(key, now - window_s)
             if rows >= EXACT_ROWS:  # a flood: late by up to a slot, so that it stays counted
                 slot_s = window_s / SLOTS
@@ -126,7 +132,7 @@ class SqliteState:
 
     def _clear(self, prefix: str) -> int:
         within = (prefix, _end_of(prefix))
-        with self._transaction():
+        with transaction(self._db):
             keys = self._db.execute(
                 "SELECT key FROM hits WHERE key >= ?1 AND key < ?2"
                 " UNION SELECT key FROM marks WHERE key >= ?1 AND key < ?2",
@@ -137,7 +143,7 @@ class SqliteState:
         return len(keys)
 
     def _mark(self, key: str, ends_at: float, value: str) -> None:
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("REPLACE INTO marks VALUES(?, ?, ?)", (key, ends_at, value))
         self._sweep_in_passing()
 
@@ -157,7 +163,7 @@ class SqliteState:
         if self._writes % SWEEP_EVERY:
             return
         now = self._clock.time()
-        with self._transaction():
+        with transaction(self._db):
             for table, limit in (("hits", MAX_COUNTERS), ("marks", MAX_MARKS)):
                 self._db.execute(f"DELETE FROM {table} WHERE ends_at <= ?", (now,))  # noqa: S608 - constants
                 self._db.execute(
@@ -166,84 +172,32 @@ class SqliteState:
                     (limit,),
                 )
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
     def _guarded(self, work: Callable[[], T]) -> T:
         try:
             try:
                 return work()
-            except _UNREADABLE:
+            except UNREADABLE:
                 self._db.close()
-                self._db = self._open_or_renew()
+                self._db = self._open()
                 return work()
         except apsw.Error as error:
             raise Temporary("Shared state cannot be used now", reason=repr(error)) from error
 
     # --- the file
 
-    def _open_or_renew(self) -> apsw.Connection:
+    def _open(self) -> apsw.Connection:
         try:
-            with alone(self._path, self._owner):
-                try:
-                    return self._open()
-                except _UNREADABLE as error:
-                    self._move_aside(error)
-                    return self._open()
+            return self._file.open()
         except (apsw.Error, OSError) as error:
             raise ConfigError(
                 f"{self._path} cannot be opened: {error}", path="mail_root"
             ) from error
 
-    def _open(self) -> apsw.Connection:
-        if not self._path.exists():  # opening an existing one would drop SQLite's own locks
-            self._path.touch(FILE_MODE)
-            self._owner.take(self._path)
-        db = apsw.Connection(str(self._path))
-        try:
-            db.set_busy_timeout(BUSY_MS)
-            db.execute("PRAGMA journal_mode=WAL").fetchall()
-            db.execute("PRAGMA synchronous=NORMAL")  # `mark` syncs by itself
-            self._prepare(db)
-            db.set_wal_hook(self._committed)  # in place of checkpoints that sync on the loop
-        except apsw.Error:
-            db.close()
-            raise
-        self._own_journal()
-        sync_directory(self._path.parent)
-        return db
-
     def _prepare(self, db: apsw.Connection) -> None:
-        version = db.execute("PRAGMA user_version").fetchall()[0][0]
-        if version == 0:
+        if is_new(db, SCHEMA_VERSION):
             with db:
                 db.execute(_SCHEMA)
-        elif version != SCHEMA_VERSION:
-            raise apsw.SchemaChangeError(f"state of version {version}")
-        if db.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
-            raise apsw.CorruptError("quick_check failed")
-
-    def _own_journal(self) -> None:
-        for suffix in ("-wal", "-shm"):
-            beside = Path(f"{self._path}{suffix}")
-            if beside.exists():
-                self._owner.take(beside)
-
-    def _move_aside(self, error: Exception) -> None:
-        aside = f"{self._path}.unreadable-{int(self._clock.time())}"
-        for suffix in ("", "-wal", "-shm"):
-            beside = Path(f"{self._path}{suffix}")
-            if beside.exists():
-                beside.rename(f"{aside}{suffix}")
-        _log.warning("shared state is unreadable and begun anew", aside=aside, reason=repr(error))
+        db.set_wal_hook(self._committed)  # in place of checkpoints that sync on the loop
 
     def _sync(self) -> None:
         """Syncs the journal: all commits so far are durable, and no writer was kept waiting."""
@@ -273,6 +227,10 @@ class SqliteState:
             _log.exception("checkpoint of shared state failed", path=str(self._path))
         finally:
             self._is_checkpointing = False
+
+
+def _tell_of_loss(aside: str, error: Exception) -> None:
+    _log.warning("shared state is unreadable and begun anew", aside=aside, reason=repr(error))
 
 
 def _end_of(prefix: str) -> str:
