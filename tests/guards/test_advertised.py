@@ -9,6 +9,7 @@ from pathlib import Path
 from rmail_imap.capabilities import capabilities
 from rmail_imap.catalog import Catalog
 from rmail_imap.config import ImapSettings
+from rmail_imap.header_cache import HeaderCache
 from rmail_imap.session import Session
 from rmail_imap.wire import Wire
 
@@ -54,7 +55,12 @@ def _listed(protocol: str) -> list[str]:
 async def test_every_imap_capability_comes_from_a_listed_rfc(rmail_server: RunningServer) -> None:
     elsewhere = SessionInfo("s1", "imap", peer_host="192.0.2.1")
     session = Session(
-        rmail_server.kernel, ImapSettings(), Wire(lambda _: None), elsewhere, Catalog()
+        rmail_server.kernel,
+        ImapSettings(),
+        Wire(lambda _: None),
+        elsewhere,
+        Catalog(),
+        HeaderCache(),
     )
     offered = await _imap(rmail_server) | set(capabilities(session))
     assert sorted(_listed("imap")) == sorted(offered)

@@ -11,6 +11,7 @@ from rmail_imap.command.authenticate import AuthenticateArgs
 from rmail_imap.commands import FEATURES, TABLE
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import Refused
+from rmail_imap.header_cache import HeaderCache
 from rmail_imap.sasl import Credentials
 from rmail_imap.session import Session
 from rmail_imap.wire import Wire
@@ -115,7 +116,14 @@ async def test_without_tls_there_is_no_starttls(rmail_server: RunningServer) -> 
 async def test_passwords_of_strangers_need_tls(rmail_server: RunningServer) -> None:
     def session(**info: str) -> Session:
         origin = SessionInfo("1", "imap", **info)  # type: ignore[arg-type] # text fields only
-        return Session(rmail_server.kernel, ImapSettings(), Wire(lambda _: None), origin, Catalog())
+        return Session(
+            rmail_server.kernel,
+            ImapSettings(),
+            Wire(lambda _: None),
+            origin,
+            Catalog(),
+            HeaderCache(),
+        )
 
     stranger = session(peer_host="192.0.2.1")
     assert "LOGINDISABLED" in capabilities(stranger)

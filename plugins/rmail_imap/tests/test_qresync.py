@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rmail_imap.catalog import Catalog
 from rmail_imap.config import ImapSettings
+from rmail_imap.header_cache import HeaderCache
 from rmail_imap.parse.select import LastSeen
 from rmail_imap.ranges import clipped, each, merged, missing, within
 from rmail_imap.resync import tell_missed
@@ -328,7 +329,9 @@ async def test_what_changes_while_a_mailbox_is_opened_is_told_later(
     await mail.expunge(ALICE, first.mailbox, [first.uid], only_deleted=False)
     await mail.store_flags(ALICE, first.mailbox, [second.uid], "add", frozenset({"\\Seen"}))
     info = SessionInfo(id="x", protocol="imap")
-    session = Session(rmail_server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog())
+    session = Session(
+        rmail_server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog(), HeaderCache()
+    )
     session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
     session.selected = Selected(view, name="INBOX", is_read_only=True)
     await tell_missed(session, session.selected, LastSeen(view.uidvalidity, view.modseq))

@@ -22,7 +22,10 @@ from rmail_kernel.storage.mail import Fetched, Field
 
 CHUNK: Final = 2000
 """How many messages are answered before others get a turn."""
-_Values = Sequence[int | bytes]
+HEADER_CHUNK: Final = 250
+"""The same when header fields are told, which are longer."""
+Values = Sequence[int | bytes]
+"""One value of each message."""
 _ON_VIEW: Final = frozenset({Item.UID, Item.FLAGS})
 _FIELDS: Final[dict[Item, Field]] = {
     Item.ENVELOPE: Field.ENVELOPE,
@@ -39,10 +42,10 @@ class Column:
     """One item: how a value looks in the template, and the values of some messages."""
 
     template: bytes
-    values: Callable[[Sequence[Fetched], FlagWriter], _Values]
+    values: Callable[[Sequence[Fetched], FlagWriter], Values]
 
 
-def _flags(rows: Sequence[Fetched], flags: FlagWriter) -> _Values:
+def _flags(rows: Sequence[Fetched], flags: FlagWriter) -> Values:
     return flags.column([row.uid for row in rows], [row.flags for row in rows])
 
 
@@ -94,7 +97,7 @@ def _fields(item: AnyItem) -> Field:
 
 
 def _headers(item: BodyItem) -> Column:
-    def values(rows: Sequence[Fetched], _: FlagWriter) -> _Values:
+    def values(rows: Sequence[Fetched], _: FlagWriter) -> Values:
         return cached_headers(item, [row.raw_headers or b"" for row in rows])
 
     return Column(item.label.replace(b"%", b"%%") + b" %b", values)
@@ -103,7 +106,7 @@ def _headers(item: BodyItem) -> Column:
 def _whole(item: BodyItem) -> Column:
     """A message, or a part of its bytes, that the store gives with its row."""
 
-    def values(rows: Sequence[Fetched], _: FlagWriter) -> _Values:
+    def values(rows: Sequence[Fetched], _: FlagWriter) -> Values:
         return [literal(cut(item, row.content.raw or b"")) for row in rows if row.content]
 
     return Column(item.label.replace(b"%", b"%%") + b" %b", values)
@@ -117,6 +120,7 @@ class Plan:
         bodies: the items among them that are bytes of the message.
         lacks: what of UID and MODSEQ is not asked for.
         view_items: all items, when the view of the mailbox has what they tell.
+        header: the header fields asked for, when the view has all there is to tell beside them.
     """
 
     def __init__(self, items: Sequence[AnyItem], *, is_read_only: bool) -> None:
@@ -135,6 +139,11 @@ class Plan:
         self._columns = [*self._simple]
         if self._is_at_hand:
             self._columns += [_whole(one) if one in whole else _headers(one) for one in self.bodies]
+        others = [item for item in items if not isinstance(item, BodyItem)]
+        is_on_view = _ON_VIEW.issuperset(others) and not self.sets_seen
+        is_all = len(headers) == len(self.bodies) == 1
+        self.header = headers[0] if is_all and is_on_view else None
+        self._on_view = simple
         self.fields = Field.NONE
         for item in items:
             self.fields |= _fields(item)
@@ -149,10 +158,17 @@ class Plan:
             and (not self._needs_raw or all(row.content and row.content.raw for row in rows))
         )
 
-    def lines(self, numbers: Sequence[int], rows: Sequence[Fetched], flags: FlagWriter) -> bytes:
-        """The responses of messages, for which `is_ready` holds."""
-        columns = [column.values(rows, flags) for column in self._columns]
+    def columns(self, rows: Sequence[Fetched], flags: FlagWriter) -> list[Values]:
+        """The values of messages for which `is_ready` holds, those of `header` last."""
+        return [column.values(rows, flags) for column in self._columns]
+
+    def lines(self, numbers: Sequence[int], columns: Sequence[Values]) -> bytes:
+        """The responses made of `columns`."""
         return _lines([column.template for column in self._columns], numbers, columns)
+
+    def header_lines(self, known: Known, flags: FlagWriter, values: Sequence[bytes]) -> bytes:
+        """The responses of messages whose values of `header` are known."""
+        return self.lines(known.numbers, [*_view_columns(self._on_view, known, flags), values])
 
     def simple_values(
         self, row: Fetched, flags: FlagWriter, more: Iterable[Item] = ()
@@ -170,12 +186,16 @@ def plan_of(items: tuple[AnyItem, ...], *, is_read_only: bool) -> Plan:
 
 def view_lines(items: Sequence[Item], known: Known, flags: FlagWriter) -> bytes:
     """The responses of messages when the view has all there is to tell: UID and FLAGS."""
-    columns: list[_Values] = [
-        known.uids if item is Item.UID else flags.column(known.uids, known.words) for item in items
-    ]
+    columns = _view_columns(items, known, flags)
     return _lines([_COLUMNS[item].template for item in items], known.numbers, columns)
 
 
-def _lines(templates: Sequence[bytes], numbers: Sequence[int], columns: Sequence[_Values]) -> bytes:
+def _view_columns(items: Sequence[Item], known: Known, flags: FlagWriter) -> list[Values]:
+    return [
+        known.uids if item is Item.UID else flags.column(known.uids, known.words) for item in items
+    ]
+
+
+def _lines(templates: Sequence[bytes], numbers: Sequence[int], columns: Sequence[Values]) -> bytes:
     template = b"* %d FETCH (" + b" ".join(templates) + b")\r\n"
     return b"".join([template % values for values in zip(numbers, *columns, strict=True)])

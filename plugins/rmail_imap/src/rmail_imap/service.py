@@ -14,6 +14,7 @@ from rmail_imap.catalog import Catalog
 from rmail_imap.config import ImapSettings
 from rmail_imap.connection import Connection
 from rmail_imap.errors import Goodbye
+from rmail_imap.header_cache import HeaderCache
 from rmail_imap.session import Session
 from rmail_imap.sight import seen
 from rmail_imap.wire import EARLY_INPUT_BYTES, Disconnected, Wire
@@ -39,6 +40,7 @@ class ImapService:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._sessions: dict[Wire, Session] = {}
+        self._headers = HeaderCache()
         self._shaking_hands = 0
         found = kernel.bus.collect("register_imap_extensions", Extension, kernel=kernel)
         self._catalog = Catalog(found)
@@ -93,7 +95,9 @@ class ImapService:
         settings = self._kernel.section("imap", ImapSettings)
         wire.timeout_s = settings.login_timeout_s
         wire.expire_in(settings.login_timeout_s)
-        session = Session(self._kernel, settings, wire, describe(wire), self._catalog)
+        session = Session(
+            self._kernel, settings, wire, describe(wire), self._catalog, self._headers
+        )
         session.bind()
         keepalive.watch(wire.transport, settings.keepalive_s)
         self._sessions[wire] = session

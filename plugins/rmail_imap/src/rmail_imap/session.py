@@ -13,6 +13,7 @@ from rmail_imap.annotations import AnnotationWatch
 from rmail_imap.catalog import Catalog, disabled
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax, Goodbye
+from rmail_imap.header_cache import HeaderCache
 from rmail_imap.parse.cursor import Dialect, Limits
 from rmail_imap.selected import Selected
 from rmail_imap.state import State
@@ -49,6 +50,7 @@ class Session:
         client_name: what the client calls itself in ID.
         busy_since: when the command that runs began, by the clock of the wire.
         catalog: the commands and features there are.
+        headers: header fields that are kept for all sessions.
         off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
         is_qresync: the client understands VANISHED (RFC 7162 3.2.3).
@@ -63,12 +65,14 @@ class Session:
         wire: Wire,
         info: SessionInfo,
         catalog: Catalog,
+        headers: HeaderCache,
     ) -> None:
         self.kernel = kernel
         self.settings = settings
         self.wire = wire
         self.info = info
         self.catalog = catalog
+        self.headers = headers
         self.off = disabled(settings)
         self.binding: bytes | None = None
         self.selected: Selected | None = None

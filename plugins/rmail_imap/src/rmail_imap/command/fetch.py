@@ -9,9 +9,10 @@ from rmail_imap import updates
 from rmail_imap.bodies import PIECE_BYTES, Body
 from rmail_imap.commands import command, feature
 from rmail_imap.errors import BadSyntax
-from rmail_imap.fetch_lines import CHUNK, Plan, plan_of, view_lines
+from rmail_imap.fetch_lines import CHUNK, HEADER_CHUNK, Plan, Values, plan_of, view_lines
 from rmail_imap.flag_words import FlagWriter
-from rmail_imap.parse.fetch import FetchArgs, Item, fetch_args
+from rmail_imap.header_cache import Key
+from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
 from rmail_imap.parse.returns import Partial
 from rmail_imap.resync import tell_vanished
 from rmail_imap.selected import Known
@@ -47,13 +48,31 @@ async def fetch(session: Session, args: FetchArgs) -> None:
     view = await session.mail.view(session.account, selected.id)
     updates.tell_keywords(session, selected, view.keywords)
     flags = FlagWriter(view.keywords, selected.recent)
-    for known in selected.known_at(places, view, CHUNK):
-        if plan.view_items:
-            session.write(view_lines(plan.view_items, known, flags))
+    chunk = CHUNK if plan.header is None else HEADER_CHUNK
+    for known in selected.known_at(places, view, chunk):
+        raw = _at_hand(session, plan, flags, known)
+        if raw is None:
+            await _from_store(session, plan, flags, known)
+        else:
+            session.write(raw)
             await session.wire.flush()
             await rest()
-        else:
-            await _from_store(session, plan, flags, known)
+
+
+def _at_hand(session: Session, plan: Plan, flags: FlagWriter, known: Known) -> bytes | None:
+    """The responses, if the view and the header fields that are kept suffice for them."""
+    if plan.view_items:
+        return view_lines(plan.view_items, known, flags)
+    if plan.header is None:
+        return None
+    values = session.headers.get(_header_key(session, plan.header), known.uids)
+    return None if values is None else plan.header_lines(known, flags, values)
+
+
+def _header_key(session: Session, header: BodyItem) -> Key:
+    selected, principal = session.mailbox, session.principal
+    version = principal.credential_version
+    return principal.account, version, selected.id, selected.uidvalidity, header
 
 
 def _cut(places: list[range], partial: Partial) -> list[range]:
@@ -101,14 +120,22 @@ async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Kn
         told = await _set_seen(session, batch) if plan.sets_seen else frozenset()
         batch_numbers = [numbers[stored.uid] for stored in batch]
         if plan.is_ready(batch) and not told:
-            session.write(plan.lines(batch_numbers, batch, flags))
+            columns = plan.columns(batch, flags)
+            session.write(plan.lines(batch_numbers, columns))
             _close(batch)
+            if plan.header is not None:
+                _keep(session, plan.header, batch, columns[-1])
         else:
             error = await _write_batch(session, plan, flags, told, batch_numbers, batch)
             unreadable = error or unreadable
         await session.flush_full()
     if unreadable is not None:
         raise unreadable  # after the messages that can be read
+
+
+def _keep(session: Session, header: BodyItem, batch: list[Fetched], values: Values) -> None:
+    uids = [stored.uid for stored in batch]
+    session.headers.put(_header_key(session, header), uids, cast("Sequence[bytes]", values))
 
 
 async def _write_batch(

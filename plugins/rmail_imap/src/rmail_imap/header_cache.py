@@ -1,0 +1,60 @@
+"""Header fields in wire form, of the messages whose fields clients of this process asked for last.
+
+What a message's header says never changes, so nothing here goes stale: the key tells the account
+(and that it is still the same one), the mailbox with its UIDVALIDITY, and what was asked for. Which
+messages there are is never learnt from here. Bounded: the lists used least recently go first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from rmail_imap.parse.fetch import BodyItem
+from rmail_kernel.storage.ids import AccountId, MailboxId
+
+MAX_BYTES: Final = 16 << 20
+MAX_VALUE_BYTES: Final = 4096
+"""Longer ones are made each time: an answer from here is made at once."""
+_ENTRY_BYTES: Final = 120  # what Python takes beside the bytes
+Key = tuple[AccountId, int, MailboxId, int, BodyItem]
+"""Account, credential version, mailbox, UIDVALIDITY, what was asked for."""
+
+
+class HeaderCache:
+    """Values by UID, for each key.
+
+    Args:
+        max_bytes: what all of them may take.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lists: OrderedDict[Key, dict[int, bytes]] = OrderedDict()
+        self._sizes: dict[Key, int] = {}
+        self.size_bytes = 0
+
+    def get(self, key: Key, uids: Sequence[int]) -> list[bytes] | None:
+        """The values of all these messages; None: of some there is none."""
+        known = self._lists.get(key)
+        if known is None:
+            return None
+        self._lists.move_to_end(key)
+        found = [raw for raw in map(known.get, uids) if raw is not None]
+        return found if len(found) == len(uids) else None
+
+    def put(self, key: Key, uids: Sequence[int], values: Sequence[bytes]) -> None:
+        """Keeps values; the oldest lists make room."""
+        known = self._lists.setdefault(key, {})
+        self._lists.move_to_end(key)
+        added = 0
+        for uid, raw in zip(uids, values, strict=True):
+            if uid not in known and len(raw) <= MAX_VALUE_BYTES:
+                known[uid] = raw
+                added += len(raw) + _ENTRY_BYTES
+        self._sizes[key] = self._sizes.get(key, 0) + added
+        self.size_bytes += added
+        while self.size_bytes > self._max_bytes:
+            oldest, _ = self._lists.popitem(last=False)
+            self.size_bytes -= self._sizes.pop(oldest)

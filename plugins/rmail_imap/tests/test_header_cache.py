@@ -1,0 +1,83 @@
+"""Header fields that are kept: told as they were the first time, never of what is not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rmail_imap.header_cache import MAX_VALUE_BYTES, HeaderCache, Key
+from rmail_imap.parse.fetch import BodyItem
+
+from rmail_kernel.mime import Section
+from rmail_kernel.storage.ids import AccountId, MailboxId
+
+if TYPE_CHECKING:
+    from plugins.rmail_imap.tests.conftest import Connect, Fill
+
+_LINE = b"Subject: s%d\r\n\r\nbody\r\n"
+_ASKED = "(FLAGS BODY.PEEK[HEADER.FIELDS (Subject)])"
+
+
+def _key(mailbox: int) -> Key:
+    item = BodyItem(Section(), b"BODY[]", sets_seen=False)
+    return AccountId("alice@example.com"), 1, MailboxId(mailbox), 1, item
+
+
+async def test_a_second_fetch_says_the_same_to_every_session(connect: Connect, fill: Fill) -> None:
+    await fill([_LINE % n for n in range(1, 4)])
+    first, second = await connect("INBOX"), await connect("INBOX")
+    for client in (first, second, first):
+        await client.send(f"b FETCH 1:* {_ASKED}\r\n".encode())
+        told = await client.until("b OK *")
+        assert [line for line in told if "Subject: " in line] == [
+            f"Subject: s{n}" for n in (1, 2, 3)
+        ]
+
+
+async def test_what_was_expunged_is_left_out(connect: Connect, fill: Fill) -> None:
+    await fill([_LINE % n for n in range(1, 4)])
+    client = await connect("INBOX")
+    await client.send(f"a FETCH 1:* {_ASKED}\r\n".encode())
+    await client.until("a OK *")
+    await client.run("""
+        C: b STORE 2 +FLAGS.SILENT (\\Deleted)
+        S: b OK *
+        C: c EXPUNGE
+        S: * 2 EXPUNGE
+        S: c OK *
+    """)
+    await client.send(f"d FETCH 1:* {_ASKED}\r\n".encode())
+    told = await client.until("d OK *")
+    assert [line for line in told if "Subject: " in line] == ["Subject: s1", "Subject: s3"]
+
+
+async def test_a_fetch_that_sets_seen_sets_it_each_time(connect: Connect, fill: Fill) -> None:
+    await fill([_LINE % 1])
+    client = await connect("INBOX")
+    for tag in ("a", "b"):
+        await client.run(f"""
+            C: {tag} STORE 1 FLAGS.SILENT ()
+            S: {tag} OK *
+        """)
+        await client.send(b"c FETCH 1 BODY[HEADER.FIELDS (Subject)]\r\n")
+        told = await client.until("c OK *")
+        assert any("\\Seen" in line for line in told)
+
+
+def test_the_lists_used_least_recently_make_room() -> None:
+    cache = HeaderCache(max_bytes=1000)
+    for mailbox in range(1, 4):
+        cache.put(_key(mailbox), [1], [b"x" * 200])
+        assert cache.size_bytes <= 1000
+    assert cache.get(_key(1), [1]) == [b"x" * 200]
+    cache.put(_key(4), [1], [b"x" * 200])
+    assert cache.get(_key(2), [1]) is None
+    assert cache.get(_key(1), [1]) == [b"x" * 200]
+    cache.put(_key(5), range(100), [b"x" * 200] * 100)
+    assert cache.size_bytes <= 1000
+
+
+def test_long_values_are_not_kept() -> None:
+    cache = HeaderCache()
+    cache.put(_key(1), [1, 2], [b"x", b"x" * (MAX_VALUE_BYTES + 1)])
+    assert cache.get(_key(1), [1]) == [b"x"]
+    assert cache.get(_key(1), [1, 2]) is None
