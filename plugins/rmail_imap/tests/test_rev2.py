@@ -175,3 +175,20 @@ async def test_a_name_that_is_stored_otherwise_is_told_with_the_old_one(client: 
     """)
     await client.send('b SELECT "Cafe\u0301"\r\n'.encode())
     assert '* LIST () "/" "Caf\u00e9" ("OLDNAME" ("Cafe\u0301"))' in await client.until("b OK *")
+    await client.run("""
+        C: c RENAME "Café" "Thé"
+        S: * LIST () "/" "Thé" ("OLDNAME" ("Café"))
+        S: c OK *
+        C: d RENAME "Thé" "Thé"
+        S: d NO *
+        C: e RENAME "Thé" Tea
+        S: e OK *
+        C: f RENAME Tea "Thé"
+        S: * LIST () "/" "Thé" ("OLDNAME" ("Tea"))
+        S: f OK *
+        C: g DELETE "Thé"
+        S: * LIST (\\NonExistent) "/" "Thé" ("OLDNAME" ("Thé"))
+        S: g OK *
+        C: h DELETE "Thé"
+        S: h NO *
+    """)

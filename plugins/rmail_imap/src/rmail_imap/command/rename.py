@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rmail_imap import write
 from rmail_imap.commands import command
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
@@ -31,4 +32,12 @@ def rename_args(cursor: Cursor) -> RenameArgs:
 @command("RENAME", rename_args, state=State.AUTHENTICATED, rfc="3501 6.3.5")
 async def rename(session: Session, args: RenameArgs) -> None:
     """Renames a mailbox and those below it; INBOX gives away its messages."""
+    if not session.is_rev2:
+        await session.mail.rename(session.account, args.old, args.new)
+        return
+    before = await session.mail.status(session.account, args.old)
     await session.mail.rename(session.account, args.old, args.new)
+    after = await session.mail.status(session.account, args.new)
+    if (before.name, after.name) != (args.old, args.new):  # RFC 9051 6.3.6
+        more = write.old_name(args.old, is_utf8=True)
+        session.write(write.list_line(b"LIST", (), after.name, more, is_utf8=True))
