@@ -5,6 +5,7 @@ It never raises: whatever goes wrong becomes a result, so that one recipient can
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +19,7 @@ from rmail_kernel.delivery.targets import Result, Target
 from rmail_kernel.errors import NotFound, QuotaExceeded, RmailError, Temporary
 from rmail_kernel.model import Defer, Delivery, Discard, Envelope, Reject, Stored
 from rmail_kernel.observe.metrics import DELIVERIES
-from rmail_kernel.storage.mail import AppendItem
+from rmail_kernel.storage.mail import Appended, AppendItem
 
 if TYPE_CHECKING:
     from rmail_kernel.kernel import Kernel
@@ -79,14 +80,20 @@ class LocalDelivery:
         item = AppendItem(
             delivery.mailbox, delivery.content, delivery.flags, op_id=op_id, create=True
         )
+        told = partial(self._stored, delivery)
         try:
-            (stored,) = await self._kernel.mail.append(delivery.account, [item])
+            await self._kernel.mail.promise(delivery.account, item, told)
         except NotFound:
             if await self._kernel.directory.by_id(delivery.account) is None:
                 return Result(Status.REJECTED, UNKNOWN)
             raise
+        return Result(Status.STORED)
+
+    def _stored(self, delivery: Delivery, stored: Appended) -> None:
+        """The message is in its mailbox."""
         _log.info(
             "delivered",
+            session=delivery.envelope.session.id,
             account=delivery.account,
             mailbox=delivery.mailbox,
             uid=stored.uid,
@@ -97,7 +104,6 @@ class LocalDelivery:
             # In the background: whoever looks at stored mail must not delay the acknowledgement.
             telling = self._kernel.bus.notify("on_store", stored=told)
             self._kernel.spawn(telling, "on_store", is_telling=True)
-        return Result(Status.STORED)
 
 
 def _explained(error: RmailError, target: Target) -> Result:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from array import array
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -318,6 +318,20 @@ class MailStore(Protocol):
         Raises:
             QuotaExceeded: no room. NotFound: no such mailbox and not `create`. Invalid: a bad
                 flag, or keyword table full.
+        """
+
+    async def promise(
+        self, account: AccountId, item: AppendItem, told: Callable[[Appended], None]
+    ) -> None:
+        """Takes a message on its way in: durable on return, in its mailbox soon, at once when
+        little comes. What this process reads of the account then has it.
+
+        Args:
+            told: called on the loop when the message is in its mailbox; not after a crash, and
+                not when the account is removed meanwhile.
+
+        Raises:
+            As `append`: nothing was taken.
         """
 
     async def view(self, account: AccountId, mailbox: str | MailboxId) -> MailboxView:

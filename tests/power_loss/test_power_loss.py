@@ -78,7 +78,9 @@ async def test_a_store_that_never_syncs_a_folder_is_found_out() -> None:
     assert found
 
 
-@pytest.mark.parametrize("kind", ["mailboxes", "0000", "users", "spool", "wal", "content"])
+@pytest.mark.parametrize(
+    "kind", ["mailboxes", "0000", "users", "spool", "wal", "content", "journal"]
+)
 async def test_each_kind_of_sync_is_needed_and_missed(recording: Recording, kind: str) -> None:
     without = _without_syncs(recording.events, kind)
     assert len(without) < len(recording.events)
@@ -99,6 +101,8 @@ def _without_syncs(events: list[Event], kind: str) -> list[Event]:
         called = names.get(event.item, set())
         if kind == "wal":
             return any(name.endswith("-wal") for name in called)
+        if kind == "journal":
+            return any(name.endswith(".log") for name in called)
         if kind == "content":
             return any(name.endswith((".eml", ".msg")) for name in called)
         return kind in called

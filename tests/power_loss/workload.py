@@ -27,7 +27,7 @@ from rmail_kernel.delivery.targets import Entry, Result, Target
 from rmail_kernel.model import Address, Envelope, SessionInfo
 from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Account, Alias
-from rmail_kernel.storage.filesystem import FilesystemMailStore, prepare_root
+from rmail_kernel.storage.filesystem import FilesystemMailStore, prepare_root, promises
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
 from rmail_kernel.storage.filesystem.disk import sync_directory
 from rmail_kernel.storage.filesystem.state import SqliteState
@@ -71,6 +71,7 @@ async def opened(disk: Path, say: Say = lambda _: None) -> AsyncIterator[World]:
     spool.tidy()
     with ThreadPoolExecutor(4) as pool:
         mail = FilesystemMailStore(root, directory, events, clock, pool)
+        await mail.recover()
         try:
             yield World(mail, directory, state, spool, disk, say)
         finally:
@@ -132,6 +133,19 @@ async def burst(world: World) -> None:
         world.say({"burst": number, "uid": done.uid})
 
     await asyncio.gather(*map(one, range(BURST)))
+
+
+def promise(name: str) -> Step:
+    """Has messages promised: the first is stored at once, the others are in the journal."""
+
+    async def step(world: World) -> None:
+        vars(promises)["BUSY_S"] = 600.0  # however slow the machine is
+        for number in range(4):
+            raw = text(f"{name}{number}", 900 * number)
+            item = AppendItem("INBOX", Content.of(raw), op_id=f"op-{name}{number}", create=True)
+            await world.mail.promise(ALICE, item, lambda _: None)
+
+    return step
 
 
 def entry(name: str) -> Entry:
@@ -253,6 +267,7 @@ SESSIONS: list[list[Step]] = [
         _settle,
         flags([1], "remove", "\\Seen"),
         put("seven", mailbox="Junk", more=1),
+        promise("first"),
     ],
     [
         lambda w: w.mail.mailboxes(ALICE),
@@ -273,6 +288,7 @@ SESSIONS: list[list[Step]] = [
         _mailbox("rename", "INBOX", "Old"),
         note("s2"),
         put("ten"),
+        promise("second"),
         _mailbox("delete", "Past/Work/Now"),
         lambda w: w.directory.remove_alias(DOMAIN, "sales"),
         change_user(CAROL, is_enabled=False),

@@ -46,6 +46,7 @@ async def open_storage(kernel: Kernel) -> Storage:
     mail = FilesystemMailStore(
         root, directory, kernel.events, kernel.clock, kernel.pool, reserve=reserve
     )
+    await mail.recover()
     queue = FilesystemQueue(root / "queue", kernel.clock, kernel.events, kernel.pool)
 
     async def close() -> None:

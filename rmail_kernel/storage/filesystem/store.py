@@ -11,10 +11,14 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from rmail_kernel.errors import NotFound
+import structlog
+
+from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage import evaluate
 from rmail_kernel.storage.accounts import Directory
 from rmail_kernel.storage.events import Change, EventBus
@@ -39,10 +43,11 @@ from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.index_check import index_faults
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.promises import Promises, is_plain
 from rmail_kernel.storage.filesystem.remembering import Memory
 from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.transaction import Room, Transaction
+from rmail_kernel.storage.filesystem.transaction import NO_LIMIT, Room, Transaction
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import (
     Appended,
@@ -61,9 +66,14 @@ from rmail_kernel.storage.search import SearchNode
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
 
+_log = structlog.get_logger("rmail.storage")
 T = TypeVar("T")
 _Ready = Callable[[AccountId], Awaitable[tuple[Room, OpenAccount]]]
 MAX_OPEN_ACCOUNTS = 256
+AMPLE = 64
+"""Times a message that an account must have room for, so that it need not be asked again later:
+other processes may promise, too.
+"""
 SEARCHERS = 2
 """Threads that search; SQLite leaves the interpreter to the other one."""
 _DESCRIPTORS = 16
@@ -138,9 +148,11 @@ class FilesystemMailStore:
         self._turns = asyncio.Semaphore(SEARCHERS)
         self._memory = Memory()
         self._follower = Follower(self._owner)
+        self._promises = Promises(root / "journal", self._owner, self._append_promised, reserve)
 
     async def close(self) -> None:
         """Finishes what is under way and closes all accounts."""
+        await self._promises.close()
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
         await self._follower.close()
         await self._background.close()
@@ -154,7 +166,13 @@ class FilesystemMailStore:
     # -- accounts --------------------------------------------------------------------------
 
     def _use(self, name: AccountId) -> _Use:
-        return _Use(self._ready, name)
+        return _Use(self._current, name)
+
+    async def _current(self, name: AccountId) -> tuple[Room, OpenAccount]:
+        """The account with all that it was promised."""
+        if self._promises.holds(name):
+            await self._promises.flush(name)
+        return await self._ready(name)
 
     async def _ready(self, name: AccountId) -> tuple[Room, OpenAccount]:
         record = await self._directory.by_id(name)
@@ -322,6 +340,51 @@ class FilesystemMailStore:
         async with (use := self._use(account)) as one:
             return await store_messages(one, self._owner, items, use.room, self._clock.time())
 
+    async def promise(
+        self, account: AccountId, item: AppendItem, told: Callable[[Appended], None]
+    ) -> None:
+        """Takes a message that is durable on return and in its mailbox soon. QuotaExceeded,
+        NotFound, Invalid.
+        """
+        dated = item.internal_date or datetime.fromtimestamp(self._clock.time(), UTC)
+        item = replace(item, internal_date=dated)
+        if await self._can_promise(account, item):
+            try:
+                await self._promises.take(account, item, told)
+                return
+            except Temporary as error:
+                _log.warning("the journal cannot be used", error=str(error))
+        (stored,) = await self.append(account, [item])
+        self._promises.note()
+        told(stored)
+
+    async def _can_promise(self, account: AccountId, item: AppendItem) -> bool:
+        """Whether nothing can be against storing a message later."""
+        if not (self._promises.is_busy() and is_plain(item) and self._promises.can_take(account)):
+            return False
+        quota = await self.quota(account)
+        size_bytes = item.content.size
+        return _leaves(quota.limit_bytes, quota.used_bytes + size_bytes, AMPLE * size_bytes) and (
+            _leaves(quota.limit_messages, quota.used_messages + 1, AMPLE)
+        )
+
+    async def _append_promised(
+        self, account: AccountId, items: Sequence[AppendItem]
+    ) -> list[Appended]:
+        async with _Use(self._ready, account) as one:
+            return await store_messages(one, self._owner, items, NO_LIMIT, self._clock.time())
+
+    async def recover(self) -> None:
+        """Has stored what was promised by processes that died. Not part of the contract.
+
+        Raises:
+            Temporary: the disk does not give it.
+        """
+        try:
+            await self._promises.recover()
+        except OSError as error:
+            raise translate(error) from error
+
     async def view(self, account: AccountId, mailbox: str | MailboxId) -> MailboxView:
         """A snapshot no older than any change answered before this call, in any process."""
         async with self._use(account) as one:
@@ -436,11 +499,22 @@ class FilesystemMailStore:
             return await one.run(index_faults, one.paths, self._owner)
 
     async def quota(self, account: AccountId) -> Quota:
-        """What the account uses now."""
-        async with (use := self._use(account)) as one:
+        """What the account uses now, and what it was promised."""
+        async with (use := _Use(self._ready, account)) as one:
             row = await one.read(tables.account_row)
         room = use.room
-        return Quota(row.used_bytes, room.limit_bytes, row.used_messages, room.limit_messages)
+        messages, size_bytes = self._promises.held(account)
+        return Quota(
+            row.used_bytes + size_bytes,
+            room.limit_bytes,
+            row.used_messages + messages,
+            room.limit_messages,
+        )
+
+
+def _leaves(limit: int | None, used: int, least: int) -> bool:
+    """Whether there is that much room below a limit."""
+    return limit is None or limit - used >= least
 
 
 @contextmanager
