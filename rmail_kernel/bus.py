@@ -39,6 +39,14 @@ class Bus:
         self._running: set[asyncio.Future[Any]] = set()
         self.plugins.add_hookspecs(specs)
 
+    def declare(self, specs: ModuleType) -> None:
+        """Adds hooks that plugins may implement, declared as in `hookspecs.py`.
+
+        Raises:
+            ValueError: it declares none.
+        """
+        self.plugins.add_hookspecs(specs)
+
     def register(self, plugin: object, name: str) -> None:
         """Adds a plugin instance, and the hooks of its module `hookspecs` if it has one.
 
@@ -49,7 +57,7 @@ class Bus:
         try:
             specs = getattr(plugin, "hookspecs", None)
             if specs is not None:
-                self.plugins.add_hookspecs(specs)
+                self.declare(specs)
             self.plugins.register(plugin, name)
         except ValueError as error:
             raise PluginError(str(error), plugin=name) from error

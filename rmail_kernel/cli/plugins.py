@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
@@ -19,9 +21,9 @@ from rmail_kernel.plugins import Installed
 def plugins(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the installed plugins, their hooks and settings, and what is wrong with them."""
     enabled = _enabled(config)
-    records = [
-        describe(item, is_enabled=item.name in enabled) for item in plugin_loader.installed()
-    ]
+    found = plugin_loader.installed()
+    declared = [specs for item in found if (specs := getattr(item.plugin, "hookspecs", None))]
+    records = [describe(item, declared, is_enabled=item.name in enabled) for item in found]
     if as_json:
         show_json(records)
         return
@@ -33,14 +35,20 @@ def plugins(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
             typer.echo(f"rmail: warning: {record['error']}", err=True)
 
 
-def describe(plugin: Installed, *, is_enabled: bool) -> dict[str, Any]:
-    """One plugin as data: name, distribution, version, target, enabled, section, hooks, error."""
+def describe(
+    plugin: Installed, declared: Sequence[ModuleType] = (), *, is_enabled: bool
+) -> dict[str, Any]:
+    """One plugin as data: name, distribution, version, target, enabled, section, hooks, error.
+
+    Args:
+        declared: modules with hooks of plugins that it may implement.
+    """
     section: str | None = None
     hooks: list[str] = []
     error: str | None = None
     try:
-        section = declared[0] if (declared := plugin.settings) else None
-        hooks = _hooks(plugin)
+        section = settings[0] if (settings := plugin.settings) else None
+        hooks = _hooks(plugin, declared)
     except PluginError as broken:
         error = broken.safe
     return {
@@ -55,8 +63,11 @@ def describe(plugin: Installed, *, is_enabled: bool) -> dict[str, Any]:
     }
 
 
-def _hooks(plugin: Installed) -> list[str]:
+def _hooks(plugin: Installed, declared: Sequence[ModuleType]) -> list[str]:
     bus = plugin_loader.new_bus()
+    for specs in declared:
+        if specs is not getattr(plugin.plugin, "hookspecs", None):  # its own come with it
+            bus.declare(specs)
     loaded = plugin_loader.load(bus, [plugin.name], {plugin.name: plugin})
     callers = bus.plugins.get_hookcallers(loaded[plugin.name]) or []
     return sorted(caller.name for caller in callers)

@@ -94,6 +94,13 @@ def test_plugins_are_listed_with_their_state(folder: Path, site: Path) -> None:
     assert "there is no hook 'on_delivr'" in found["misspelt"]["error"]
 
 
+def test_a_plugin_may_implement_hooks_of_another(folder: Path) -> None:
+    """`unread_total` is made for the hook that `imap` declares."""
+    found = {record["name"]: record for record in run(folder, "plugins", "--json").data}
+    assert found["unread_total"]["hooks"] == ["register_imap_extensions"]
+    assert [record["error"] for record in found.values()] == [None] * len(found)
+
+
 def test_a_broken_plugin_is_warned_of_in_the_table(folder: Path, site: Path) -> None:
     outcome = run(folder, "plugins")
     assert outcome.code == 0
