@@ -7,6 +7,7 @@ all print to its standard output, each line in one piece.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import structlog
 
+from rmail_kernel.errors import Temporary
+from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId
 from tests.storage_contract.rig import ALICE, Opened, item, opened
 
@@ -28,17 +31,23 @@ def say(line: str) -> None:
 
 async def lane(store: Opened, name: str) -> None:
     """Stores, flags and moves one message after the other."""
-    number = 0
-    while True:
-        number += 1
-        subject = f"{name}.{number}"
-        raw = f"Subject: {subject}\r\n\r\n{'x' * 2000}end\r\n".encode()
-        (one,) = await store.put(item(raw, op_id=subject))
-        say(f"{subject} stored")
-        await store.mail.store_flags(ALICE, INBOX, [one.uid], "add", frozenset({"\\Seen"}))
-        if number % 3 == 0:
-            await store.mail.move(ALICE, INBOX, [one.uid], "Archive")
-            say(f"{subject} moved")
+    for number in itertools.count(1):
+        try:
+            await _step(store, f"{name}.{number}", number)
+        except Temporary:
+            say(f"{name}.{number} failed 0")
+
+
+async def _step(store: Opened, subject: str, number: int) -> None:
+    size_bytes = 2000 if number % 7 else SMALL_BYTES
+    raw = f"Subject: {subject}\r\n\r\n{'x' * size_bytes}end\r\n".encode()
+    (one,) = await store.put(item(raw, op_id=subject))
+    say(f"{subject} stored {one.uid}")
+    await store.mail.store_flags(ALICE, INBOX, [one.uid], "add", frozenset({"\\Seen"}))
+    if number % 3 == 0:
+        moved = await store.mail.move(ALICE, INBOX, [one.uid], "Archive")
+        if moved.target:  # its UID may be another, after the database was lost
+            say(f"{subject} moved {moved.target[0]}")
 
 
 async def main(root: Path, name: str) -> None:

@@ -1,5 +1,6 @@
 """Processes that write to one account are killed at random, again and again, also shortly after
 each other: nothing that was acknowledged is lost, nothing is there twice, index and files agree.
+And so they are while the database is harmed: then a move may be half done, but nothing is lost.
 
 `RMAIL_KILL_ROUNDS=500 pytest tests/storage_filesystem/test_kills.py` runs the long form;
 RMAIL_KILL_SEED has it do something else.
@@ -9,11 +10,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,11 +25,13 @@ import pytest
 from rmail_kernel.storage.ids import Uid
 from rmail_kernel.storage.mail import Field
 from tests.storage_contract.rig import ALICE, opened
+from tests.storage_filesystem import damage
 
 ROUNDS = int(os.environ.get("RMAIL_KILL_ROUNDS", "12"))
 SEED = int(os.environ.get("RMAIL_KILL_SEED", "1"))
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
+Act = Callable[[], None]
 APART_S = (1.0, 0.03, 0.01, 0.003)
 """How far apart the kills of a round are, at most, round by round: the next holder of the lock
 recovers for the one that died within milliseconds.
@@ -37,6 +43,10 @@ class _Writers:
 
     def __init__(self, root: Path) -> None:
         self.acknowledged: dict[str, str] = {}
+        self.failed: set[str] = set()
+        self.doubled: list[tuple[str, str]] = []
+        self.twice: dict[str, list[str]] = {}
+        self._places: dict[tuple[str, str], str] = {}
         self._pids: dict[str, int] = {}
         self._heard = threading.Condition()
         command = [sys.executable, "-m", "tests.storage_filesystem.hammer", str(root)]
@@ -49,13 +59,20 @@ class _Writers:
     def _read(self) -> None:
         assert self._parent.stdout is not None
         for line in self._parent.stdout:
-            name, what, *pid = line.split()
+            name, what, number = line.split()
             with self._heard:
                 if what == "started":
-                    self._pids[name] = int(pid[0])
+                    self._pids[name] = int(number)
+                elif what == "failed":
+                    self.failed.add(name)
                 else:
-                    self.acknowledged[name] = what
+                    self._acknowledge(name, what, number)
                 self._heard.notify_all()
+
+    def _acknowledge(self, name: str, what: str, uid: str) -> None:
+        self.acknowledged[name] = what
+        if self._places.setdefault((what, uid), name) != name:
+            self.doubled.append((what, uid))
 
     def start(self, names: list[str]) -> list[int]:
         """Starts processes and waits until each has stored something; their ids."""
@@ -64,7 +81,9 @@ class _Writers:
         self._parent.stdin.flush()
         firsts = {f"{name}.0.1" for name in names}
         with self._heard:
-            has_begun = self._heard.wait_for(lambda: firsts <= self.acknowledged.keys(), PATIENCE_S)
+            has_begun = self._heard.wait_for(
+                lambda: firsts <= self.acknowledged.keys() | self.failed, PATIENCE_S
+            )
             assert has_begun, f"{sorted(firsts - self.acknowledged.keys())} stored nothing"
             return [self._pids[name] for name in names]
 
@@ -76,28 +95,40 @@ class _Writers:
             self._reader.join(PATIENCE_S)
 
 
-def _round(writers: _Writers, number: int, choice: random.Random) -> None:
+def _round(writers: _Writers, number: int, choice: random.Random, harm: Act) -> None:
     pids = writers.start([f"{number}.{who}" for who in range(choice.choice((2, 2, 3)))])
-    choice.shuffle(pids)
     time.sleep(choice.uniform(0, 0.3))  # load between the kills is the test itself
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    acts: list[Act] = [harm, *(partial(os.kill, pid, signal.SIGKILL) for pid in pids)]
+    choice.shuffle(acts)
+    for act in acts:
+        act()
         time.sleep(choice.uniform(0, APART_S[number % len(APART_S)]))  # as above
 
 
-@pytest.mark.timeout(2 * PATIENCE_S + 10 * ROUNDS)
-async def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
-    choice = random.Random(SEED)
-    async with opened(tmp_path) as store:
+async def _run(root: Path, rounds: int, choice: random.Random, harm: Act) -> _Writers:
+    """What was answered, when all that was is there, and moved messages are in Archive."""
+    async with opened(root) as store:
         await store.mail.mailboxes(ALICE)
-    writers = _Writers(tmp_path)
+    writers = _Writers(root)
     try:
-        for number in range(ROUNDS):
-            _round(writers, number, choice)
+        for number in range(rounds):
+            _round(writers, number, choice, harm)
     finally:
         writers.end()
+    found = await _found(root)
+    assert len(writers.acknowledged) > rounds
+    assert writers.acknowledged.keys() - found.keys() == set()
+    assert writers.doubled == []  # a UID means one message for ever
+    moved = {name for name, what in writers.acknowledged.items() if what == "moved"}
+    assert all(any(place.startswith("Archive") for place in found[name]) for name in moved)
+    writers.twice = {name: places for name, places in found.items() if len(places) > 1}
+    return writers
+
+
+async def _found(root: Path) -> dict[str, list[str]]:
+    """Where each message is."""
     found: dict[str, list[str]] = {}
-    async with opened(tmp_path) as store:  # compares index and files at its end
+    async with opened(root) as store:  # compares index and files at its end
         for status in await store.mail.mailboxes(ALICE):
             view = await store.mail.view(ALICE, status.id)
             uids = [Uid(uid) for uid in view.uids[: view.total]]
@@ -108,9 +139,28 @@ async def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
                     assert raw.endswith(b"end\r\n")
                     name = raw.split(b"\r\n")[0].removeprefix(b"Subject: ").decode()
                     found.setdefault(name, []).append(f"{status.name} {one.uid}")
-    acknowledged = writers.acknowledged
-    assert len(acknowledged) > ROUNDS
-    assert acknowledged.keys() - found.keys() == set()
-    assert {name: places for name, places in found.items() if len(places) > 1} == {}
-    moved = {name for name, where in acknowledged.items() if where == "moved"}
-    assert all(found[name][0].startswith("Archive") for name in moved)
+    return found
+
+
+@pytest.mark.timeout(2 * PATIENCE_S + 10 * ROUNDS)
+async def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
+    done = await _run(tmp_path, ROUNDS, random.Random(SEED), lambda: None)
+    assert done.twice == {}
+    assert done.failed == set()
+
+
+@pytest.mark.timeout(2 * PATIENCE_S + 10 * ROUNDS)
+async def test_kills_while_the_database_is_harmed_lose_nothing(tmp_path: Path) -> None:
+    choice = random.Random(SEED)
+    kept = tmp_path / "older.db"
+
+    def spoil() -> None:
+        database = damage.paths(tmp_path).database
+        if database.exists() and not kept.exists():
+            shutil.copyfile(database, kept)  # the state to return to
+        kind = choice.choice(damage.KINDS)
+        print(kind)
+        damage.harm(tmp_path, kind)
+
+    done = await _run(tmp_path, ROUNDS // 2, choice, spoil)
+    assert all(len(places) == 2 for places in done.twice.values())
