@@ -292,15 +292,17 @@ class Batches:
         self._lock.settle()
 
     def _recover(self, db: apsw.Connection) -> None:
-        """What is done for a holder that died, in two transactions: first one that is there.
+        """What is done for a holder that died, or after a power loss: in two transactions, if files
+        were announced, the first one for nothing but to be there.
 
-        It may have been killed between writing its commit to the log and saying so in the shared
-        index. Others go on without that commit, but whoever opens the database after all of them
+        The holder may have been killed between writing its commit to the log and saying so in the
+        shared index. Others go on without that commit, but whoever opens the database after them
         finds it (https://www.sqlite.org/walformat.html, 2.3), rows of files that were removed since
         nobody saw it. So a durable commit takes its place in the log, before anything is removed.
         """
         make_directory(self._paths.temporary, self._owner)  # nobody needs it, so it may be gone
-        self._transact(db, Transaction.next_modseq, is_durable=True)
+        if self._lock.has_intent:
+            self._transact(db, Transaction.next_modseq, is_durable=True)
         intents = self._lock.intents()
         self._transact(db, lambda tx: recovery.recover(tx, intents), is_durable=False)
         self._lock.settle()
