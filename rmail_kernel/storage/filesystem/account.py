@@ -312,21 +312,21 @@ class OpenAccount:
 
     async def view(self, mailbox: str | int) -> MailboxView:
         """The newest view of a mailbox, shared in this process."""
-        row = await self.box(mailbox)
-        view = self._views.get(row.id)
+        known = mailbox if isinstance(mailbox, int) else (await self.box(mailbox)).id
+        view = self._views.get(known)
         if view is not None:
-            if (view.modseq, view.uidnext) == (row.highestmodseq, row.uidnext):
-                return view
             since = view.modseq
-            row, changes = await self.read(lambda db: self._changes(db, row.id, since, views.FEW))
-            newer = self._views.get(row.id)  # another call may have advanced it meanwhile
+            row, changes = await self.read(lambda db: self._changes(db, known, since, views.FEW))
+            if (since, view.uidnext) == (row.highestmodseq, row.uidnext):
+                return view
+            newer = self._views.get(known)  # another call may have advanced it meanwhile
             if newer is view and changes is not None:
                 view = views.advance(view, row, changes)
                 if view is not None:
-                    self._views[row.id] = view
+                    self._views[known] = view
                     return view
         async with self._loading:  # of several that ask, one loads
-            row = await self.box(row.id)
+            row = await self.box(known)
             view = self._views.get(row.id)
             if view is None or (view.modseq, view.uidnext) != (row.highestmodseq, row.uidnext):
                 view = await self._load(row)

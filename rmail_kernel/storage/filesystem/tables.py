@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,14 @@ def save_mailbox(db: apsw.Connection, row: MailboxRow) -> None:
 
 def _mailbox(found: schema.Row) -> MailboxRow:
     row = MailboxRow(*found)
-    row.keywords = tuple(json.loads(found[_KEYWORDS]))
+    row.keywords = _keywords(found[_KEYWORDS])
     return row
+
+
+@lru_cache(maxsize=256)
+def _keywords(text: str) -> tuple[str, ...]:
+    """A keyword table; rows are read far more often than it changes."""
+    return tuple(json.loads(text))
 
 
 def write_status(directory: Path, row: MailboxRow, owner: Owner, *, durable: bool) -> None:
