@@ -56,13 +56,15 @@ class DeliveryService(Protocol):
         sender: Address | None,
         recipient: Address,
         notes: list[Annotate] | None = None,
+        size_bytes: int = 0,
     ) -> Reject | Defer | None:
         """Whether a recipient would be accepted (RCPT TO): resolved, policy asked. None: yes.
 
-        `notes` takes the annotations of plugins, header fields for the message.
+        `notes` takes the annotations of plugins, header fields for the message. `size_bytes`: what
+        the sender says that the message has (RFC 1870 6.2); 0: it is not known.
 
         Unknown local user: 550 5.1.1; foreign domain without authentication: 550 5.7.1; nobody
-        takes external mail: 550 5.7.1.
+        takes external mail: 550 5.7.1; no room for it: 452 4.2.2.
         """
 
     async def may_send_as(self, principal: Principal, sender: Address) -> bool:

@@ -43,11 +43,12 @@ class Recipients:
         sender: Address | None,
         recipient: Address,
         notes: list[Annotate] | None = None,
+        size_bytes: int = 0,
     ) -> Reject | Defer | None:
         """The verdict on one recipient; None: it would be accepted."""
         try:
             found = await self._resolver.resolve(recipient)
-            verdict = found.refusal or await self._reachable(session, found)
+            verdict = found.refusal or await self._reachable(session, found, size_bytes)
             if verdict is not None:
                 return verdict
             return await self._kernel.bus.policy(
@@ -67,13 +68,15 @@ class Recipients:
         found = await self._resolver.resolve(sender)
         return found.is_local and principal.account in found.accounts
 
-    async def _reachable(self, session: SessionInfo, found: Resolution) -> Reject | Defer | None:
+    async def _reachable(
+        self, session: SessionInfo, found: Resolution, size_bytes: int
+    ) -> Reject | Defer | None:
         if not found.is_local and not may_relay(session):
             return RELAYING_DENIED
         # An alias is as reachable as its best target; each gets its own result at delivery.
         verdict: Reject | Defer | None = None
         for account in found.accounts:
-            if not await self._is_full(AccountId(account)):
+            if await self._has_room(AccountId(account), size_bytes):
                 return None
             verdict = FULL
         for address in found.external.values():
@@ -84,8 +87,10 @@ class Recipients:
             verdict = verdict or NO_WAY_OUT
         return verdict
 
-    async def _is_full(self, account: AccountId) -> bool:
+    async def _has_room(self, account: AccountId, size_bytes: int) -> bool:
+        """Whether a message of a declared size could be stored now (RFC 1870 6.2)."""
         quota = await self._kernel.mail.quota(account)
         if quota.limit_messages is not None and quota.used_messages >= quota.limit_messages:
-            return True
-        return quota.limit_bytes is not None and quota.used_bytes >= quota.limit_bytes
+            return False
+        needed = quota.used_bytes + max(size_bytes, 1)
+        return quota.limit_bytes is None or needed <= quota.limit_bytes

@@ -69,9 +69,10 @@ class Delivering:
         sender: Address | None,
         recipient: Address,
         notes: list[Annotate] | None = None,
+        size_bytes: int = 0,
     ) -> Reject | Defer | None:
         """See `DeliveryService.check_recipient`."""
-        return await self._recipients.check(session, sender, recipient, notes)
+        return await self._recipients.check(session, sender, recipient, notes, size_bytes)
 
     async def may_send_as(self, principal: Principal, sender: Address) -> bool:
         """See `DeliveryService.may_send_as`."""

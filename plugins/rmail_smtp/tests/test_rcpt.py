@@ -111,6 +111,27 @@ async def test_a_full_mailbox_is_for_later(rmail_server: RunningServer, say_hell
         await client.run(BEGIN + "C: RCPT TO:<bob@example.com>\nS: 452 4.2.2 *")
 
 
+async def test_a_mailbox_that_the_declared_size_would_overfill_is_for_later(
+    rmail_server: RunningServer, say_hello: Greeter
+) -> None:
+    # RFC 1870 6.2
+    directory = rmail_server.kernel.directory
+    account = await directory.get(Address("bob", "example.com"))
+    assert account is not None
+    await directory.update(account, quota_mb=1)
+    async with rmail_server.connect("smtp") as client:
+        await say_hello(client)
+        for size, reply in (((1 << 20) + 1, "452 4.2.2 *"), (1 << 20, "250 2.1.5 *")):
+            await client.run(f"""
+                C: MAIL FROM:<carol@remote.test> SIZE={size}
+                S: 250 2.1.0 *
+                C: RCPT TO:<bob@example.com>
+                S: {reply}
+                C: RSET
+                S: 250 *
+                """)
+
+
 class TestMany:
     @pytest.fixture
     def rmail_settings(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ async def send_message(kernel: Kernel, request: web.Request) -> web.Response:
         now,
         smtputf8=recipients.is_utf8,
     )
-    outcomes = await _refused(kernel, envelope)
+    outcomes = await _refused(kernel, envelope, content.size)
     if not outcomes:
         report = await kernel.delivery.submit(envelope, content, op_id=key)
         if report.is_accepted:
@@ -75,12 +75,12 @@ async def send_message(kernel: Kernel, request: web.Request) -> web.Response:
     return _refusal(outcomes)
 
 
-async def _refused(kernel: Kernel, envelope: Envelope) -> list[Outcome]:
+async def _refused(kernel: Kernel, envelope: Envelope, size_bytes: int) -> list[Outcome]:
     """The recipients that would not be accepted, each with the reason."""
     found: list[Outcome] = []
     for recipient in envelope.recipients:
         verdict = await kernel.delivery.check_recipient(
-            envelope.session, envelope.sender, recipient
+            envelope.session, envelope.sender, recipient, size_bytes=size_bytes
         )
         if verdict is not None:
             status = Status.REJECTED if isinstance(verdict, Reject) else Status.DEFERRED

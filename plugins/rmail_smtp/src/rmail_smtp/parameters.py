@@ -29,11 +29,13 @@ MailParameter = Callable[[Transaction, Session, str | None], Reply | None]
 RcptParameter = Callable[[RecipientOptions, str | None], RecipientOptions]
 
 
-def _size(_: Transaction, session: Session, value: str | None) -> Reply | None:
+def _size(transaction: Transaction, session: Session, value: str | None) -> Reply | None:
     # RFC 1870 6.1: the declared size is only compared, never believed.
     if not value or len(value) > _MAX_SIZE_DIGITS or not (value.isascii() and value.isdigit()):
         return _BAD_VALUE
-    return replies.TOO_LARGE if int(value) > session.options.max_message_bytes else None
+    transaction.size_bytes = int(value)
+    is_too_large = transaction.size_bytes > session.options.max_message_bytes
+    return replies.TOO_LARGE if is_too_large else None
 
 
 def _body(transaction: Transaction, _: Session, value: str | None) -> Reply | None:

@@ -25,6 +25,7 @@ class Transaction:
     Attributes:
         ret, envid, require_tls: see `rmail_kernel.model.Envelope`.
         recipients: those that were accepted, with what was asked for them.
+        size_bytes: that the client declared (RFC 1870); 0: it did not.
         refused: recipients that were refused, for the answer to DATA.
         intake: the message, once BDAT has begun it.
         notes: header fields that plugins want in the message.
@@ -37,6 +38,7 @@ class Transaction:
     ret: str = ""
     envid: str = ""
     require_tls: bool = False
+    size_bytes: int = 0
     recipients: dict[Address, RecipientOptions] = field(default_factory=dict)
     refused: int = 0
     intake: Intake | None = None

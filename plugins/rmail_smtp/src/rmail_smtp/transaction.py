@@ -86,7 +86,11 @@ async def _rcpt(session: Session, transaction: Transaction, raw_argument: bytes)
         return _NEEDS_SMTPUTF8
     delivery = session.kernel.delivery
     verdict = await delivery.check_recipient(
-        session.info, transaction.sender, path.address, transaction.notes
+        session.info,
+        transaction.sender,
+        path.address,
+        transaction.notes,
+        size_bytes=transaction.size_bytes,
     )
     if verdict is not None:
         return replies.of_verdict(verdict)
