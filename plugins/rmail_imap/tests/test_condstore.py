@@ -87,6 +87,49 @@ async def test_a_store_leaves_what_others_changed_alone(connect: Connect, fill: 
     """)
 
 
+async def test_what_others_did_to_another_flag_is_no_conflict_once_it_was_told(
+    connect: Connect, fill: Fill
+) -> None:
+    await fill(3)
+    client, other = await connect(), await connect("INBOX")
+    first = await _highest(client, "SELECT INBOX (CONDSTORE)")
+    await other.run("""
+        C: a STORE 1:2 +FLAGS.SILENT (\\Flagged)
+        S: a OK *
+        C: b STORE 2 +FLAGS.SILENT ($Taken)
+        S: * FLAGS *
+        S: * OK [PERMANENTFLAGS *
+        S: b OK *
+    """)
+    await client.run(f"""
+        C: a STORE 1 (UNCHANGEDSINCE {first}) +FLAGS.SILENT ($Taken)
+        S: * FLAGS *
+        S: * OK [PERMANENTFLAGS *
+        S: * 1 FETCH (UID 1 FLAGS (\\Flagged) MODSEQ ({first + 1}))
+        S: * 2 FETCH (UID 2 FLAGS (\\Flagged $Taken) MODSEQ ({first + 2}))
+        S: a OK [MODIFIED 1] *
+        C: b STORE 1:3 (UNCHANGEDSINCE {first}) +FLAGS.SILENT ($Taken)
+        S: * 1 FETCH (UID 1 MODSEQ ({first + 4}))
+        S: * 3 FETCH (UID 3 MODSEQ ({first + 3}))
+        S: b OK [MODIFIED 2] *
+        C: c STORE 1:2 (UNCHANGEDSINCE {first}) -FLAGS (\\Flagged)
+        S: * 1 FETCH (UID 1 FLAGS ($Taken) MODSEQ ({first + 5}))
+        S: * 2 FETCH (UID 2 FLAGS ($Taken) MODSEQ ({first + 5}))
+        S: c OK STORE completed
+        C: d STORE 1 (UNCHANGEDSINCE {first}) -FLAGS (\\Flagged)
+        S: * 1 FETCH (UID 1 FLAGS ($Taken) MODSEQ ({first + 5}))
+        S: d OK [MODIFIED 1] *
+        C: e STORE 1 (UNCHANGEDSINCE {first}) FLAGS (\\Seen)
+        S: * 1 FETCH (UID 1 FLAGS ($Taken) MODSEQ ({first + 5}))
+        S: e OK [MODIFIED 1] *
+        C: f STORE 1 (UNCHANGEDSINCE 0) +FLAGS (\\Seen)
+        S: * 1 FETCH (UID 1 FLAGS ($Taken) MODSEQ ({first + 5}))
+        S: f OK [MODIFIED 1] *
+        C: g NOOP
+        S: g OK *
+    """)
+
+
 async def test_others_hear_of_the_modseq_once_they_asked_for_it(
     connect: Connect, fill: Fill
 ) -> None:

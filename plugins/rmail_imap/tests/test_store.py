@@ -94,3 +94,15 @@ async def test_more_keywords_than_fit_are_refused(connect: Connect, fill: Fill) 
         S: * SEARCH 1
         S: c OK *
     """)
+
+
+async def test_a_flag_that_goes_beside_a_keyword_is_told_once(connect: Connect, fill: Fill) -> None:
+    await fill(1, flags=frozenset({"\\Flagged", "kept"}))
+    client = await connect("INBOX")
+    await client.run("""
+        C: a STORE 1 -FLAGS (\\Flagged)
+        S: * 1 FETCH (FLAGS (\\Recent kept))
+        S: a OK *
+        C: b NOOP
+        S: b OK *
+    """)

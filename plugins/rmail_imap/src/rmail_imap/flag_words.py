@@ -71,7 +71,7 @@ def flag_mask(names: Collection[str], keywords: tuple[str, ...]) -> int:
     lower = [keyword.lower() for keyword in keywords]
     for name in names:
         if name in SYSTEM_FLAGS:
-            mask |= SYSTEM_FLAGS[name]
+            mask |= int(SYSTEM_FLAGS[name])  # the complement of a Flag knows no keywords
         elif name.lower() in lower:
             mask |= 1 << FIRST_KEYWORD_BIT + lower.index(name.lower())
     return mask

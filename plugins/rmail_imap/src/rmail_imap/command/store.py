@@ -88,11 +88,38 @@ async def store(session: Session, args: StoreArgs) -> Reply | None:
     updates.tell_keywords(session, selected, result.keywords)
     if before is not None and not _is_surprise(args, before, result):
         selected.mark_own(result)
+    if result.failed and args.unchanged_since and before is not None:
+        result = await _spared(session, args, before, result)
     if session.is_condstore:
         await _tell_modseqs(session, args, uids, result)
     elif not args.is_silent:
         await _tell_flags(session, args, places, before, result)
     return _modified(selected, args, result) if result.failed else None
+
+
+async def _spared(
+    session: Session, args: StoreArgs, before: MailboxView, result: StoreResult
+) -> StoreResult:
+    """Does what failed only because another flag had changed (RFC 7162 3.1.3, 3.1.12): the client
+    was told of all that happened to the message, and no flag of the command is as the command
+    would have it, so nobody else has done the same. Not with FLAGS, which names all flags.
+    """
+    selected = session.mailbox
+    mask = flag_mask(args.flags, result.keywords)
+    wanted = {"add": 0, "remove": mask}.get(args.op)
+    failed = [uid for uid in result.failed if uid not in selected.news.flags]
+    words = dict(zip(before.uids[: before.total], before.flags, strict=False)) if failed else {}
+    uids = [uid for uid in failed if uid in words and words[uid] & mask == wanted]
+    if not uids:
+        return result
+    second = await session.mail.store_flags(
+        session.account, selected.id, uids, args.op, args.flags, unchanged_since=before.modseq
+    )
+    if not _is_surprise(args, before, second):
+        selected.mark_own(second)
+    still = sorted({*result.failed} - {*uids} | {*second.failed})
+    changed = sorted([*result.changed, *second.changed], key=lambda row: row.uid)
+    return StoreResult(second.modseq, changed, still, second.keywords)
 
 
 def _modified(selected: Selected, args: StoreArgs, result: StoreResult) -> Reply:
