@@ -234,3 +234,19 @@ async def test_a_file_that_is_gone_spoils_no_other_message(
     lines = await client.until("a *")
     assert [line for line in lines if line.startswith("Hello")] == ["Hello 1", "Hello 3"]
     assert "SERVERBUG" not in lines[-1]
+
+
+async def test_a_long_answer_lets_others_be_answered_in_between(
+    rmail_server: RunningServer, connect: Connect, fill: Fill
+) -> None:
+    await fill([b"Subject: %b\r\n\r\nhi\r\n" % (b"s" * 900)] * 800)
+    busy, other = await connect("INBOX"), await connect("INBOX")
+    sessions = rmail_server.kernel.sessions
+    before = sum(session.facts().sent_bytes for session in sessions)
+    await busy.send(b"a FETCH 1:* (ENVELOPE)\r\n")
+    await other.run("C: b NOOP\nS: b OK *")
+    meanwhile = sum(session.facts().sent_bytes for session in sessions) - before
+    await busy.until("a OK *")
+    whole = sum(session.facts().sent_bytes for session in sessions) - before
+    assert whole > 800 * 900
+    assert meanwhile < whole / 2
