@@ -22,7 +22,9 @@ def test_the_pause_grows_up_to_half_an_hour(rmail_clock: FakeClock) -> None:
 def test_attempts_that_fail_together_count_once(rmail_clock: FakeClock) -> None:
     backoff = Backoff(rmail_clock)
     assert [backoff.failed("a", SCHEDULE_S) for _ in range(100)] == [60] + [None] * 99
-    rmail_clock.advance(61)
+    rmail_clock.advance(20)
+    assert (backoff.left_s("a"), backoff.left_s("b")) == (40, 0)
+    rmail_clock.advance(41)
     assert backoff.failed("a", SCHEDULE_S) == 120
 
 

@@ -179,6 +179,15 @@ async def test_a_dead_destination_stops_nobody_else(relay: Relay) -> None:
     await relay.settled(lambda jobs: {job.lane for job in jobs} == {"dead.test"})
     await relay.settled(lambda jobs: all(job.due_at > relay.clock.time() for job in jobs))
     assert len(relay.peers.attempts) <= 13
+    await relay.settled(lambda jobs: all(job.state is JobState.WAITING for job in jobs))
+    before = len(relay.peers.attempts)
+    relay.peers.gate.clear()
+    for number in range(12):  # one finds out that it is still down, for all
+        await relay.send(f"later{number}@dead.test")
+    await relay.peers.tried(before + 1)
+    relay.peers.gate.set()
+    await relay.settled(lambda jobs: all(job.due_at > relay.clock.time() for job in jobs))
+    assert len(relay.peers.attempts) == before + 1
 
 
 @pytest.mark.parametrize("relay_settings", [{"max_parallel_per_destination": 3}])
@@ -207,7 +216,7 @@ async def test_new_settings_hold_for_new_attempts(relay: Relay) -> None:
 
 
 async def test_a_message_with_no_sense_is_held(relay: Relay) -> None:
-    from rmail_kernel.storage.queue import JobState, NewJob
+    from rmail_kernel.storage.queue import NewJob
 
     await relay.server.kernel.queue.put([NewJob("odd", "relay", "a.test", 0.0, {"version": 9})])
     (job,) = await relay.settled(lambda jobs: bool(jobs) and jobs[0].state is JobState.HELD)

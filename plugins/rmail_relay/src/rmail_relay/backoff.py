@@ -36,6 +36,11 @@ class Backoff:
         """A destination answered."""
         self._down.pop(lane, None)
 
+    def left_s(self, lane: str) -> float:
+        """Seconds for which a destination is left alone yet."""
+        known = self._down.get(lane)
+        return 0.0 if known is None else max(0.0, known.until - self._clock.monotonic())
+
     def failed(self, lane: str, pauses_s: Sequence[float]) -> float | None:
         """A destination was down; seconds to leave it alone, None: that was said already.
 

@@ -120,8 +120,9 @@ class Scheduler:
 
     async def _leave_alone(self, lane: str) -> None:
         backoff_s = self._backoff.failed(lane, self._settings.pauses_s)
-        if backoff_s is None:
-            return
-        backoff_s *= 1 + self._chance.uniform(-JITTER, JITTER)
-        _log.info("destination left alone", destination=lane, backoff_s=round(backoff_s))
+        if backoff_s is None:  # what came since then waits too
+            backoff_s = self._backoff.left_s(lane)
+        else:
+            backoff_s *= 1 + self._chance.uniform(-JITTER, JITTER)
+            _log.info("destination left alone", destination=lane, backoff_s=round(backoff_s))
         await self._kernel.queue.postpone(KIND, lane, self._kernel.clock.time() + backoff_s)
