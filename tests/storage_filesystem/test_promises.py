@@ -58,10 +58,13 @@ class Stub:
     def __init__(self) -> None:
         self.got: list[str | None] = []
         self.errors: list[Exception] = []
+        self.poison: str | None = None
 
     async def __call__(self, account: AccountId, items: Sequence[AppendItem]) -> list[Appended]:
         if self.errors:
             raise self.errors.pop()
+        if self.poison in [one.op_id for one in items]:
+            raise RuntimeError("cannot be stored")
         first = len(self.got) + 1
         self.got += [one.op_id for one in items]
         return [Appended(MailboxId(1), 1, Uid(first + n), ModSeq(1)) for n in range(len(items))]
@@ -216,6 +219,37 @@ async def test_trouble_delays_mail_and_loses_none(promises: Promises, stub: Stub
         await told.all.wait()
     assert stub.got == ["one", "two"]
     assert promises.can_take(ALICE)
+
+
+async def test_what_the_store_cannot_take_holds_up_no_other_message(
+    promises: Promises, stub: Stub
+) -> None:
+    stub.poison = "one"
+    told = Told(4)
+    for name in ("zero", "one", "two"):
+        await promises.take(ALICE, dated(name), told)
+    await promises.flush(ALICE)
+    assert stub.got == ["zero", "two"]
+    assert promises.held(ALICE)[0] == 1
+    stub.poison = None
+    await promises.take(ALICE, dated("six"), told)
+    async with asyncio.timeout(LIMIT_S):
+        await told.all.wait()
+    assert stub.got == ["zero", "two", "one", "six"]
+
+
+async def test_what_was_stored_is_not_read_again_after_a_kill(
+    tmp_path: Path, promises: Promises
+) -> None:
+    await promises.take(ALICE, dated("one"), Told())
+    (path,) = (tmp_path / "journal").iterdir()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / path.name).write_bytes(path.read_bytes())
+    assert read(copy) == ["one"]
+    await promises.flush(ALICE)
+    (copy / path.name).write_bytes(path.read_bytes())
+    assert read(copy) == []
 
 
 async def test_a_journal_that_cannot_be_written_promises_nothing(

@@ -272,42 +272,59 @@ class Promises:
         return task
 
     async def _store_some(self, account: AccountId) -> None:
+        some = _together(self._pending[account])
         try:
-            queue = self._pending[account]
-            some = _together(queue)
-            stored = await self._stored(account, [promise.item for _, promise in some])
-            if stored is None:
-                return
-            self._retry_s.pop(account, None)
-            for (segment, promise), appended in zip(some, stored, strict=True):
-                queue.popleft()
-                if not queue:
-                    del self._pending[account]
-                self._count -= 1
-                self._bytes -= promise.size_bytes
-                segment.open -= 1
-                self._release(segment)
-                if appended is not None:
-                    promise.told(appended)
+            await self._keep(account, some)
+        except RmailError as error:
+            self._later(account, some, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was taken is kept
+            if len(some) == 1:
+                self._later(account, some, repr(error))
+            else:
+                await self._store_alone(account, some)
         finally:
             del self._storing[account]
 
-    async def _stored(
-        self, account: AccountId, items: Sequence[AppendItem]
-    ) -> Sequence[Appended | None] | None:
-        """Where messages are now, None each if the account was removed; None: later."""
+    async def _store_alone(self, account: AccountId, some: Sequence[_Kept]) -> None:
+        """What the store cannot take holds up no other message."""
+        for one in some:
+            try:
+                await self._keep(account, [one])
+            except Exception as error:  # noqa: BLE001 - as above
+                self._later(account, [one], repr(error))
+
+    async def _keep(self, account: AccountId, some: Sequence[_Kept]) -> None:
+        """Has messages stored; those of an account that was removed go with it."""
+        stored: Sequence[Appended | None]
         try:
-            return await self._store(account, items)
+            stored = await self._store(account, [promise.item for _, promise in some])
         except NotFound:
-            _log.warning("the account of promised mail is gone", account=account, count=len(items))
-            return [None] * len(items)
-        except Exception as error:  # noqa: BLE001 - whatever it is, what was taken is kept
-            reason = str(error) if isinstance(error, RmailError) else repr(error)
-            _log.error("promised mail waits", account=account, count=len(items), reason=reason)
+            _log.warning("the account of promised mail is gone", account=account, count=len(some))
+            stored = [None] * len(some)
+        self._retry_s.pop(account, None)
+        for one, appended in zip(some, stored, strict=True):
+            self._leave(account, one)
+            if appended is not None:
+                one[1].told(appended)
+
+    def _leave(self, account: AccountId, one: _Kept) -> None:
+        """A message waits no longer."""
+        segment, promise = one
+        queue = self._pending[account]
+        queue.remove(one)
+        if not queue:
+            del self._pending[account]
+        self._count -= 1
+        self._bytes -= promise.size_bytes
+        segment.open -= 1
+        self._release(segment)
+
+    def _later(self, account: AccountId, some: Sequence[_Kept], reason: str) -> None:
+        """Tries again after a pause."""
+        _log.error("promised mail waits", account=account, count=len(some), reason=reason)
         pause_s = min(2 * self._retry_s.get(account, RETRY_S / 2), MAX_RETRY_S)
         self._retry_s[account] = pause_s
         asyncio.get_running_loop().call_later(pause_s, self._retry, account)
-        return None
 
     def _retry(self, account: AccountId) -> None:
         if account in self._pending and account not in self._storing:
@@ -317,7 +334,11 @@ class Promises:
 
     def _release(self, segment: Segment) -> None:
         """Lets go of a file that no more is written to, if all that is in it was stored."""
-        if segment.open or (segment.is_ours and not segment.is_broken):
+        if segment.open:
+            return
+        if segment.is_ours and not segment.is_broken:
+            if not self._is_writing:
+                journal.wipe(segment)
             return
         self._segments.remove(segment)
         if segment.is_ours or not segment.is_broken:
