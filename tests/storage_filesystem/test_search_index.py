@@ -288,6 +288,13 @@ async def test_more_conditions_than_are_looked_up_are_found_out_by_reading(
     assert await mail.search(ALICE, INBOX, asked) == list(range(1, 81))
 
 
+@pytest.mark.parametrize(
+    ("messages", "conditions"), [(0, 64), (16_384, 64), (52_428, 20), (1 << 20, 8), (1 << 30, 8)]
+)
+def test_the_answers_of_one_query_are_bounded_in_memory(messages: int, conditions: int) -> None:
+    assert searching.most_conditions(messages) == conditions
+
+
 async def test_a_message_whose_file_cannot_be_read_is_left_to_the_search(
     store: Opened, mail: FilesystemMailStore, paths: AccountPaths
 ) -> None:

@@ -52,6 +52,11 @@ from rmail_kernel.storage.search import (
 
 MAX_CONDITIONS: Final = 64
 """Conditions of one query that are looked up; others are found out message by message."""
+MAX_MEMBERS: Final = 1 << 20
+"""UIDs that the answers of one query may hold, at some 60 bytes each; a few conditions may hold
+more, as otherwise every message would be read.
+"""
+_FEW: Final = 8
 NEW: Final = 64
 """Messages that came since a condition was answered, and are looked at rather than all again."""
 MAX_KEPT_CHARS: Final = 256
@@ -61,6 +66,11 @@ _NOWHERE: Final = b"\xff"  # not in ASCII
 _DAY_S: Final = 86_400
 _OfColumns = Arrived | Dated | ModifiedSince | Sized
 _COLUMNS: Final = {"internal": "internal_date", "saved": "save_date"}
+
+
+def most_conditions(messages: int) -> int:
+    """How many conditions are looked up in a mailbox of so many messages: bounded in memory."""
+    return min(MAX_CONDITIONS, max(_FEW, MAX_MEMBERS // max(1, messages)))
 
 
 async def find(
@@ -78,7 +88,7 @@ async def find(
         pool: its threads do the work.
         turns: the sets of a search in a large mailbox take megabytes: one is done before the next.
     """
-    conditions = list(dict.fromkeys(_conditions(query)))[:MAX_CONDITIONS]
+    conditions = list(dict.fromkeys(_conditions(query)))[: most_conditions(view.total)]
     async with turns:
         known, generation = await _foreknow(account, view, conditions, memory, pool)
         narrowed = await narrow(query, view, known, pool)
