@@ -42,7 +42,7 @@ async def test_a_commit_that_failed_and_is_there_after_all_finds_its_files(tmp_p
         shutil.copytree(tmp_path / "0", root)
         died = run_module("tests.faults.abandoned", str(root), str(nth))
         assert died.returncode == 137, died.stderr[-3000:]
-        answer, failed = died.stdout.splitlines()[-1].split()
+        answer, failed, _ = died.stdout.splitlines()[-1].split()
         async with opened(root) as store:  # compares index and files at its end
             found = await state(store.mail)
             contents = [row[-1].encode() for rows in found.values() for row in rows[1:] if rows]
@@ -53,3 +53,24 @@ async def test_a_commit_that_failed_and_is_there_after_all_finds_its_files(tmp_p
             assert answer == "moved"
             break
     assert nth > 2
+
+
+async def test_a_log_that_could_not_be_synced_is_begun_anew_before_anything_is_answered(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path / "0") as store:
+        await store.put(item(), item())
+    begun = set()
+    for nth in itertools.count(1):
+        root = tmp_path / str(nth)
+        shutil.copytree(tmp_path / "0", root)
+        died = run_module("tests.faults.abandoned", str(root), str(nth), "again")
+        assert died.returncode == 137, died.stderr[-3000:]
+        answer, failed, times = died.stdout.splitlines()[-1].split()
+        begun.add((answer, times))
+        async with opened(root) as store:
+            assert len((await store.mail.view(ALICE, "Archive")).uids) == 2
+        if not int(failed):
+            break
+    assert ("temporary", "1") in begun  # the sync of the commit was the one that failed
+    assert ("moved", "0") in begun

@@ -81,6 +81,7 @@ class Batches:
         if not paths.home.is_dir():
             raise NotFound("No such account")
         self._is_fresh = True
+        self._is_log_doubtful = False  # a sync of it failed
         self._notes: dict[Shard, int] = {}
         make_directory(paths.temporary, owner)
         self._home = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -158,6 +159,16 @@ class Batches:
         except apsw.Error as error:
             _log.warning("the log of the database still grows", error=str(error))
 
+    def _renew_log(self, db: apsw.Connection) -> None:
+        """Has all that the log holds written to the file, and synced there: of a log whose sync
+        failed, what can be read is not what is on disk, also where later syncs succeed.
+        """
+        is_busy, _, _ = schema.first(db, "PRAGMA wal_checkpoint(RESTART)") or (1, 0, 0)
+        if is_busy:
+            raise Temporary("The log of the database is in use")
+        self._is_log_doubtful = False
+        _log.warning("the log of the database was begun anew", path=str(self._paths.database))
+
     def _run(self, works: Sequence[Work]) -> tuple[list[Outcome], dict[int, int]]:
         try:
             self._lock.acquire()
@@ -232,6 +243,8 @@ class Batches:
     def _commit(
         self, db: apsw.Connection, works: Sequence[Work]
     ) -> tuple[list[Outcome], dict[int, int]]:
+        if self._is_log_doubtful:
+            self._renew_log(db)
         if self._lock.has_intent or (self._is_fresh and _is_behind(db)):
             self._recover(db)
         self._is_fresh = False
@@ -272,7 +285,8 @@ class Batches:
     def _end(self, db: apsw.Connection) -> None:
         try:
             db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            self._is_log_doubtful = may_be_there(error)
             self._abandon(db)
             raise
         self._notes = {}  # they are in it
