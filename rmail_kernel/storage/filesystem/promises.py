@@ -38,8 +38,8 @@ QUIET_S: Final = 0.05
 LAG_S: Final = 2.0
 """... but so long after the first one at the latest."""
 BATCH: Final = 64
-PARALLEL: Final = 2
-"""Accounts that are written at a time: more would take the interpreter from those who send."""
+SHARE: Final = 2.0
+"""While more comes in, storing pauses for so many times as long as it worked."""
 BUSY_S: Final = 0.05
 """Messages that come more seldom are stored at once: nobody waits for them."""
 TIDY_S: Final = 60.0
@@ -239,17 +239,12 @@ class Promises:
     async def _work(self) -> None:
         """One wave: stores all that is there."""
         loop = asyncio.get_running_loop()
-        due = iter([account for account in self._pending if account not in self._retry_s])
         self._first_at = loop.time()
-
-        async def some() -> None:
-            for account in due:
-                began_at = loop.time()
-                await self.flush(account)
-                if self._gives_way():
-                    await asyncio.sleep(loop.time() - began_at)
-
-        await asyncio.gather(*(some() for _ in range(PARALLEL)))
+        for account in [one for one in self._pending if one not in self._retry_s]:
+            began_at = loop.time()
+            await self.flush(account)
+            if self._gives_way():
+                await asyncio.sleep(SHARE * (loop.time() - began_at))
 
     def _gives_way(self) -> bool:
         """Whether those who send come first: more comes in, and there is room for it."""
