@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from rmail_kernel.content import Content
 from rmail_kernel.errors import ConfigError
@@ -53,6 +55,29 @@ async def test_a_shard_holds_a_thousand_uids(store: Opened, paths: AccountPaths)
     assert "0000/00000999_.eml" in found
     assert "0001/00001000_.eml" in found
     assert len(found) == 1005
+
+
+async def test_files_follow_when_one_batch_flags_and_expunges_the_same_messages(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(*(item() for _ in range(4)))
+
+    async def flag(uid: int, name: str) -> None:
+        await mail.store_flags(ALICE, INBOX, [Uid(uid)], "add", frozenset({name}))
+
+    with capture_logs() as lines:
+        await asyncio.gather(
+            flag(4, "\\Seen"),  # has a batch for itself
+            flag(1, "\\Seen"),
+            flag(2, "\\Deleted"),
+            flag(1, "\\Flagged"),
+            mail.expunge(ALICE, INBOX, None, only_deleted=True),
+            flag(1, "\\Draft"),
+            mail.expunge(ALICE, INBOX, [Uid(1)], only_deleted=False),
+            flag(3, "\\Answered"),
+        )
+    assert [one["event"] for one in lines] == []
+    assert names(paths) == ["0000/00000003_A.eml", "0000/00000004_S.eml"]
 
 
 async def test_status_json_says_what_outlives_the_database(

@@ -65,6 +65,7 @@ def _unlink(names: Names, mailbox: str, uid: int, word: int) -> None:
     if path is not None:
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108 - there may be very many
+        names.forget(mailbox, uid)
 
 
 def _rename(names: Names, mailbox: str, uid: int, word: int, before: int) -> None:
@@ -73,6 +74,7 @@ def _rename(names: Names, mailbox: str, uid: int, word: int, before: int) -> Non
     wanted = message_name(mailbox, uid, word)
     if path is not None and path != wanted:
         os.rename(path, wanted)  # noqa: PTH104 - as above
+        names.forget(mailbox, uid)
 
 
 def settle(tx: Transaction, limit: int) -> bool:

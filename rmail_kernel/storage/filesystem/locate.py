@@ -32,7 +32,7 @@ def find_name(mailbox: str, uid: int, *words: int) -> str | None:
 
 class Names:
     """Files of many messages: no shard is listed twice. For those that hold the account's lock, and
-    rename no file that they look for again.
+    tell of the files that they change.
     """
 
     def __init__(self) -> None:
@@ -49,6 +49,10 @@ class Names:
             self._listed[shard] = _by_uid(shard)
         found = self._listed[shard].get(f"{uid:08d}", ())
         return next((f"{shard}/{name}" for name in found if parse_file(name)), None)
+
+    def forget(self, mailbox: str, uid: int) -> None:
+        """The file of a message was removed, or has the name of its flags now."""
+        self._listed.get(f"{mailbox}/{shard_name(shard_of(uid))}", {}).pop(f"{uid:08d}", None)
 
 
 def _by_uid(shard: str) -> dict[str, list[str]]:
