@@ -63,13 +63,13 @@ async def test_a_trace_ends_by_itself_and_has_a_limit(
             tracer("server", b"a OK done\r\n" + b"x" * 100)
 
     session = OpenSession(
-        lambda: SessionFacts("0123456789", "imap", "", "a@example.com"), lambda: None, trace
+        lambda: SessionFacts("0123456789", "imap", "", "alice@example.com"), lambda: None, trace
     )
     with rmail_server.kernel.connection("imap", session):
-        code, said = await _command(rmail_server, "trace", "a@example.com", "--seconds", "1")
+        code, said = await _command(rmail_server, "trace", "alice@example.com", "--seconds", "1")
         assert (code, said.splitlines()[:2]) == (0, ["01234567 C: a NOOP", "01234567 S: a OK done"])
         target = tmp_path / "trace.txt"
-        words = ("trace", "a@example.com", "--bytes", "30", "--output", str(target))
+        words = ("trace", "alice@example.com", "--bytes", "30", "--output", str(target))
         assert await _command(rmail_server, *words) == (0, "")
         assert target.read_text() == "01234567 C: a NOOP\n01234567 S:"[:30]
         assert target.stat().st_mode & 0o077 == 0
