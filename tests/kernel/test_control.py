@@ -67,10 +67,13 @@ async def test_a_trace_ends_by_itself_and_has_a_limit(
     )
     with rmail_server.kernel.connection("imap", session):
         code, said = await _command(rmail_server, "trace", "alice@example.com", "--seconds", "1")
-        assert (code, said.splitlines()[:2]) == (0, ["01234567 C: a NOOP", "01234567 S: a OK done"])
+        announced, *lines = said.splitlines()
+        assert announced == "what clients of alice@example.com say, for 1 s; Ctrl-C ends it"
+        assert (code, lines[:2]) == (0, ["01234567 C: a NOOP", "01234567 S: a OK done"])
         target = tmp_path / "trace.txt"
         words = ("trace", "alice@example.com", "--bytes", "30", "--output", str(target))
-        assert await _command(rmail_server, *words) == (0, "")
+        code, _ = await _command(rmail_server, *words)
+        assert code == 0
         assert target.read_text() == "01234567 C: a NOOP\n01234567 S:"[:30]
         assert target.stat().st_mode & 0o077 == 0
     assert tracers[-1] is None  # nobody listens any more
