@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rmail_kernel.storage.filesystem import FilesystemMailStore, schema
+from rmail_kernel.storage.filesystem.followup import AT_ONCE
 from rmail_kernel.storage.filesystem.fsck import check
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
@@ -56,6 +57,32 @@ async def test_all_comes_back_while_the_server_runs(
             old.unseen,
             old.size_bytes,
         )
+
+
+@pytest.mark.parametrize("kind", ["deleted", "all-deleted"])
+async def test_what_no_file_says_yet_outlives_a_database_that_is_deleted(
+    store: Opened, mail: FilesystemMailStore, kind: str
+) -> None:
+    many = 2 * AT_ONCE
+    uids = [one.uid for one in await store.put(*(item() for _ in range(2 * many)))]
+    await mail.store_flags(ALICE, INBOX, uids[:many], "add", frozenset({"\\Seen", "$A"}))
+    await mail.expunge(ALICE, INBOX, uids[many:], only_deleted=False)
+    seen = await state(mail)
+    harm(store.root, kind)
+    assert await state(mail) == seen
+    status = await mail.status(ALICE, INBOX)
+    assert (status.total, status.unseen) == (many, 0)
+
+
+async def test_an_account_of_the_same_name_gets_nothing_of_the_one_before(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    await store.put(item())  # its row has the content until it is settled
+    shutil.move(paths.home, store.root / "removed")
+    paths.mailbox("INBOX").mkdir(parents=True)
+    shutil.copy(store.root / "removed/account.json", paths.home)
+    assert (await mail.status(ALICE, "INBOX")).total == 0
+    assert list(paths.home.rglob("*.eml")) == []
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "older"])

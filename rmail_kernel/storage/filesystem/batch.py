@@ -214,11 +214,14 @@ class Batches:
 
     def _leave(self, now: Identity | None) -> int:
         """Closes a connection whose file or log is gone; the MODSEQ it knew, if its file is still
-        there. The log may be in its hands alone: then it goes into the file first.
+        there. The log may be in its hands alone: then it goes into the file first. So may all that
+        the database knows: then the files say it first.
         """
         if self._db is None:
             return 0
         known = 0
+        if self._identity is not None and self._identity.is_gone(now) and self._is_same_home():
+            rebuild.rescue(self._db, self._paths, self._owner, self._lock.modseq)
         try:
             if self._identity is not None and self._identity.is_file(now):
                 known = int(schema.value(self._db, "SELECT modseq FROM account"))
@@ -229,6 +232,11 @@ class Batches:
         self._db.close()
         self._db = None
         return known
+
+    def _is_same_home(self) -> bool:
+        """Whether the account is the one that was opened, not another of its name."""
+        held, now = os.fstat(self._home), os.stat(self._paths.home)
+        return (held.st_dev, held.st_ino) == (now.st_dev, now.st_ino)
 
     def _rebuild(self, *, is_believed: bool = True) -> None:
         if self._db is not None:

@@ -64,6 +64,10 @@ class Identity:
         """Whether `now` is the same file and has lost nothing."""
         return self.is_file(now) and self.log in (0, now.log if now else 0)
 
+    def is_gone(self, now: Identity | None) -> bool:
+        """Whether the file was deleted or replaced; it can still be read by who has it open."""
+        return now is None or (now.device, now.inode) != (self.device, self.inode)
+
     def is_file(self, now: Identity | None) -> bool:
         """The same without its log."""
         return (

@@ -37,7 +37,7 @@ from rmail_kernel.storage.filesystem.layout import (
     shard_name,
     shard_of,
 )
-from rmail_kernel.storage.filesystem.salvage import salvage
+from rmail_kernel.storage.filesystem.salvage import salvage, salvage_open
 from rmail_kernel.storage.filesystem.tables import AccountRow, MailboxRow, StatusFile, number
 from rmail_kernel.storage.filesystem.transaction import RESERVE_MODSEQS, RESERVE_UIDS
 from rmail_kernel.storage.mail import MAX_KEYWORDS, Flag
@@ -76,6 +76,20 @@ def is_stale(db: apsw.Connection, paths: AccountPaths, known_modseq: int = 0) ->
 def new_objectid() -> str:
     """A MAILBOXID that nothing else has (RFC 8474 4)."""
     return f"M{uuid.uuid4().hex}"
+
+
+def rescue(db: apsw.Connection, paths: AccountPaths, owner: Owner, known_modseq: int) -> None:
+    """Has the files say what only a database says whose file is gone. Not if another was made
+    since: that one begins above every MODSEQ of this one. The caller holds the account's lock.
+
+    Args:
+        known_modseq: of the last durable commit, if known.
+
+    Raises:
+        OSError: a file could not be written.
+    """
+    written = number(_read(paths.counters), "modseq") or 0
+    salvage_open(db, paths, owner, max(written, known_modseq))
 
 
 def rebuild(

@@ -64,15 +64,22 @@ def salvage(paths: AccountPaths, owner: Owner, committed_modseq: int) -> None:
         return
     try:
         db.set_busy_timeout(_BUSY_MS)
+        salvage_open(db, paths, owner, committed_modseq)
+    finally:
+        db.close()
+
+
+def salvage_open(
+    db: apsw.Connection, paths: AccountPaths, owner: Owner, committed_modseq: int
+) -> None:
+    """As `salvage`, from a connection: its file may have been deleted under it."""
+    try:
         if (schema.value(db, "SELECT modseq FROM account") or 0) < committed_modseq:
             return
         is_sound = schema.value(db, "PRAGMA quick_check(1)") == "ok"
     except _UNREADABLE:
         is_sound = False
-    try:
-        _complete(_Old(db, paths, owner), is_sound=is_sound)
-    finally:
-        db.close()
+    _complete(_Old(db, paths, owner), is_sound=is_sound)
 
 
 def _complete(old: _Old, *, is_sound: bool) -> None:
