@@ -2,7 +2,7 @@
 
 `python benchmarks/store_append.py [--messages N] [--lanes N] [--directory DIR]`
 Each raw figure is taken in the same run, right before: create + write + fsync + rename, one after
-another and in 8 threads. Also: load of a view of 100,000 messages, and changes since.
+another and in 8 threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import multiprocessing
 import os
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from rmail_kernel.process.events import LocalEvents
 from rmail_kernel.storage.accounts import Account
 from rmail_kernel.storage.filesystem import FilesystemMailStore, prepare_root
 from rmail_kernel.storage.filesystem.directory import FilesystemDirectory
-from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
+from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import AppendItem
 
 BODY = b"From: a@example.org\r\nTo: b@example.com\r\nSubject: A message\r\n\r\n" + b"x" * 4030
@@ -109,56 +108,6 @@ async def make_accounts(root: Path, ids: list[AccountId]) -> None:
     await directory.close()
 
 
-async def views(root: Path, account: AccountId, rows: int) -> tuple[float, float, float]:
-    """Milliseconds to load a view of `rows` messages, to see 50 changes, and to see none."""
-    events, clock = LocalEvents(), Clock()
-    directory = FilesystemDirectory(root, clock=clock, events=events)
-    with ThreadPoolExecutor(THREADS) as pool:
-        store = FilesystemMailStore(root, directory, events, clock, pool)
-        status = await store.status(account, "INBOX")
-        _fill(root, account, status.id, rows)
-        started = time.perf_counter()
-        view = await store.view(account, "INBOX")
-        load_ms = (time.perf_counter() - started) * 1000
-        assert view.total == rows
-        since = view.modseq
-        wanted = [Uid(uid) for uid in range(rows // 2, rows // 2 + 50)]
-        await store.store_flags(account, status.id, wanted, "add", frozenset({"\\Seen"}))
-        changed_ms = await _timed(store, account, status.id, since, 200)
-        current = (await store.status(account, "INBOX")).highestmodseq
-        idle_ms = await _timed(store, account, status.id, current, 2000)
-        await store.close()
-    await directory.close()
-    return load_ms, changed_ms, idle_ms
-
-
-async def _timed(
-    store: FilesystemMailStore, account: AccountId, mailbox: MailboxId, since: ModSeq, times: int
-) -> float:
-    await store.changes(account, mailbox, since)
-    started = time.perf_counter()
-    for _ in range(times):
-        await store.changes(account, mailbox, since)
-    return (time.perf_counter() - started) * 1000 / times
-
-
-def _fill(root: Path, account: AccountId, mailbox: int, rows: int) -> None:
-    """Rows without files: only the index is measured."""
-    user, _, domain = account.partition("@")
-    database = root / "domains" / domain / "users" / user / "account.db"
-    with sqlite3.connect(database) as db:
-        db.executemany(
-            "INSERT INTO message VALUES (?, ?, 0, 2, 0, 4096, 1700000000, 1700000000)",
-            ((mailbox, uid) for uid in range(1, rows + 1)),
-        )
-        db.execute(
-            "UPDATE mailbox SET uidnext=?, total=?, unseen=?, highestmodseq=2 WHERE id=?",
-            (rows + 1, rows, rows, mailbox),
-        )
-        db.execute("UPDATE account SET modseq=2")
-    db.close()
-
-
 def report(name: str, rate: float, reference: float) -> None:
     """Prints one line."""
     print(f"{name:<44} {rate:9.0f} /s   {rate / reference:5.2f} x raw")
@@ -197,9 +146,6 @@ def main() -> None:
         ]
         for name, run in cases:
             report(name, run(), one)
-        load_ms, changed_ms, idle_ms = asyncio.run(views(base / "store", ids[3], 100_000))
-        print(f"view of 100,000 messages {load_ms:.0f} ms, 50 changes {changed_ms:.3f} ms,", end="")
-        print(f" no change {idle_ms:.4f} ms")
     finally:
         shutil.rmtree(base)
 
