@@ -123,6 +123,15 @@ class OpenAccount:
         self.index.close()
         await self._writer.close()  # the last to close writes the log back, in the pool
 
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """While it is used, it is not closed to make room for others."""
+        self.users += 1
+        try:
+            yield
+        finally:
+            self.users -= 1
+
     @property
     def notes(self) -> Mapping[Shard, int]:
         """The mtimes that this process left shards with and has yet to store."""

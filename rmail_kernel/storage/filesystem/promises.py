@@ -26,7 +26,7 @@ from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.journal import Segment
 from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.ids import AccountId
-from rmail_kernel.storage.mail import SYSTEM_FLAGS, Appended, AppendItem
+from rmail_kernel.storage.mail import SYSTEM_FLAGS, Appended, AppendItem, Quota
 
 _log = structlog.get_logger("rmail.storage")
 MAX_MESSAGE_BYTES: Final = 1 << 18
@@ -45,6 +45,10 @@ BUSY_S: Final = 0.05
 TIDY_S: Final = 60.0
 RETRY_S: Final = 1.0
 MAX_RETRY_S: Final = 30.0
+AMPLE: Final = 64
+"""Times a message that an account must have room for, so that it need not be asked again later:
+other processes may promise, too.
+"""
 INBOX: Final = "INBOX"
 Told = Callable[[Appended], None]
 Store = Callable[[AccountId, Sequence[AppendItem]], Awaitable[list[Appended]]]
@@ -411,6 +415,17 @@ def is_plain(item: AppendItem) -> bool:
         and all(name in SYSTEM_FLAGS for name in item.flags)
         and isinstance(item.content.body, bytes)
         and item.content.size <= MAX_MESSAGE_BYTES
+    )
+
+
+def is_ample(quota: Quota, size_bytes: int) -> bool:
+    """Whether a message, and those that others may promise meanwhile, stay below the quota."""
+
+    def leaves(limit: int | None, used: int, least: int) -> bool:
+        return limit is None or limit - used >= least
+
+    return leaves(quota.limit_bytes, quota.used_bytes + size_bytes, AMPLE * size_bytes) and (
+        leaves(quota.limit_messages, quota.used_messages + 1, AMPLE)
     )
 
 

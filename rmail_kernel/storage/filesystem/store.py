@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +42,7 @@ from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.index_check import index_faults
 from rmail_kernel.storage.filesystem.layout import AccountPaths
-from rmail_kernel.storage.filesystem.promises import Promises, is_plain
+from rmail_kernel.storage.filesystem.promises import Promises, is_ample, is_plain
 from rmail_kernel.storage.filesystem.remembering import Memory
 from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -70,10 +69,6 @@ _log = structlog.get_logger("rmail.storage")
 T = TypeVar("T")
 _Ready = Callable[[AccountId], Awaitable[tuple[Room, OpenAccount]]]
 MAX_OPEN_ACCOUNTS = 256
-AMPLE = 64
-"""Times a message that an account must have room for, so that it need not be asked again later:
-other processes may promise, too.
-"""
 SEARCHERS = 2
 """Threads that search; SQLite leaves the interpreter to the other one."""
 _DESCRIPTORS = 16
@@ -211,7 +206,7 @@ class FilesystemMailStore:
         self._accounts[name] = account
         self._background.settle_soon(account)
         self._follower.index_soon(paths)
-        with _used(account):  # not this one
+        with account.used():  # not this one
             await self._close_idle()
 
     async def _close_idle(self) -> None:
@@ -360,13 +355,8 @@ class FilesystemMailStore:
 
     async def _can_promise(self, account: AccountId, item: AppendItem) -> bool:
         """Whether nothing can be against storing a message later."""
-        if not (self._promises.is_busy() and is_plain(item) and self._promises.can_take(account)):
-            return False
-        quota = await self.quota(account)
-        size_bytes = item.content.size
-        return _leaves(quota.limit_bytes, quota.used_bytes + size_bytes, AMPLE * size_bytes) and (
-            _leaves(quota.limit_messages, quota.used_messages + 1, AMPLE)
-        )
+        can = self._promises.is_busy() and is_plain(item) and self._promises.can_take(account)
+        return can and is_ample(await self.quota(account), item.content.size)
 
     async def _append_promised(
         self, account: AccountId, items: Sequence[AppendItem]
@@ -502,25 +492,10 @@ class FilesystemMailStore:
         """What the account uses now, and what it was promised."""
         async with (use := _Use(self._ready, account)) as one:
             row = await one.read(tables.account_row)
-        room = use.room
         messages, size_bytes = self._promises.held(account)
         return Quota(
             row.used_bytes + size_bytes,
-            room.limit_bytes,
+            use.room.limit_bytes,
             row.used_messages + messages,
-            room.limit_messages,
+            use.room.limit_messages,
         )
-
-
-def _leaves(limit: int | None, used: int, least: int) -> bool:
-    """Whether there is that much room below a limit."""
-    return limit is None or limit - used >= least
-
-
-@contextmanager
-def _used(account: OpenAccount) -> Iterator[None]:
-    account.users += 1
-    try:
-        yield
-    finally:
-        account.users -= 1

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -129,7 +128,7 @@ class Waves:
         if account.is_closed:
             return {}
         try:
-            with _used(account):
+            with account.used():
                 done = await account.write(_settle, alone=True, durable=False, vital=True)
                 while done.has_more:
                     done = await account.write(_settle, alone=True, durable=False, vital=True)
@@ -166,7 +165,7 @@ class Waves:
             return  # settled by whoever closed it
         clean = partial(settling.clean_temporary, account.paths.temporary, time.time())
         try:
-            with _used(account):
+            with account.used():
                 if found:
                     await account.sync_files(found, is_synced=is_synced, before=clean)
                 else:
@@ -215,12 +214,3 @@ def _settle(tx: Transaction) -> _Slice:
 
 def _failed(account: OpenAccount, error: RmailError) -> None:
     _log.warning("settling failed", path=str(account.paths.home), error=error.safe)
-
-
-@contextmanager
-def _used(account: OpenAccount) -> Iterator[None]:
-    account.users += 1
-    try:
-        yield
-    finally:
-        account.users -= 1
