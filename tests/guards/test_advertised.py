@@ -59,7 +59,7 @@ async def test_every_imap_capability_comes_from_a_listed_rfc(rmail_server: Runni
         ImapSettings(),
         Wire(lambda _: None),
         elsewhere,
-        Catalog(),
+        Catalog().offer,
         HeaderCache(),
     )
     offered = await _imap(rmail_server) | set(capabilities(session))

@@ -52,7 +52,7 @@ async def test_it_is_gone_and_not_damaged(
 def _session(server: RunningServer) -> Session:
     info = SessionInfo(id="x", protocol="imap", peer_host="", peer_port=0, local_port=0, tls="")
     session = Session(
-        server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog(), HeaderCache()
+        server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog().offer, HeaderCache()
     )
     session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
     return session

@@ -121,7 +121,7 @@ async def test_passwords_of_strangers_need_tls(rmail_server: RunningServer) -> N
             ImapSettings(),
             Wire(lambda _: None),
             origin,
-            Catalog(),
+            Catalog().offer,
             HeaderCache(),
         )
 

@@ -330,7 +330,12 @@ async def test_what_changes_while_a_mailbox_is_opened_is_told_later(
     await mail.store_flags(ALICE, first.mailbox, [second.uid], "add", frozenset({"\\Seen"}))
     info = SessionInfo(id="x", protocol="imap")
     session = Session(
-        rmail_server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog(), HeaderCache()
+        rmail_server.kernel,
+        ImapSettings(),
+        Wire(lambda _: None),
+        info,
+        Catalog().offer,
+        HeaderCache(),
     )
     session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
     session.selected = Selected(view, name="INBOX", is_read_only=True)

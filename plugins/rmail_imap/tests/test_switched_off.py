@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rmail_imap import command
-from rmail_imap.catalog import Catalog, disabled
+from rmail_imap.catalog import Catalog
 from rmail_imap.commands import TABLE
 from rmail_imap.config import ImapSettings
 from rmail_imap.extensions import Command, Extension, Feature, FetchItem, State, no_arguments
+from rmail_imap.offer import disabled
 from rmail_imap.parse.gates import GATES
 
 from rmail_kernel.errors import ConfigError
@@ -89,9 +90,9 @@ def rmail_settings() -> dict[str, Any]:
 
 
 def test_every_capability_can_be_switched_off() -> None:
-    assert Catalog().capabilities - PROBES.keys() == set()
+    assert Catalog().offer.capabilities - PROBES.keys() == set()
     gated = {name for words in GATES.values() for name in words.values()}
-    assert gated <= Catalog().capabilities
+    assert gated <= Catalog().offer.capabilities
 
 
 async def test_what_is_off_is_neither_advertised_nor_taken(
@@ -207,7 +208,11 @@ def test_what_is_added_is_advertised_and_can_be_switched_off() -> None:
             Feature("X-THREE"),
         ]
     )
-    assert catalog.capabilities - Catalog().capabilities == {"X-ONE", "X-TWO", "X-THREE"}
+    assert catalog.offer.capabilities - Catalog().offer.capabilities == {
+        "X-ONE",
+        "X-TWO",
+        "X-THREE",
+    }
     catalog.check(ImapSettings(disabled_capabilities=["X-ONE", "X-TWO", "X-THREE"]))
     with pytest.raises(ConfigError, match="there twice"):
         Catalog([FetchItem("X-B", _values), FetchItem("X-B", _values)])

@@ -55,7 +55,7 @@ def test_all_that_a_connection_holds_is_bounded(
         made = asyncio.get_running_loop().create_future()
 
         def connected(wire: Wire) -> None:
-            wire.limit_bytes, wire.held_bytes = EARLY_INPUT_BYTES, 8192
+            wire.intake.limit_bytes, wire.intake.held_bytes = EARLY_INPUT_BYTES, 8192
             if is_tls:
                 wire.begin_tls(contexts.server)
             if is_compressed:
@@ -78,7 +78,7 @@ def test_all_that_a_connection_holds_is_bounded(
                     await asyncio.sleep(0)
                 channel = wire.channel()
                 opened = 0 if channel is None else channel.pending()  # within OpenSSL
-                held = wire.held_bytes + wire.pending_bytes + opened
+                held = wire.intake.held_bytes + wire.intake.pending_bytes + opened
                 assert held <= EARLY_INPUT_BYTES == 1 << 16
                 most = max(most, held)
                 want = 20_000
@@ -96,16 +96,16 @@ def test_all_that_a_connection_holds_is_bounded(
 async def test_strangers_have_64_kb_in_all(rmail_server: RunningServer, listener: str) -> None:
     async with rmail_server.connect(listener) as client:
         await client.run("S: * OK *")
-        assert open_wire().limit_bytes == 1 << 16
+        assert open_wire().intake.limit_bytes == 1 << 16
         await client.run("C: a LOGIN alice secret\nS: a OK *")
-        assert open_wire().limit_bytes == INPUT_BYTES + ImapSettings().max_command_bytes
+        assert open_wire().intake.limit_bytes == INPUT_BYTES + ImapSettings().max_command_bytes
 
 
 async def test_after_unauthenticate_a_session_is_a_stranger_again(client: Transcript) -> None:
     wire = open_wire()
-    assert wire.limit_bytes > EARLY_INPUT_BYTES
+    assert wire.intake.limit_bytes > EARLY_INPUT_BYTES
     await client.run("C: a UNAUTHENTICATE\nS: a OK *")
-    assert wire.limit_bytes == EARLY_INPUT_BYTES
+    assert wire.intake.limit_bytes == EARLY_INPUT_BYTES
 
 
 async def test_the_longest_name_of_a_client_has_room_under_tls(

@@ -8,7 +8,7 @@ from rmail_imap.state import State
 
 def capabilities(session: Session) -> list[str]:
     """What this session may use now."""
-    names = ["IMAP4rev1", *sorted(session.catalog.capabilities - {"STARTTLS"})]
+    names = ["IMAP4rev1", *sorted(session.offer.capabilities - {"STARTTLS"})]
     if session.may_start_tls:
         names.append("STARTTLS")
     if session.state is State.NOT_AUTHENTICATED:

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
-from typing import Final
 
 from rmail_imap.additions import Extension, Feature, FetchItem
 from rmail_imap.commands import FEATURES, TABLE, Command
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax
-from rmail_imap.parse.cursor import Dialect
+from rmail_imap.offer import NOTHING, Offer
 from rmail_imap.parse.fetch import is_item
 from rmail_imap.sasl import MECHANISMS
 from rmail_imap.state import State
 from rmail_kernel.errors import ConfigError
-
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Catalog:
@@ -28,8 +24,7 @@ class Catalog:
 
     Attributes:
         commands: by name.
-        items: FETCH items of plugins, by name.
-        capabilities: what there is to advertise, without what depends on the connection.
+        offer: all but them.
 
     Raises:
         ConfigError: two things have one name.
@@ -37,8 +32,7 @@ class Catalog:
 
     def __init__(self, extensions: Iterable[Extension] = ()) -> None:
         self.commands = dict(TABLE)
-        self.items: dict[str, FetchItem] = {}
-        self._dialects: dict[tuple[frozenset[str], bool, bool], Dialect] = {}
+        items: dict[str, FetchItem] = {}
         features = dict(FEATURES)
         for extension in extensions:
             match extension:
@@ -46,17 +40,17 @@ class Catalog:
                     _check(name in self.commands, "command", name)
                     self.commands[name] = extension
                 case FetchItem(name):
-                    _check(name in self.items or is_item(name), "FETCH item", name)
-                    self.items[name] = extension
+                    _check(name in items or is_item(name), "FETCH item", name)
+                    items[name] = extension
                 case Feature(name):
                     _check(name in features, "capability", name)
                     features[name] = extension.rfc
         found = {*features, *(entry.capability for entry in self.commands.values())}
-        found.update(item.capability for item in self.items.values())
-        self.capabilities: frozenset[str] = frozenset(found - {""})
+        found.update(item.capability for item in items.values())
+        self.offer = Offer(frozenset(found - {""}), items)
 
     def find(
-        self, name: str, *, is_uid: bool, now: State, off: frozenset[str] = _NOTHING
+        self, name: str, *, is_uid: bool, now: State, off: frozenset[str] = NOTHING
     ) -> Command:
         """The command of that upper-case name.
 
@@ -75,35 +69,15 @@ class Catalog:
             raise BadSyntax(f"{name} is not allowed in the state {now.value!r}")
         return found
 
-    def dialect(self, off: frozenset[str], *, is_utf8: bool, is_rev2: bool) -> Dialect:
-        """The grammar of a session: the same object for all that speak the same."""
-        key = off, is_utf8, is_rev2
-        found = self._dialects.get(key)
-        if found is None:
-            found = Dialect(off, self.items, is_utf8, has_charset=is_rev2 or not is_utf8)
-            self._dialects[key] = found
-        return found
-
     def check(self, settings: ImapSettings) -> None:
         """Refuses capabilities to switch off that do not exist.
 
         Raises:
             ConfigError: with the setting, and a near match if there is one.
         """
-        _check_known(self, "imap.disabled_capabilities", settings.disabled_capabilities)
+        _check_known(self.offer, "imap.disabled_capabilities", settings.disabled_capabilities)
         for client, names in settings.disabled_for_clients.items():
-            _check_known(self, f"imap.disabled_for_clients.{client}", names)
-
-
-def disabled(settings: ImapSettings, client: str | None = None) -> frozenset[str]:
-    """The capabilities that are switched off: for all, or for a client of that name."""
-    if client is None:
-        return frozenset(map(str.upper, settings.disabled_capabilities)) or _NOTHING
-    found: set[str] = set()
-    for pattern, names in settings.disabled_for_clients.items():
-        if fnmatchcase(client.lower(), pattern.lower()):
-            found.update(map(str.upper, names))
-    return frozenset(found) or _NOTHING
+            _check_known(self.offer, f"imap.disabled_for_clients.{client}", names)
 
 
 def _check(is_taken: bool, kind: str, name: str) -> None:
@@ -111,8 +85,8 @@ def _check(is_taken: bool, kind: str, name: str) -> None:
         raise ConfigError(f"the {kind} {name} is there twice", path="plugins")
 
 
-def _check_known(catalog: Catalog, path: str, names: Iterable[str]) -> None:
-    known = {name.upper() for name in catalog.capabilities}
+def _check_known(offer: Offer, path: str, names: Iterable[str]) -> None:
+    known = {name.upper() for name in offer.capabilities}
     known |= {f"AUTH={name}" for name in MECHANISMS}
     for name in names:
         if name.upper() in known:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from rmail_imap.additions import Extension
+from rmail_imap.parse.cursor import Cursor
+from rmail_imap.session import Session
 from rmail_imap.state import State
-
-if TYPE_CHECKING:
-    from rmail_imap.parse.cursor import Cursor
-    from rmail_imap.session import Session
 
 A = TypeVar("A")
 
@@ -39,7 +37,7 @@ class Reply:
     holds_news: bool = False
 
 
-Handler = Callable[["Session", A], Awaitable[Reply | None]]
+Handler = Callable[[Session, A], Awaitable[Reply | None]]
 
 
 @dataclass(frozen=True, slots=True)

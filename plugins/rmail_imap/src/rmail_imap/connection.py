@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from rmail_imap import capabilities, metrics, updates, write
+from rmail_imap.catalog import Catalog
 from rmail_imap.commands import Command, Reply
 from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
 from rmail_imap.parse.cursor import Cursor
@@ -58,12 +59,14 @@ class Connection:
 
     Args:
         session: of this connection.
+        catalog: the commands there are.
     """
 
-    __slots__ = ("_faults", "_session", "_wire")
+    __slots__ = ("_catalog", "_faults", "_session", "_wire")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, catalog: Catalog) -> None:
         self._session = session
+        self._catalog = catalog
         self._wire = session.wire
         self._faults = 0
 
@@ -97,7 +100,7 @@ class Connection:
             request = await self._read()
             if request is not None:
                 await self._answer(request)
-            if not self._wire.has_line:
+            if not self._wire.intake.has_line:
                 await self._wire.flush()
                 pace = Pace()
             else:  # others want to run beside one who pipelines without end
@@ -111,11 +114,11 @@ class Connection:
     async def _read(self) -> _Request | None:
         """The next command with its literals; None if there was no tag to answer to."""
         limit = self._session.line_limit_bytes
-        self._wire.held_bytes = 0
+        self._wire.intake.held_bytes = 0
         try:
             line = await self._wire.read_line(limit)
         except LineTooLong:
-            limit = self._session.long_line_bytes(self._wire.peek(128))
+            limit = self._session.long_line_bytes(self._wire.intake.peek(128))
             try:
                 line = await self._wire.read_line(limit)
             except LineTooLong:
@@ -125,14 +128,14 @@ class Connection:
         if tag is None:
             self._fault(b"*", BadSyntax("Expected a tag and a command"))
             return None
-        self._wire.held_bytes = len(line)
+        self._wire.intake.held_bytes = len(line)
         request = _Request(tag[1], None, False, line, 0)
         if head is None:
             request.problem = BadSyntax("Expected a command")
         else:
             request.is_uid, request.at = head[2] is not None, head.end()
             try:
-                request.command = self._session.catalog.find(
+                request.command = self._catalog.find(
                     head[3].decode().upper(),
                     is_uid=request.is_uid,
                     now=self._session.state,
@@ -157,7 +160,7 @@ class Connection:
     async def _read_literals(self, request: _Request, limit: int) -> None:
         """Reads what follows each `{n}` or `{n+}` at a line's end (RFC 3501 4.3, RFC 7888)."""
         while literal := _LITERAL_END.search(request.raw):
-            self._wire.held_bytes = len(request.raw)
+            self._wire.intake.held_bytes = len(request.raw)
             size, is_waiting = int(literal[1]), not literal[2]
             if not is_waiting and "LITERAL+" in self._session.off and request.problem is None:
                 request.problem = BadSyntax("A literal waits for a continuation request here")

@@ -67,7 +67,7 @@ class ImapService:
                 session.tell_progress(interval_s)
 
     def _connected(self, wire: Wire, listener: str, *, is_tls: bool) -> None:
-        wire.limit_bytes = EARLY_INPUT_BYTES
+        wire.intake.limit_bytes = EARLY_INPUT_BYTES
         tls = self._kernel.tls
         if not is_tls or tls is None:
             self._kernel.spawn(self._serve(wire, listener), "imap")
@@ -96,14 +96,14 @@ class ImapService:
         wire.timeout_s = settings.login_timeout_s
         wire.expire_in(settings.login_timeout_s)
         session = Session(
-            self._kernel, settings, wire, describe(wire), self._catalog, self._headers
+            self._kernel, settings, wire, describe(wire), self._catalog.offer, self._headers
         )
         session.bind()
         keepalive.watch(wire.transport, settings.keepalive_s)
         self._sessions[wire] = session
         try:
             with self._kernel.connection(listener, seen(session)):
-                await Connection(session).run(admit(session, len(self._sessions)))
+                await Connection(session, self._catalog).run(admit(session, len(self._sessions)))
         finally:
             session.close()
             del self._sessions[wire]

@@ -6,14 +6,14 @@ It decides nothing; the connection runs commands, the command modules act.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rmail_imap import write
 from rmail_imap.annotations import AnnotationWatch
-from rmail_imap.catalog import Catalog, disabled
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax, Goodbye
 from rmail_imap.header_cache import HeaderCache
+from rmail_imap.offer import Offer, disabled
 from rmail_imap.parse.cursor import Dialect, Limits
 from rmail_imap.selected import Selected
 from rmail_imap.state import State
@@ -22,11 +22,8 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo
 from rmail_kernel.net.networks import is_loopback
 from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.storage.mail import MailStore
 from rmail_kernel.turns import rest
-
-if TYPE_CHECKING:
-    from rmail_kernel.storage.mail import MailStore
-
 
 LONGEST_ID_BYTES: Final = 1 << 15
 """30 fields with names of 30 bytes and values of 1024, quoted (RFC 2971 3.3)."""
@@ -49,7 +46,7 @@ class Session:
         raw_tag: the tag of the command that runs.
         client_name: what the client calls itself in ID.
         busy_since: when the command that runs began, by the clock of the wire.
-        catalog: the commands and features there are.
+        offer: what this server offers.
         headers: header fields that are kept for all sessions.
         off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
@@ -64,14 +61,14 @@ class Session:
         settings: ImapSettings,
         wire: Wire,
         info: SessionInfo,
-        catalog: Catalog,
+        offer: Offer,
         headers: HeaderCache,
     ) -> None:
         self.kernel = kernel
         self.settings = settings
         self.wire = wire
         self.info = info
-        self.catalog = catalog
+        self.offer = offer
         self.headers = headers
         self.off = disabled(settings)
         self.binding: bytes | None = None
@@ -141,7 +138,7 @@ class Session:
         """Notes who it is; silence may last longer from now on."""
         self.info = replace(self.info, principal=principal)
         self.failed_logins = 0
-        self.wire.limit_bytes = INPUT_BYTES + self.settings.max_command_bytes
+        self.wire.intake.limit_bytes = INPUT_BYTES + self.settings.max_command_bytes
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
 
@@ -162,7 +159,7 @@ class Session:
         self.info = replace(self.info, principal=None)
         self.selected = None
         self.is_condstore = self.is_qresync = self.is_utf8 = self.is_rev2 = False
-        self.wire.limit_bytes = EARLY_INPUT_BYTES
+        self.wire.intake.limit_bytes = EARLY_INPUT_BYTES
         self.wire.timeout_s = self.settings.login_timeout_s
         self.wire.expire_in(self.settings.login_timeout_s)
 
@@ -200,7 +197,7 @@ class Session:
     @property
     def dialect(self) -> Dialect:
         """What the grammar of this session is."""
-        return self.catalog.dialect(self.off, is_utf8=self.is_utf8, is_rev2=self.is_rev2)
+        return self.offer.dialect(self.off, is_utf8=self.is_utf8, is_rev2=self.is_rev2)
 
     def use_condstore(self) -> None:
         """Tells MODSEQ with flags from now on: the client gave a command that asks for it (RFC
@@ -236,7 +233,7 @@ class Session:
         before login (RFC 2971 3.3).
         """
         words = start.split(b" ", 2)
-        is_id = len(words) == 3 and words[1].upper() == b"ID" and "ID" in self.catalog.commands
+        is_id = len(words) == 3 and words[1].upper() == b"ID" and "ID" not in self.off
         return max(self.line_limit_bytes, LONGEST_ID_BYTES if is_id else 0)
 
     def write(self, raw: bytes) -> None:

@@ -22,7 +22,7 @@ def seen(session: Session) -> OpenSession:
         session.wire.end(Goodbye("An administrator ended the session"))
 
     def trace(tracer: Tracer | None) -> None:
-        session.wire.tracer = None if tracer is None else _masked(session, tracer)
+        session.wire.intake.tracer = None if tracer is None else _masked(session, tracer)
 
     return OpenSession(lambda: _facts(session), end, trace)
 
@@ -37,7 +37,7 @@ def _facts(session: Session) -> SessionFacts:
         client=session.client_name,
         mailbox=session.selected.name if session.selected else "",
         tls=info.tls,
-        received_bytes=wire.received_bytes,
+        received_bytes=wire.intake.received_bytes,
         sent_bytes=wire.sent_bytes,
     )
 

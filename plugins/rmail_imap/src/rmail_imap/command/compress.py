@@ -26,7 +26,7 @@ def compress_args(cursor: Cursor) -> None:
 )
 async def compress(session: Session, _: None) -> Reply:
     """Compresses from the line after the OK on."""
-    if session.wire.is_compressed:
+    if session.wire.intake.deflate is not None:
         raise BadSyntax("Compression is active already")
 
     async def start() -> None:

@@ -23,12 +23,12 @@ async def idle(session: Session, _: None) -> None:
     ends_at = loop_time() + session.settings.idle_timeout_s
     with session.kernel.events.subscribe(session.account, _waker(session)):
         await session.ask(b"idling")
-        while not session.wire.has_line:
+        while not session.wire.intake.has_line:
             await updates.drain(session, tells_expunge=True)
             await session.wire.flush()
             await session.wire.wait(min(session.settings.sweep_s, ends_at - loop_time()))
             await session.check_current()
-            if session.wire.pending_bytes > session.line_limit_bytes:
+            if session.wire.intake.pending_bytes > session.line_limit_bytes:
                 raise Goodbye("The line is too long", b"TOOBIG")
             if loop_time() >= ends_at:
                 raise Silence

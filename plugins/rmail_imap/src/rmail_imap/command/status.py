@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from rmail_imap import write
 from rmail_imap.commands import command, feature
-from rmail_imap.errors import BadSyntax
-from rmail_imap.parse.cursor import Cursor
+from rmail_imap.parse.status import StatusArgs, status_args
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.storage.mail import Field, MailboxStatus
@@ -18,9 +16,7 @@ from rmail_kernel.storage.search import HasFlag
 feature("STATUS=SIZE", "8438 2")
 feature("APPENDLIMIT", "7889 2")
 
-APPENDLIMIT: Final = "APPENDLIMIT"
-DELETED_STORAGE: Final = "DELETED-STORAGE"
-ITEMS: Final[dict[str, Callable[[MailboxStatus], int | str]]] = {
+_COUNTERS: Final[dict[str, Callable[[MailboxStatus], int | str]]] = {
     "DELETED": lambda status: status.deleted,  # RFC 9208 5.2
     "HIGHESTMODSEQ": lambda status: max(1, status.highestmodseq),  # RFC 7162 3.1.7
     "MAILBOXID": lambda status: f"({status.objectid})",  # RFC 8474 4.3
@@ -31,38 +27,6 @@ ITEMS: Final[dict[str, Callable[[MailboxStatus], int | str]]] = {
     "UIDVALIDITY": lambda status: status.uidvalidity,
     "UNSEEN": lambda status: status.unseen,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StatusArgs:
-    """STATUS mailbox (items)."""
-
-    mailbox: str
-    items: tuple[str, ...]
-
-
-def status_args(cursor: Cursor) -> StatusArgs:
-    """The arguments of STATUS."""
-    cursor.space()
-    mailbox = cursor.mailbox()
-    cursor.space()
-    items = status_items(cursor)
-    cursor.end()
-    return StatusArgs(mailbox, items)
-
-
-def status_items(cursor: Cursor) -> tuple[str, ...]:
-    """The items in parentheses, each once."""
-    cursor.expect(b"(")
-    names = [cursor.word()]
-    while cursor.skip(b" "):
-        names.append(cursor.word())
-    cursor.expect(b")")
-    for name in names:
-        cursor.check("STATUS", name)
-    if not ITEMS.keys() | {APPENDLIMIT, DELETED_STORAGE} >= set(names):
-        raise BadSyntax("Unknown status item")
-    return tuple(dict.fromkeys(names))
 
 
 @command("STATUS", status_args, state=State.AUTHENTICATED, rfc="3501 6.3.10")
@@ -84,11 +48,11 @@ async def status_line(
 
 
 async def _number(session: Session, found: MailboxStatus, item: str) -> int | str:
-    if item == APPENDLIMIT:
+    if item == "APPENDLIMIT":
         return session.settings.max_message_bytes  # RFC 7889 3: one for all mailboxes
-    if item == DELETED_STORAGE:
+    if item == "DELETED-STORAGE":
         return await _deleted_bytes(session, found) if found.deleted else 0
-    return ITEMS[item](found)
+    return _COUNTERS[item](found)
 
 
 async def _deleted_bytes(session: Session, found: MailboxStatus) -> int:
