@@ -255,7 +255,7 @@ async def test_the_least_recently_used_accounts_are_closed(
         for name in ids:
             await first.directory.create(Account(name, Address.parse(name), "x"))
         assert isinstance(first.mail, FilesystemMailStore)
-        first.mail.max_open = 2
+        first.mail.accounts.max_open = 2
         for _ in range(2):
             for name in ids:
                 await first.put(item(), account=name)

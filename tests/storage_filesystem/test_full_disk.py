@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rmail_kernel.clock import Clock
 from rmail_kernel.errors import Temporary
 from rmail_kernel.storage.filesystem import FilesystemMailStore
 from rmail_kernel.storage.filesystem.disk import Owner
@@ -42,10 +45,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 async def with_reserve(disk: Path) -> AsyncIterator[Opened]:
     """The store below `disk`, as a server has it."""
     async with opened(disk / "store", check_after=False) as store:
-        assert isinstance(store.mail, FilesystemMailStore)
-        root = disk / "store"
-        store.mail._reserve = Reserve(root / "reserve", RESERVE_BYTES, Owner.of(root))
-        yield store
+        reserve = Reserve(store.root / "reserve", RESERVE_BYTES, Owner.of(store.root))
+        with ThreadPoolExecutor(4) as pool:
+            mail = FilesystemMailStore(
+                store.root, store.directory, store.events, Clock(), pool, reserve=reserve
+            )
+            try:
+                yield replace(store, mail=mail)
+            finally:
+                await mail.close()
 
 
 def fill(disk: Path) -> Path:

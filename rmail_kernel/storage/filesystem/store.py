@@ -6,9 +6,7 @@ It holds no rule of mail itself. See docs/storage.md for the contract and the fi
 from __future__ import annotations
 
 import asyncio
-import resource
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,13 +33,13 @@ from rmail_kernel.storage.filesystem import (
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.appending import is_small
 from rmail_kernel.storage.filesystem.background import Background, differing
-from rmail_kernel.storage.filesystem.batch import Batches, translate
+from rmail_kernel.storage.filesystem.batch import translate
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fetching import fetch
 from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.index_check import index_faults
-from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.opening import MAX_OPEN_ACCOUNTS, OpenAccounts, Opener, Use
 from rmail_kernel.storage.filesystem.promises import Promises, is_ample, is_plain
 from rmail_kernel.storage.filesystem.remembering import Memory
 from rmail_kernel.storage.filesystem.reserve import Reserve
@@ -67,39 +65,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("rmail.storage")
 T = TypeVar("T")
-_Ready = Callable[[AccountId], Awaitable[tuple[Room, OpenAccount]]]
-MAX_OPEN_ACCOUNTS = 256
 SEARCHERS = 2
 """Threads that search; SQLite leaves the interpreter to the other one."""
-_DESCRIPTORS = 16
-"""Descriptors that an open account may take."""
-
-
-class _Use:
-    """An open account while it is used, for `async with`: each call to the store is one.
-
-    Args:
-        ready: finds out what the account may hold, and opens it.
-
-    Attributes:
-        room: what the account may hold; set within.
-    """
-
-    __slots__ = ("_account", "_name", "_ready", "room")
-
-    def __init__(self, ready: _Ready, name: AccountId) -> None:
-        self._ready = ready
-        self._name = name
-        self._account: OpenAccount
-        self.room: Room
-
-    async def __aenter__(self) -> OpenAccount:
-        self.room, self._account = await self._ready(self._name)
-        self._account.users += 1
-        return self._account
-
-    async def __aexit__(self, *_: object) -> None:
-        self._account.users -= 1
 
 
 class FilesystemMailStore:
@@ -113,6 +80,9 @@ class FilesystemMailStore:
         pool: threads for everything that blocks.
         max_open: accounts kept open; idle ones are closed beyond it.
         reserve: room on the disk that is kept for deleting; None: none.
+
+    Attributes:
+        accounts: those that are open. Not part of the contract.
     """
 
     def __init__(
@@ -126,18 +96,19 @@ class FilesystemMailStore:
         max_open: int = MAX_OPEN_ACCOUNTS,
         reserve: Reserve | None = None,
     ) -> None:
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._root = root
         self._owner = Owner.of(root)
-        self._directory = directory
-        self._events = events
         self._clock = clock
+        self._events = events
         self._pool = pool
-        self._reserve = reserve
-        self.max_open = max(1, min(max_open, descriptors // _DESCRIPTORS // 2))
-        self._accounts: OrderedDict[AccountId, OpenAccount] = OrderedDict()
-        self._opening: dict[AccountId, asyncio.Task[None]] = {}
         self._background = Background(clock)
+        self.accounts = OpenAccounts(
+            Opener(root, self._owner, clock, pool, reserve),
+            directory,
+            self._background,
+            self._follow,
+            self._publish,
+            max_open,
+        )
         # Of their own: a hundred searches must not take the threads that appends need.
         self._searchers = ThreadPoolExecutor(SEARCHERS, "search")
         self._turns = asyncio.Semaphore(SEARCHERS)
@@ -148,75 +119,31 @@ class FilesystemMailStore:
     async def close(self) -> None:
         """Finishes what is under way and closes all accounts."""
         await self._promises.close()
-        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        await self.accounts.opened()
         await self._follower.close()
         await self._background.close()
-        while self._accounts:
-            _, account = self._accounts.popitem()
-            await self._background.finish(account)
-            await account.close()
+        await self.accounts.close()
         self._background.release()
         await asyncio.to_thread(self._searchers.shutdown)
 
     # -- accounts --------------------------------------------------------------------------
 
-    def _use(self, name: AccountId) -> _Use:
-        return _Use(self._current, name)
+    def _use(self, name: AccountId) -> Use:
+        return Use(self._current, name)
 
     async def _current(self, name: AccountId) -> tuple[Room, OpenAccount]:
         """The account with all that it was promised."""
         if self._promises.holds(name):
             await self._promises.flush(name)
-        return await self._ready(name)
+        return await self.accounts.ready(name)
 
-    async def _ready(self, name: AccountId) -> tuple[Room, OpenAccount]:
-        record = await self._directory.by_id(name)
-        if record is None:
-            raise NotFound("No such account", account=name)
-        while (account := self._accounts.get(name)) is None:
-            await self._open_once(name)
-        self._accounts.move_to_end(name)
-        return Room(record.quota_mb << 20, record.quota_messages), account
+    def _publish(self, name: AccountId, modseqs: dict[int, int]) -> None:
+        for mailbox, modseq in modseqs.items():
+            self._events.publish(Change(name, "mail", mailbox, modseq))
 
-    async def _open_once(self, name: AccountId) -> None:
-        task = self._opening.get(name)
-        if task is None:
-            task = asyncio.create_task(self._open(name))
-            self._opening[name] = task
-            task.add_done_callback(lambda _: self._opening.pop(name, None))
-        await asyncio.shield(task)
-
-    async def _open(self, name: AccountId) -> None:
-        paths = AccountPaths.of(self._root, name)
-        loop = asyncio.get_running_loop()
-        try:
-            batches = await loop.run_in_executor(
-                self._pool, Batches, paths, self._owner, self._clock.time, self._reserve
-            )
-        except OSError as error:
-            raise translate(error) from error
-
-        def changed(modseqs: dict[int, int]) -> None:
-            for mailbox, modseq in modseqs.items():
-                self._events.publish(Change(name, "mail", mailbox, modseq))
-            self._background.settle_soon(account)
-            self._follower.index_soon(paths)
-
-        account = OpenAccount(paths, batches, self._pool, changed)
-        self._accounts[name] = account
+    def _follow(self, account: OpenAccount) -> None:
         self._background.settle_soon(account)
-        self._follower.index_soon(paths)
-        with account.used():  # not this one
-            await self._close_idle()
-
-    async def _close_idle(self) -> None:
-        """Closes the accounts used least recently beyond the limit, if nobody is using them."""
-        excess = len(self._accounts) - self.max_open
-        idle = [name for name, one in self._accounts.items() if one.is_idle]
-        for name in idle[: max(excess, 0)]:
-            account = self._accounts.pop(name)
-            await self._background.finish(account)
-            await account.close()
+        self._follower.index_soon(account.paths)
 
     async def settle(self, account: AccountId) -> None:
         """Has file names and JSON files catch up now. Not part of the contract."""
@@ -230,7 +157,7 @@ class FilesystemMailStore:
     @property
     def open_accounts(self) -> int:
         """How many accounts are open. Not part of the contract."""
-        return len(self._accounts)
+        return len(self.accounts)
 
     async def differing(self, account: AccountId) -> list[int]:
         """Mailboxes (0: their directory) that were changed from outside. Not of the contract."""
@@ -361,7 +288,7 @@ class FilesystemMailStore:
     async def _append_promised(
         self, account: AccountId, items: Sequence[AppendItem]
     ) -> list[Appended]:
-        async with _Use(self._ready, account) as one:
+        async with Use(self.accounts.ready, account) as one:
             return await store_messages(one, self._owner, items, NO_LIMIT, self._clock.time())
 
     async def recover(self) -> None:
@@ -490,7 +417,7 @@ class FilesystemMailStore:
 
     async def quota(self, account: AccountId) -> Quota:
         """What the account uses now, and what it was promised."""
-        async with (use := _Use(self._ready, account)) as one:
+        async with (use := Use(self.accounts.ready, account)) as one:
             row = await one.read(tables.account_row)
         messages, size_bytes = self._promises.held(account)
         return Quota(
