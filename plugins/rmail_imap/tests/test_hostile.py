@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import tempfile
-from typing import NoReturn
+import tracemalloc
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from rmail_imap.bodies import PIECE_BYTES
 
 from rmail_kernel.testing import RunningServer, Transcript
+
+if TYPE_CHECKING:
+    from plugins.rmail_imap.tests.conftest import Connect, Fill
 
 
 async def test_an_endless_response_of_authenticate_ends_the_connection(
@@ -71,3 +77,42 @@ async def test_fields_of_a_very_large_header_are_found(client: Transcript) -> No
         S: )
         S: c OK *
     """)
+
+
+@pytest.mark.parametrize("name", [b"SEARCH", b"APPEND"])
+async def test_nobody_waits_for_a_command_of_thousands_of_literals(
+    connect: Connect, name: bytes
+) -> None:
+    hostile, other = await connect("INBOX"), await connect()
+    ends: list[str] = []
+
+    async def end(client: Transcript, line: str) -> None:
+        await client.run(f"S: {line}")
+        ends.append(line)
+
+    await hostile.send(b"a " + name + b" " + b"{0+}\r\n" * 6000 + b"\r\n")
+    await other.send(b"b NOOP\r\n")
+    await asyncio.gather(end(hostile, "a BAD *"), end(other, "b OK *"))
+    assert ends == ["b OK *", "a BAD *"]
+
+
+@pytest.mark.parametrize("form", [b"BODY.PEEK[]", b"BODY.PEEK[1]", b"BINARY.PEEK[1]"])
+async def test_many_large_pieces_of_one_message_are_never_in_memory_together(
+    connect: Connect, fill: Fill, form: bytes
+) -> None:
+    head = b"Content-Transfer-Encoding: base64\r\n\r\n"
+    await fill([head + b"QUJD" * PIECE_BYTES])
+    client = await connect("INBOX")
+    items = [form + b"<%d.%d>" % (n, PIECE_BYTES) for n in range(150)]
+    tracemalloc.start()
+    try:
+        await client.send(b"a FETCH 1 (" + b" ".join(items) + b")\r\n")
+        for _ in items:
+            while not (line := await client.reader.readline()).endswith(b"{%d}\r\n" % PIECE_BYTES):
+                assert line
+            await client.reader.readexactly(PIECE_BYTES)
+        await client.run("S: )\nS: a OK *")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * PIECE_BYTES

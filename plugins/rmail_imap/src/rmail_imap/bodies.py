@@ -126,12 +126,23 @@ class Body:
         self._stored = stored
         self._opened: list[Fetched] = []
         self._root: Part | None = None
+        self._decodings: dict[tuple[int, ...], Decoded] = {}
 
     def close(self) -> None:
         """Lets go of the files."""
         for stored in (self._stored, *self._opened):
             if stored.content is not None:
                 stored.content.close()
+
+    async def decode_all(self, items: Sequence[BodyItem]) -> None:
+        """Decodes what is to be told decoded, each part once.
+
+        Raises:
+            Refused: UNKNOWN-CTE (RFC 3516 4.3).
+        """
+        for item in items:
+            if item.form != "encoded":
+                await self._decoded(item)
 
     async def find(self, item: BodyItem) -> Found | None:
         """The bytes of an item, None if the message has no such part."""
@@ -184,7 +195,10 @@ class Body:
             return None
         if part.children or part.is_multipart or part.encoding in IDENTITY:
             return _clip(*part.body_range, item)
-        decoded = await decode(self._session.kernel, await self._content(), part)
+        decoded = self._decodings.get(item.section.part)
+        if decoded is None:
+            decoded = await decode(self._session.kernel, await self._content(), part)
+            self._decodings[item.section.part] = decoded
         return replace(_clip(0, decoded.content.size, item), decoded=decoded)
 
     async def _piece(self, found: Found, start: int, end: int) -> bytes:

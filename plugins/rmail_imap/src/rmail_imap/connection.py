@@ -31,6 +31,7 @@ _HEAD: Final = re.compile(
 )
 _TAG: Final = re.compile(rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) ")
 _LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
+_ANNOUNCEMENT_BYTES: Final = 24  # what _LITERAL_END matches at most
 _MAX_SKIPPED_BYTES: Final = 1 << 20
 _EARLY_LITERALS: Final = frozenset({"AUTHENTICATE", "ID", "LOGIN"})
 _PIECE_BYTES: Final = 1 << 16
@@ -158,34 +159,36 @@ class Connection:
         return None
 
     async def _read_literals(self, request: _Request, limit: int) -> None:
-        """Reads what follows each `{n}` or `{n+}` at a line's end (RFC 3501 4.3, RFC 7888)."""
-        while literal := _LITERAL_END.search(request.raw):
-            self._wire.intake.held_bytes = len(request.raw)
+        """Reads what follows each `{n}` or `{n+}` at a line's end (RFC 3501 4.3, RFC 7888). A
+        literal may itself end like the announcement of one, so only the last line is looked at;
+        and there may be thousands of them.
+        """
+        line, raw, pace = request.raw, bytearray(request.raw), Pace()
+        while literal := _LITERAL_END.search(line, max(0, len(line) - _ANNOUNCEMENT_BYTES)):
+            self._wire.intake.held_bytes = len(raw)
             size, is_waiting = int(literal[1]), not literal[2]
             if not is_waiting and "LITERAL+" in self._session.off and request.problem is None:
                 request.problem = BadSyntax("A literal waits for a continuation request here")
-            if self._is_for_command(request):
+            if self._is_for_command(request, raw):
                 return
             if request.problem is None and not self._may_hold_literal(request):
                 request.problem = BadSyntax("No literal belongs here before login", b"TOOBIG")
-            if request.problem is None and len(request.raw) + size > limit:
+            if request.problem is None and len(raw) + size > limit:
                 request.problem = BadSyntax("The literal is too large", b"TOOBIG")
             if request.problem is not None:
                 if is_waiting:
                     return  # the client hears of it instead of sending
                 await self.discard(size)
-                request.raw = await self._rest_of_line(limit)
-                continue
-            if is_waiting:
-                await self._session.ask()
-            raw_literal = await self._wire.read_exactly(size)
-            rest = await self._rest_of_line(limit - len(request.raw) - size)
-            # A literal may itself end like the announcement of one; only the last line counts.
-            joined = request.raw + raw_literal
-            if _LITERAL_END.search(rest) is None:
-                request.raw = joined + rest
-                return
-            request.raw = joined + rest
+                line = await self._rest_of_line(limit)
+                raw[:] = line
+            else:
+                if is_waiting:
+                    await self._session.ask()
+                raw += await self._wire.read_exactly(size)
+                line = await self._rest_of_line(limit - len(raw))
+                raw += line
+            await pace.breathe()
+        request.raw = bytes(raw)
 
     def _may_hold_literal(self, request: _Request) -> bool:
         """Strangers send literals only where a login or a name may need one."""
@@ -193,11 +196,12 @@ class Connection:
         is_early = self._session.info.principal is None
         return not is_early or (command is not None and command.name in _EARLY_LITERALS)
 
-    def _is_for_command(self, request: _Request) -> bool:
+    def _is_for_command(self, request: _Request, raw: bytearray) -> bool:
         """Whether the literal that comes now is one that the command reads by itself."""
         command = request.command
         if command is None or not command.streams or request.problem is not None:
             return False
+        request.raw = bytes(raw)
         try:
             command.parse(self._cursor(request))
         except RmailError:

@@ -18,7 +18,8 @@ from rmail_imap.resync import tell_vanished
 from rmail_imap.selected import Known
 from rmail_imap.session import Session
 from rmail_imap.state import State
-from rmail_kernel.errors import Corrupt, NotFound
+from rmail_imap.wire import Disconnected
+from rmail_kernel.errors import Corrupt, NotFound, RmailError
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Flag
 from rmail_kernel.turns import rest
@@ -196,32 +197,79 @@ async def _set_seen(session: Session, batch: list[Fetched]) -> frozenset[int]:
 async def _write_bodies(
     session: Session, plan: Plan, number: int, stored: Fetched, values: list[bytes]
 ) -> None:
-    """One message: its simple values, then its bodies."""
+    """One message: its simple values, then its bodies, no more than a piece of them in memory."""
     body = Body(session, stored)
-    pieces = [b"* %d FETCH (%b" % (number, b" ".join(values))]
+    response = _Response(session)
+    response.add(b"* %d FETCH (%b" % (number, b" ".join(values)))
     separator = b" " if values else b""
     try:
         # RFC 3516 4.3: what cannot be decoded fails before anything is sent of it.
-        for item, found in [(item, await body.find(item)) for item in plan.bodies]:
-            pieces.append(separator + item.label)
+        await body.decode_all(plan.bodies)
+        for item in plan.bodies:
+            response.add(separator + item.label)
             separator = b" "
-            if item.form == "size":
-                pieces.append(b" %d" % (found.size if found else 0))
-                continue
-            if found is None:
-                pieces.append(b" NIL")
-                continue
-            if found.size <= PIECE_BYTES:
-                raw = await body.read(found)
-                mark = b"~" if item.form == "decoded" and b"\0" in raw else b""
-                pieces.append(b" %b{%d}\r\n%b" % (mark, len(raw), raw))
-                continue
-            mark = b"~" if item.form == "decoded" else b""  # RFC 3516 4.3: it may hold NUL
-            pieces.append(b" %b{%d}\r\n" % (mark, found.size))
-            session.write(b"".join(pieces))
-            pieces.clear()
-            await body.send(found)
-        session.write(b"".join(pieces) + b")\r\n")
+            await _write_body(response, body, item)
+            await response.send_full()
+        response.add(b")\r\n")
+        response.end()
         await session.flush_full()
+    except RmailError as error:
+        if response.is_begun:  # what was announced must come whole or not at all
+            session.wire.abort()
+            raise Disconnected from error
+        raise
     finally:
         body.close()
+
+
+async def _write_body(response: _Response, body: Body, item: BodyItem) -> None:
+    found = await body.find(item)
+    if item.form == "size":
+        response.add(b" %d" % (found.size if found else 0))
+    elif found is None:
+        response.add(b" NIL")
+    elif found.size <= PIECE_BYTES:
+        raw = await body.read(found)
+        mark = b"~" if item.form == "decoded" and b"\0" in raw else b""
+        response.add(b" %b{%d}\r\n%b" % (mark, len(raw), raw))
+    else:
+        mark = b"~" if item.form == "decoded" else b""  # RFC 3516 4.3: it may hold NUL
+        response.add(b" %b{%d}\r\n" % (mark, found.size))
+        response.end()
+        await body.send(found)
+
+
+class _Response:
+    """A FETCH response that grows. Up to PIECE_BYTES are kept, so that one that fails can be left
+    out.
+
+    Attributes:
+        is_begun: some of it was given to the wire.
+    """
+
+    __slots__ = ("_pieces", "_session", "_size_bytes", "is_begun")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+        self.is_begun = False
+
+    def add(self, raw: bytes) -> None:
+        """Appends to it."""
+        self._pieces.append(raw)
+        self._size_bytes += len(raw)
+
+    async def send_full(self) -> None:
+        """Sends what there is if it is as much as may be kept; a client may ask for hundreds of
+        pieces of one message.
+        """
+        if self._size_bytes >= PIECE_BYTES:
+            self.end()
+            await self._session.flush_full()
+
+    def end(self) -> None:
+        """Gives the wire what there is."""
+        self._session.write(b"".join(self._pieces))
+        self._pieces.clear()
+        self._size_bytes, self.is_begun = 0, True
