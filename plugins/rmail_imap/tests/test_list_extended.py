@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rmail_kernel.testing import Transcript
+import pytest
+from rmail_imap.patterns import MAX_PATTERN_BYTES
+
+from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.storage.mail import MailboxStatus
+from rmail_kernel.testing import RunningServer, Transcript
 
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Fill
@@ -63,8 +68,11 @@ async def test_several_patterns_name_each_mailbox_once(client: Transcript) -> No
         S: * LIST () "/" "Work/Plans/Old"
         S: a OK *
         C: b LIST "" ("")
-        S: * LIST (\\Noselect) "/" ""
         S: b OK *
+        C: c LIST () "" ""
+        S: c OK *
+        C: d LIST "" "" RETURN (CHILDREN)
+        S: d OK *
     """)
 
 
@@ -80,7 +88,7 @@ async def test_names_above_a_match_are_told_with_recursivematch(client: Transcri
         S: * LIST (\\Subscribed) "/" "Work/Plans"
         S: c OK *
         C: f LIST (RECURSIVEMATCH SUBSCRIBED) "" Work
-        S: * LIST (\\NonExistent) "/" "Work" ("CHILDINFO" ("SUBSCRIBED"))
+        S: * LIST (\\HasChildren \\NonExistent) "/" "Work" ("CHILDINFO" ("SUBSCRIBED"))
         S: f OK *
         C: d LIST (RECURSIVEMATCH) "" *
         S: d BAD *
@@ -97,7 +105,7 @@ async def test_status_follows_each_mailbox(client: Transcript, fill: Fill) -> No
         C: a LIST "" (INBOX Work Work/Plans) RETURN (STATUS (MESSAGES SIZE) SUBSCRIBED)
         S: * LIST (\\Subscribed) "/" "INBOX"
         S: * STATUS "INBOX" (MESSAGES 1 SIZE 19)
-        S: * LIST (\\NonExistent) "/" "Work"
+        S: * LIST (\\HasChildren \\NonExistent) "/" "Work"
         S: * LIST (\\Subscribed) "/" "Work/Plans"
         S: * STATUS "Work/Plans" (MESSAGES 0 SIZE 0)
         S: a OK *
@@ -105,6 +113,96 @@ async def test_status_follows_each_mailbox(client: Transcript, fill: Fill) -> No
         S: * STATUS "INBOX" (SIZE 19)
         S: b OK *
     """)
+
+
+async def test_a_name_without_mailbox_is_told_for_what_is_not_named(client: Transcript) -> None:
+    # RFC 5258 3, and example 11 of 5
+    await client.run(f"""{_TREE}
+        C: n1 DELETE Work
+        S: n1 OK *
+        C: n2 DELETE Work/Plans
+        S: n2 OK *
+        C: a LIST () "" W*
+        S: * LIST () "/" "Work/Plans/Old"
+        S: a OK *
+        C: b LIST () "" W%
+        S: * LIST (\\HasChildren \\NonExistent) "/" "Work"
+        S: b OK *
+        C: c LIST "" (W% Work/Plans/Old)
+        S: * LIST () "/" "Work/Plans/Old"
+        S: c OK *
+        C: d LIST "" W*
+        S: * LIST (\\HasChildren \\Noselect) "/" "Work"
+        S: * LIST (\\HasChildren \\Noselect) "/" "Work/Plans"
+        S: * LIST (\\HasNoChildren) "/" "Work/Plans/Old"
+        S: d OK *
+    """)
+
+
+async def test_inbox_is_the_same_in_any_case_also_above_others(client: Transcript) -> None:
+    await client.run("""
+        C: a CREATE inbox/Lists
+        S: a OK *
+        C: b LIST "" inBox/%
+        S: * LIST (\\HasNoChildren) "/" "INBOX/Lists"
+        S: b OK *
+        C: c LIST inbox/ Li*
+        S: * LIST (\\HasNoChildren) "/" "INBOX/Lists"
+        S: c OK *
+        C: d LIST "" inbox/lists
+        S: d OK *
+        C: e LIST "" in*
+        S: * LIST (\\HasChildren) "/" "INBOX"
+        S: * LIST (\\HasNoChildren) "/" "INBOX/Lists"
+        S: e OK *
+    """)
+
+
+async def test_a_pattern_that_is_too_long_is_passed_over(client: Transcript) -> None:
+    # RFC 5258 3: what a server does not take as a pattern it ignores silently
+    long = "%" * (MAX_PATTERN_BYTES + 1)
+    await client.send(f'a LIST "" ({long} INBOX)\r\n'.encode())
+    await client.run('S: * LIST () "/" "INBOX"\nS: a OK *')
+    for verb in ("LIST", "LSUB"):
+        await client.send(f'b {verb} "" {long}\r\n'.encode())
+        await client.run("S: b OK *")
+
+
+async def test_options_may_be_given_twice_and_in_any_order(client: Transcript) -> None:
+    await client.run("""
+        C: a LIST (SUBSCRIBED REMOTE SUBSCRIBED) "" INBOX RETURN (CHILDREN CHILDREN SUBSCRIBED)
+        S: * LIST (\\HasNoChildren \\Subscribed) "/" "INBOX"
+        S: a OK *
+        C: b list (remote) "" inbox return (status (messages) status (messages unseen))
+        S: * LIST () "/" "INBOX"
+        S: * STATUS "INBOX" (MESSAGES 0 UNSEEN 0)
+        S: b OK *
+    """)
+
+
+@pytest.mark.parametrize("option", ["STATUS (DELETED-STORAGE)", "METADATA (/shared/comment)"])
+async def test_a_mailbox_that_goes_meanwhile_cannot_be_selected(
+    rmail_server: RunningServer,
+    client: Transcript,
+    fill: Fill,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    # RFC 5819 2: then there is no STATUS response, and LIST says so
+    await fill(1, "Sent", frozenset({"\\Deleted"}))
+    mail = rmail_server.kernel.mail
+    listed = mail.mailboxes
+
+    async def listed_before_it_went(account: AccountId) -> list[MailboxStatus]:
+        found = await listed(account)
+        await mail.delete(account, "Sent")
+        return found
+
+    monkeypatch.setattr(mail, "mailboxes", listed_before_it_went)
+    await client.send(f'b LIST "" Sent RETURN ({option})\r\n'.encode())
+    heard = await client.until("b OK *")
+    assert heard[0] == '* LIST (\\NonExistent) "/" "Sent"'
+    assert not any("STATUS" in line or "METADATA" in line for line in heard)
 
 
 async def test_what_is_no_option_is_refused(client: Transcript) -> None:

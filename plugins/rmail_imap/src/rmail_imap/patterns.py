@@ -7,6 +7,7 @@ because the pattern is a stranger's.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Final
 
 import re2
@@ -16,6 +17,7 @@ from rmail_imap.mailbox_names import SEPARATOR, encode_name
 
 MAX_PATTERN_BYTES: Final = 1024
 _WILDCARDS: Final = re.compile(rb"[*%]+")
+_HEAD: Final = re.compile(rb"\A[^/*]+")
 
 
 class Pattern:
@@ -28,16 +30,33 @@ class Pattern:
     def __init__(self, raw: bytes, *, is_utf8: bool = False) -> None:
         if len(raw) > MAX_PATTERN_BYTES:
             raise BadSyntax("The pattern is too long", b"LIMIT")
+        self._raw = raw
         self._is_utf8 = is_utf8
         self._exact = _compile(raw, is_utf8=is_utf8)
-        self._any_case = _compile(raw.upper(), is_utf8=is_utf8)
 
     def matches(self, name: str) -> bool:
-        """Whether a mailbox name matches; INBOX does in any case (RFC 3501 5.1)."""
+        """Whether a mailbox name matches; INBOX does in any case, also as the first level of a name
+        (RFC 3501 5.1).
+        """
         wire = name if self._is_utf8 else encode_name(name).decode("ascii")
         if self._exact.fullmatch(wire):
             return True
-        return name == "INBOX" and bool(self._any_case.fullmatch(name))
+        if name == "INBOX":
+            return bool(self._any_case.fullmatch(wire))
+        return name.startswith("INBOX/") and bool(self._any_head.fullmatch(wire))
+
+    @cached_property
+    def _any_case(self) -> re2._Regexp[str]:
+        return _compile(self._raw.upper(), is_utf8=self._is_utf8)
+
+    @cached_property
+    def _any_head(self) -> re2._Regexp[str]:
+        """With what stands for the first level in capitals."""
+        return _compile(_HEAD.sub(_upper, self._raw), is_utf8=self._is_utf8)
+
+
+def _upper(match: re.Match[bytes]) -> bytes:
+    return match[0].upper()
 
 
 def _compile(raw: bytes, *, is_utf8: bool) -> re2._Regexp[str]:

@@ -1,10 +1,10 @@
 """LIST and LSUB (RFC 3501 6.3.8, 6.3.9), with CHILDREN (RFC 3348), SPECIAL-USE (RFC 6154) and the
-options of LIST-EXTENDED (RFC 5258) and LIST-STATUS (RFC 5819).
+options of LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 5819) and LIST-METADATA (RFC 9590).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from rmail_imap import write
@@ -13,9 +13,10 @@ from rmail_imap.command.status import status_line
 from rmail_imap.commands import command, feature
 from rmail_imap.mailbox_names import SEPARATOR, parents
 from rmail_imap.parse.list_mailboxes import CRITERIA, ListArgs, list_args, lsub_args
-from rmail_imap.patterns import Pattern
+from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern
 from rmail_imap.session import Session
 from rmail_imap.state import State
+from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.mail import MailboxStatus
 
 feature("CHILDREN", "3348 3")
@@ -43,40 +44,45 @@ class _Tree:
         self.args = args
         self.off = off
         self.mailboxes = {mailbox.name: mailbox for mailbox in mailboxes}
-        self.above = {parent for name in self.mailboxes for parent in parents(name)}
+        self.above = _above(self.mailboxes)
         self.absent = frozenset(subscriptions) - self.mailboxes.keys()
         names = self.mailboxes.keys() | self.above
         if "SUBSCRIBED" in args.selection:  # RFC 5258 3.1: also names that no mailbox has
-            names |= self.absent | {parent for name in self.absent for parent in parents(name)}
+            names |= self.absent | _above(self.absent)
         self.names = sorted(names, key=_order)
-        self.criteria = [_MEETS[name] for name in CRITERIA if name in args.selection]
+        self.asked = args.selection.intersection(CRITERIA)
+        self.criteria = [_MEETS[name] for name in CRITERIA if name in self.asked]
         self.selected = {name for name in self.names if self._is_selected(name)}
-        self.leading: set[str] = set()
-        if "RECURSIVEMATCH" in args.selection:
-            self.leading = {parent for name in self.selected for parent in parents(name)}
+        is_recursive = "RECURSIVEMATCH" in args.selection
+        self.leading = _above(self.selected) if is_recursive else set()
 
     def _is_selected(self, name: str) -> bool:
         mailbox = self.mailboxes.get(name)
-        if mailbox is None:
-            # Nothing but a subscription can be said of a name without a mailbox.
-            asked = self.args.selection.intersection(CRITERIA)
-            return not asked or (asked == {"SUBSCRIBED"} and name in self.absent)
-        return all(meets(mailbox) for meets in self.criteria)
+        if mailbox is not None:
+            return all(meets(mailbox) for meets in self.criteria)
+        if not self.args.is_extended:
+            return True
+        # Nothing but a subscription can be said of a name without a mailbox.
+        return self.asked == {"SUBSCRIBED"} and name in self.absent
 
-    def tells(self, name: str, named: Set[str]) -> bool:
-        """Whether a name is told; `named`: those that match the patterns. One that only leads to
-        selected ones is not when all of them are told themselves (RFC 5258 3.5).
+    def told(self, patterns: Sequence[Pattern]) -> list[str]:
+        """The names to tell. One that is not selected itself is told for those below it that are
+        and that are not named: with RECURSIVEMATCH, or when nothing chooses among the mailboxes
+        (RFC 5258 3.3, 3.5).
         """
-        if name not in named or name in self.selected:
-            return name in named
-        below = (other for other in self.selected if other.startswith(name + SEPARATOR))
-        return name in self.leading and any(other not in named for other in below)
+        named = [name for name in self.names if any(one.matches(name) for one in patterns)]
+        further: set[str] = set()
+        if not self.asked or "RECURSIVEMATCH" in self.args.selection:
+            further = _above(self.selected.difference(named))
+        return [name for name in named if name in self.selected or name in further]
 
     def attributes(self, name: str) -> list[str]:
         """The attributes of a name, those of RFC 5258 where they were asked for."""
         mailbox, args = self.mailboxes.get(name), self.args
         found = []
         tells_children = not args.is_extended or "CHILDREN" in args.returns
+        if mailbox is None and name in self.above:  # RFC 5258 3.5: says why the name is told
+            tells_children = True
         if tells_children and "CHILDREN" not in self.off:
             found.append("\\HasChildren" if name in self.above else "\\HasNoChildren")
         if mailbox is None:
@@ -94,35 +100,52 @@ class _Tree:
 @command("LIST", list_args, state=State.AUTHENTICATED, rfc="3501 6.3.8")
 async def list_mailboxes(session: Session, args: ListArgs) -> None:
     """Mailboxes whose names match, and the names above them that are no mailboxes."""
-    if args.raw_patterns == (b"",):  # RFC 3501 6.3.8: asks for the separator and the root
+    if args.raw_patterns == (b"",) and not args.is_extended:
+        # RFC 3501 6.3.8: asks for the separator and the root; RFC 5258 3: not if it is extended
         session.write(b'* LIST (\\Noselect) "/" ""\r\n')
         return
     if "HIGHESTMODSEQ" in args.status:
         session.use_condstore()
-    # RFC 5258 3: beside others, an empty pattern matches nothing.
-    patterns = [
-        Pattern(args.raw_reference + raw, is_utf8=session.is_utf8)
-        for raw in args.raw_patterns
-        if raw
-    ]
+    patterns = _patterns(session, args)
     mailboxes, subscriptions = await session.mail.mailboxes(session.account), []
     if "SUBSCRIBED" in args.returns:  # asked for after: a mailbox that goes meanwhile is in both
         subscriptions = await session.mail.subscriptions(session.account)
     tree = _Tree(mailboxes, subscriptions, args, session.off)
-    named = {name for name in tree.names if any(one.matches(name) for one in patterns)}
-    for name in tree.names:
-        if not tree.tells(name, named):
-            continue
+    for name in tree.told(patterns):
+        more = await _more(session, tree, name)
         info = _child_info(args) if name in tree.leading else b""
         _write(session, b"LIST", tree.attributes(name), name, info)
-        # RFC 5819 2: of what only leads to a selected mailbox, no STATUS is sent.
-        if args.status and name in tree.selected and name in tree.mailboxes:
-            session.write(await status_line(session, name, tree.mailboxes[name], args.status))
-        if args.entries and name in tree.selected and name in tree.mailboxes:
-            stored = await session.mail.annotations(session.account, tree.mailboxes[name].id)
-            values = {entry: stored.get(entry) for entry in args.entries}
-            session.write(response(session, name, values))
+        session.write(more)
         await session.flush_full()
+
+
+def _patterns(session: Session, args: ListArgs) -> list[Pattern]:
+    """The canonical patterns. An empty one matches nothing, and one that is too long for any name
+    is passed over (RFC 5258 3).
+    """
+    whole = [args.raw_reference + raw for raw in args.raw_patterns if raw]
+    fitting = [raw for raw in whole if len(raw) <= MAX_PATTERN_BYTES]
+    return [Pattern(raw, is_utf8=session.is_utf8) for raw in fitting]
+
+
+async def _more(session: Session, tree: _Tree, name: str) -> bytes:
+    """STATUS and METADATA of a mailbox, which follow its LIST response; of what only leads to a
+    selected mailbox there is none (RFC 5819 2, RFC 9590 3).
+    """
+    mailbox, args = tree.mailboxes.get(name), tree.args
+    if mailbox is None or name not in tree.selected:
+        return b""
+    lines = b""
+    try:
+        if args.status:
+            lines += await status_line(session, name, mailbox, args.status)
+        if args.entries:
+            stored = await session.mail.annotations(session.account, mailbox.id)
+            lines += response(session, name, {entry: stored.get(entry) for entry in args.entries})
+    except NotFound:  # RFC 5819 2: it went meanwhile, so LIST tells that it cannot be selected
+        del tree.mailboxes[name]
+        return b""
+    return lines
 
 
 def _child_info(args: ListArgs) -> bytes:
@@ -136,18 +159,19 @@ async def list_subscribed(session: Session, args: ListArgs) -> None:
     """Subscribed names that match, also those that no mailbox has. With `%`, a name that only leads
     to a subscribed one is \\Noselect (RFC 3501 6.3.9).
     """
-    (raw_pattern,) = args.raw_patterns
-    if not raw_pattern:
+    if args.raw_patterns == (b"",):
         session.write(b'* LSUB (\\Noselect) "/" ""\r\n')
         return
     names = await session.mail.subscriptions(session.account)
-    pattern = Pattern(args.raw_reference + raw_pattern, is_utf8=session.is_utf8)
-    leading: set[str] = set()
-    if b"%" in raw_pattern:
-        leading = {parent for name in names for parent in parents(name)} - set(names)
+    patterns = _patterns(session, args)
+    leading = _above(names).difference(names) if b"%" in args.raw_patterns[0] else set()
     for name in sorted({*names, *leading}, key=_order):
-        if pattern.matches(name):
+        if any(pattern.matches(name) for pattern in patterns):
             _write(session, b"LSUB", ["\\Noselect"] if name in leading else [], name)
+
+
+def _above(names: Iterable[str]) -> set[str]:
+    return {parent for name in names for parent in parents(name)}
 
 
 def _order(name: str) -> tuple[bool, list[str]]:
