@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, cast
 
 from rmail_imap.intake import Intake
@@ -328,17 +328,17 @@ class Wire(asyncio.BufferedProtocol):
 
     # --- the connection
 
-    async def unless_lost(self, work: Coroutine[Any, Any, T]) -> T:
+    async def unless_lost(self, work: Awaitable[T]) -> T:
         """What `work` gives. It ends when the client is gone, so it must not change anything.
 
         Raises:
             Disconnected: the client is gone.
         """
-        self._vain = task = self._loop.create_task(work)
+        self._vain = task = asyncio.current_task()
         try:
-            return await task
+            return await work
         except asyncio.CancelledError:
-            if self._is_lost:
+            if task is not None and self._is_lost and not task.uncancel():
                 raise Disconnected from None
             raise
         finally:

@@ -22,7 +22,6 @@ from rmail_imap.wire import Disconnected
 from rmail_kernel.errors import Corrupt, NotFound, RmailError
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Flag
-from rmail_kernel.turns import rest
 
 feature("BINARY", "3516 4")
 feature("SAVEDATE", "8514 4")
@@ -51,13 +50,12 @@ async def fetch(session: Session, args: FetchArgs) -> None:
     flags = FlagWriter(view.keywords, selected.recent)
     chunk = CHUNK if plan.header is None else HEADER_CHUNK
     for known in selected.known_at(places, view, chunk):
+        await session.flush_full()
         raw = _at_hand(session, plan, flags, known)
         if raw is None:
             await _from_store(session, plan, flags, known)
         else:
             session.write(raw)
-            await session.wire.flush()
-            await rest()
 
 
 def _at_hand(session: Session, plan: Plan, flags: FlagWriter, known: Known) -> bytes | None:
@@ -114,6 +112,7 @@ async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Kn
     fetched = session.mail.fetch(
         session.account, session.mailbox.id, cast("Sequence[Uid]", known.uids), plan.fields
     )
+    left = len(known.uids)
     async for batch in fetched:
         if not plan.has_modseq:  # flags are never newer than the MODSEQ beside them
             for stored in batch:
@@ -129,7 +128,9 @@ async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Kn
         else:
             error = await _write_batch(session, plan, flags, told, batch_numbers, batch)
             unreadable = error or unreadable
-        await session.flush_full()
+        left -= len(batch)
+        if left:  # the last goes out with the tagged line
+            await session.flush_full()
     if unreadable is not None:
         raise unreadable  # after the messages that can be read
 
