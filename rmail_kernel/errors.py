@@ -25,6 +25,10 @@ class Invalid(RmailError):
     """The request is malformed or a value is out of its range."""
 
 
+class LimitReached(Invalid):
+    """There are as many of these as there may be, whoever asks."""
+
+
 class NotFound(RmailError):
     """The named account, mailbox, message or object does not exist."""
 

@@ -70,7 +70,11 @@ async def test_create_makes_missing_parents(store: Opened) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/", "/a", "a/", "a//b", "x" * 201, "ü" * 101, "%" * 67, "\ud800"]
+    "name",
+    [
+        *("", "/", "/a", "a/", "a//b", "x" * 201, "ü" * 101, "%" * 67, "\ud800"),
+        *("a\0", "a\r\nb", "\x1f", "\x7f", "\x80", "a\x9f", "\u2028", "a/b\u2029", "\ufeffa"),
+    ],
 )
 async def test_a_name_that_cannot_be_stored_is_invalid(store: Opened, name: str) -> None:
     before = await _names(store)
@@ -83,7 +87,7 @@ async def test_a_name_that_cannot_be_stored_is_invalid(store: Opened, name: str)
 
 @pytest.mark.parametrize(
     "name",
-    ["..", ".", "%2F", "a%b", "\x01\n", "x" * 200, "Entwürfe", "日本", "a\\b", "status.json"],
+    ["..", ".", "%2F", "a%b", "\xa0", "x" * 200, "Entwürfe", "日本", "a\\b", "status.json"],
 )
 async def test_any_other_name_can_be_stored(store: Opened, name: str) -> None:
     await store.mail.create(ALICE, name)
@@ -126,6 +130,13 @@ async def test_rename_keeps_identity_and_takes_children_along(store: Opened) -> 
     )
     with pytest.raises(NotFound):
         await store.mail.status(ALICE, "A")
+
+
+async def test_rename_refuses_control_characters(store: Opened) -> None:
+    await store.mail.create(ALICE, "a")
+    with pytest.raises(Invalid):
+        await store.mail.rename(ALICE, "a", "b\r\nc")
+    assert "a" in await _names(store)
 
 
 async def test_rename_refuses_names_that_are_taken_or_within(store: Opened) -> None:

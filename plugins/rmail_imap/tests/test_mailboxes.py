@@ -90,6 +90,18 @@ async def test_rename(client: Transcript) -> None:
     """)
 
 
+@pytest.mark.parametrize("raw", [b"&AAA-", b"a&AA0ACg-b", b"&AH8-", b"&AIA-", b"&ICg-", b"&ICk-"])
+async def test_no_mailbox_gets_control_characters_in_its_name(
+    client: Transcript, raw: bytes
+) -> None:
+    """RFC 9755 3."""
+    await client.send(b"a CREATE " + raw + b"\r\nb RENAME Sent " + raw + b"\r\n")
+    await client.run("""
+        S: a NO [CANNOT] *
+        S: b NO [CANNOT] *
+    """)
+
+
 async def test_rename_of_inbox_moves_its_messages(client: Transcript, fill: Fill) -> None:
     await fill(2)
     await client.run("""

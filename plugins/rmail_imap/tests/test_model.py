@@ -144,7 +144,8 @@ class World:
     async def _step(self, which: int, action: str, one: int, other: int) -> None:
         client = self.clients[which]
         if client.mailbox is not None and client.mailbox not in self.mailboxes.values():
-            assert await client.command("NOOP") == ""  # it was deleted: the session ends
+            await client.command("NOOP")
+            assert (await client.line()).startswith("* BYE")  # it was deleted: the session ends
             client.writer.close()
             client = self.clients[which] = await self._connect()
         if action in ("append", "create", "delete", "rename", "select"):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.testing import RunningServer, Transcript
 
 if TYPE_CHECKING:
@@ -130,23 +133,46 @@ async def test_status_of_nothing(client: Transcript) -> None:
     """)
 
 
-async def test_a_mailbox_that_is_deleted_elsewhere_ends_the_session(
-    client: Transcript, rmail_server: RunningServer
-) -> None:
+async def select_and_lose(client: Transcript, rmail_server: RunningServer) -> None:
+    """Selects a mailbox that somebody deletes then."""
     await client.run("""
         C: a CREATE x
         S: a OK *
         C: b SELECT x
     """)
     await client.until("b OK *")
-    from rmail_kernel.storage.ids import AccountId
-
     await rmail_server.kernel.mail.delete(AccountId("alice@example.com"), "x")
-    await client.run("""
-        C: c NOOP
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["NOOP: OK *", "FETCH 1:* FLAGS: OK *", "EXPUNGE: NO [NONEXISTENT] *", "CREATE y: OK *"],
+)
+async def test_a_mailbox_that_is_deleted_elsewhere_ends_the_session_after_the_answer(
+    client: Transcript, rmail_server: RunningServer, command: str
+) -> None:
+    """So nobody does again what was done."""
+    await select_and_lose(client, rmail_server)
+    given, _, answer = command.partition(": ")
+    await client.run(f"""
+        C: c {given}
+        S: c {answer}
         S: * BYE The selected mailbox was deleted
     """)
     await client.expect_close()
+
+
+@pytest.mark.parametrize("command", ["CLOSE", "UNSELECT"])
+async def test_a_mailbox_that_is_deleted_elsewhere_can_be_left(
+    client: Transcript, rmail_server: RunningServer, command: str
+) -> None:
+    await select_and_lose(client, rmail_server)
+    await client.run(f"""
+        C: c {command}
+        S: c OK *
+        C: d NOOP
+        S: d OK *
+    """)
 
 
 async def test_deleting_the_selected_mailbox_leaves_it(client: Transcript) -> None:

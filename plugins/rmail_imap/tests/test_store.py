@@ -89,7 +89,7 @@ async def test_more_keywords_than_fit_are_refused(connect: Connect, fill: Fill) 
         S: * OK [PERMANENTFLAGS (* k*)] *
         S: a OK *
         C: b STORE 1 +FLAGS (\\Seen another)
-        S: b NO [CANNOT] *
+        S: b NO [LIMIT] *
         C: c SEARCH UNSEEN KEYWORD k{MAX_KEYWORDS - 1}
         S: * SEARCH 1
         S: c OK *

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from rmail_imap import write
+from rmail_imap.mailbox_names import decode_name
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.dates import date_time
 from rmail_imap.parse.sets import number_set
@@ -16,6 +17,16 @@ from rmail_imap.parse.sets import number_set
 def test_strings_read_back(raw: bytes) -> None:
     assert Cursor(write.string(raw)).string() == raw
     assert Cursor(write.astring(raw)).astring() == raw
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_names_read_back(name: str) -> None:
+    assert Cursor(write.mailbox(name, is_utf8=True)).string() == name.encode()
+    assert decode_name(Cursor(write.mailbox(name)).string()) == name
+
+
+def test_a_nul_in_a_name_that_is_there_spoils_no_response() -> None:
+    assert Cursor(write.mailbox("a\0", is_utf8=True)).string() == "a\ufffd".encode()
 
 
 @given(st.lists(st.integers(1, 50), unique=True).map(sorted))

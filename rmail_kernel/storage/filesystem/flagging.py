@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from rmail_kernel.errors import Invalid
+from rmail_kernel.errors import Invalid, LimitReached
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -75,7 +75,7 @@ def _add_keyword(tx: Transaction, row: MailboxRow, name: str, taken: int) -> int
     unused = None if index < LETTER_KEYWORDS else _unused(tx, row, taken)
     if unused is None:
         if index >= MAX_KEYWORDS:
-            raise Invalid(f"A mailbox has at most {MAX_KEYWORDS} keywords", mailbox=row.name)
+            raise LimitReached(f"A mailbox has at most {MAX_KEYWORDS} keywords", mailbox=row.name)
         row.keywords = (*row.keywords, name)
     else:
         index = unused

@@ -23,6 +23,7 @@ MAX_DIRECTORY_BYTES = 200
 _LETTERS = "ADFST"
 _FILE = re.compile(r"([0-9]{8,10})_([A-Za-z]*)\.eml\Z")
 _SHARD = re.compile(r"[0-9]{4,7}\Z")
+_UNFIT = re.compile(r"\A\ufeff|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ENCODED = {chr(code) for code in (*range(0x20), 0x7F, *range(0x80, 0xA0))} | {"/", "%"}
 
 
@@ -86,6 +87,19 @@ def canonical(name: str) -> str:
     if len(encoded) > MAX_DIRECTORY_BYTES:
         raise Invalid(f"A mailbox name has at most {MAX_DIRECTORY_BYTES} bytes", name=name)
     return name
+
+
+def canonical_new(name: str) -> str:
+    """The stored form of the name of a mailbox that is to be made. Those that are there keep what
+    they have.
+
+    Raises:
+        Invalid: as `canonical`, or there are control characters or ends of lines in it (RFC 9755
+            3), or a byte order mark at its beginning (RFC 5198 2).
+    """
+    if _UNFIT.search(name):
+        raise Invalid("A mailbox name has no control characters", name=ascii(name))
+    return canonical(name)
 
 
 @lru_cache(maxsize=1024)

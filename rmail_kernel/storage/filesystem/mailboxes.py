@@ -10,7 +10,7 @@ from rmail_kernel.storage.filesystem import schema, subscriptions, tables
 from rmail_kernel.storage.filesystem.copying import move
 from rmail_kernel.storage.filesystem.disk import make_directory
 from rmail_kernel.storage.filesystem.expunging import forget_mailbox
-from rmail_kernel.storage.filesystem.layout import canonical, directory_name, parents
+from rmail_kernel.storage.filesystem.layout import canonical, canonical_new, directory_name, parents
 from rmail_kernel.storage.filesystem.rebuild import new_row
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
@@ -23,7 +23,7 @@ SPECIAL_USES = {
 
 def create(tx: Transaction, name: str, special_use: str | None = None) -> MailboxRow:
     """Makes a mailbox and its missing parents; see MailStore.create."""
-    name = canonical(name)
+    name = canonical_new(name)
     if special_use is not None:
         special_use = _special_use(tx, special_use)
     _make_room(tx, [name])
@@ -102,7 +102,7 @@ def rename(tx: Transaction, old: str, new: str) -> None:
         Invalid: it cannot go there. Conflict: the new name is taken. NotFound: there is none.
     """
     row = tx.mailbox(old)
-    new = canonical(new)
+    new = canonical_new(new)
     if row.name == "INBOX":
         _move_inbox(tx, row, new)
         return

@@ -63,13 +63,14 @@ class Connection:
         catalog: the commands there are.
     """
 
-    __slots__ = ("_catalog", "_faults", "_session", "_wire")
+    __slots__ = ("_catalog", "_faults", "_goodbye", "_session", "_wire")
 
     def __init__(self, session: Session, catalog: Catalog) -> None:
         self._session = session
         self._catalog = catalog
         self._wire = session.wire
         self._faults = 0
+        self._goodbye: Goodbye | None = None
 
     async def run(self, admission: Awaitable[None]) -> None:
         """Greets and serves until one side ends it. Raises nothing but cancellation.
@@ -234,6 +235,8 @@ class Connection:
             result = await self._outcome(request)
         finally:
             metrics.count(name, result, self._session.finish())
+        if self._goodbye is not None:
+            raise self._goodbye
 
     async def _outcome(self, request: _Request) -> str:
         """What the tagged line said: OK, NO or BAD."""
@@ -282,11 +285,13 @@ class Connection:
         self._tagged(request.tag, b"NO", error.safe, b"SERVERBUG" if code is None else code)
 
     async def _tell_news(self, *, tells_expunge: bool) -> None:
-        """What is done is done: news that cannot be had now wait, the answer stays what it is."""
+        """What is done is done, and the client must hear of it: news that cannot be had now wait, a
+        session that has to end ends after the answer.
+        """
         try:
             await updates.drain(self._session, tells_expunge=tells_expunge)
-        except Goodbye:
-            raise
+        except Goodbye as error:
+            self._goodbye = error
         except RmailError as error:
             _log.warning("imap news wait", session=self._session.info.id, reason=str(error))
 

@@ -52,6 +52,7 @@ class Goodbye(RmailError):
 
 CODES: Final[dict[type[RmailError], bytes]] = {
     errors.Invalid: b"CANNOT",
+    errors.LimitReached: b"LIMIT",  # RFC 5530 3
     errors.NotFound: b"NONEXISTENT",
     errors.Conflict: b"ALREADYEXISTS",
     errors.Denied: b"NOPERM",

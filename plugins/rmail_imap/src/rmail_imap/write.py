@@ -12,6 +12,7 @@ from rmail_imap.parse.dates import MONTHS
 
 _ATOM: Final = re.compile(rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]+\Z")
 _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*\Z")
+_UNQUOTABLE: Final = re.compile(rb"[\0\r\n]")
 _SPECIAL: Final = re.compile(rb'[\\"]')
 _RAW_MONTHS: Final = tuple(month.encode() for month in MONTHS)
 
@@ -33,6 +34,9 @@ def mailbox(name: str, *, is_utf8: bool = False) -> bytes:
     if not is_utf8:
         return string(encode_name(name))
     raw = name.encode("utf-8", "replace")
+    if not name.isprintable() and _UNQUOTABLE.search(raw):
+        raw = raw.replace(b"\0", b"\xef\xbf\xbd")  # which no string can hold
+        return b"{%d}\r\n%b" % (len(raw), raw)
     return b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", raw)
 
 
