@@ -9,8 +9,8 @@ from pathlib import Path
 from rmail_imap.capabilities import capabilities
 from rmail_imap.catalog import Catalog
 from rmail_imap.config import ImapSettings
-from rmail_imap.header_cache import HeaderCache
 from rmail_imap.session import Session
+from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
 from rmail_kernel import SessionInfo
@@ -60,7 +60,7 @@ async def test_every_imap_capability_comes_from_a_listed_rfc(rmail_server: Runni
         Wire(lambda _: None),
         elsewhere,
         Catalog().offer,
-        HeaderCache(),
+        ValueCache(),
     )
     offered = await _imap(rmail_server) | set(capabilities(session))
     assert sorted(_listed("imap")) == sorted(offered)

@@ -8,11 +8,11 @@ import pytest
 from rmail_imap.bodies import Body
 from rmail_imap.catalog import Catalog
 from rmail_imap.config import ImapSettings
-from rmail_imap.header_cache import HeaderCache
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.fetch import BodyItem, fetch_args
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
+from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
 from rmail_kernel.errors import NotFound
@@ -52,7 +52,7 @@ async def test_it_is_gone_and_not_damaged(
 def _session(server: RunningServer) -> Session:
     info = SessionInfo(id="x", protocol="imap", peer_host="", peer_port=0, local_port=0, tls="")
     session = Session(
-        server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog().offer, HeaderCache()
+        server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog().offer, ValueCache()
     )
     session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
     return session

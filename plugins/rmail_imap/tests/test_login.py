@@ -11,9 +11,9 @@ from rmail_imap.command.authenticate import AuthenticateArgs
 from rmail_imap.commands import FEATURES, TABLE
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import Refused
-from rmail_imap.header_cache import HeaderCache
 from rmail_imap.sasl import Credentials
 from rmail_imap.session import Session
+from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
 from rmail_kernel.model import Address, SessionInfo
@@ -122,7 +122,7 @@ async def test_passwords_of_strangers_need_tls(rmail_server: RunningServer) -> N
             Wire(lambda _: None),
             origin,
             Catalog().offer,
-            HeaderCache(),
+            ValueCache(),
         )
 
     stranger = session(peer_host="192.0.2.1")

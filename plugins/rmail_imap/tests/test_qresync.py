@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from rmail_imap.catalog import Catalog
 from rmail_imap.config import ImapSettings
-from rmail_imap.header_cache import HeaderCache
 from rmail_imap.parse.select import LastSeen
 from rmail_imap.ranges import clipped, each, merged, missing, within
 from rmail_imap.resync import tell_missed
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
+from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
 from rmail_kernel.model import Address, Principal, SessionInfo
@@ -335,7 +335,7 @@ async def test_what_changes_while_a_mailbox_is_opened_is_told_later(
         Wire(lambda _: None),
         info,
         Catalog().offer,
-        HeaderCache(),
+        ValueCache(),
     )
     session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
     session.selected = Selected(view, name="INBOX", is_read_only=True)

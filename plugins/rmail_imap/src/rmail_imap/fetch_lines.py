@@ -22,11 +22,15 @@ from rmail_kernel.storage.mail import Fetched, Field
 
 CHUNK: Final = 2000
 """How many messages are answered before others get a turn."""
-HEADER_CHUNK: Final = 250
-"""The same when header fields are told, which are longer."""
+KEPT_CHUNK: Final = 250
+"""The same when more is told than UIDs and flags."""
 Values = Sequence[int | bytes]
 """One value of each message."""
 _ON_VIEW: Final = frozenset({Item.UID, Item.FLAGS})
+_LASTING: Final = frozenset(
+    {Item.INTERNALDATE, Item.SIZE, Item.ENVELOPE, Item.BODY, Item.BODYSTRUCTURE, Item.EMAILID}
+)
+_NIL: Final = b"NIL"
 _FIELDS: Final[dict[Item, Field]] = {
     Item.ENVELOPE: Field.ENVELOPE,
     Item.BODY: Field.BODY,
@@ -120,18 +124,16 @@ class Plan:
         bodies: the items among them that are bytes of the message.
         lacks: what of UID and MODSEQ is not asked for.
         view_items: all items, when the view of the mailbox has what they tell.
-        header: the header fields asked for, when the view has all there is to tell beside them.
+        lasting: the items that never change, when the view has all there is to tell beside them.
     """
 
     def __init__(self, items: Sequence[AnyItem], *, is_read_only: bool) -> None:
-        simple = [item for item in items if isinstance(item, Item)]
         self._simple = [_column(item) for item in items if not isinstance(item, BodyItem)]
         self.bodies = [item for item in items if isinstance(item, BodyItem)]
         self.has_flags = Item.FLAGS in items
         self.has_modseq = Item.MODSEQ in items
         self.lacks = [item for item in (Item.UID, Item.MODSEQ) if item not in items]
         self.sets_seen = not is_read_only and any(item.sets_seen for item in self.bodies)
-        self.view_items = simple if _ON_VIEW.issuperset(items) else []
         headers = [item for item in self.bodies if needs(item) is Field.HEADERS]
         whole = [item for item in self.bodies if is_whole(item)]
         self._needs_headers, self._needs_raw = bool(headers), bool(whole)
@@ -139,18 +141,21 @@ class Plan:
         self._columns = [*self._simple]
         if self._is_at_hand:
             self._columns += [_whole(one) if one in whole else _headers(one) for one in self.bodies]
-        others = [item for item in items if not isinstance(item, BodyItem)]
-        is_on_view = _ON_VIEW.issuperset(others) and not self.sets_seen
-        is_all = len(headers) == len(self.bodies) == 1
-        self.header = headers[0] if is_all and is_on_view else None
-        self._on_view = simple
+        self._on_view = [item for item in items if isinstance(item, Item) and item in _ON_VIEW]
+        self.view_items = self._on_view if _ON_VIEW.issuperset(items) else []
+        others = [item for item in items if item not in _ON_VIEW]
+        can_last = not self.sets_seen and all(one in _LASTING or one in headers for one in others)
+        self.lasting = tuple(others) if can_last else ()
+        self._lasting_columns = [
+            _headers(item) if isinstance(item, BodyItem) else _column(item) for item in self.lasting
+        ]
         self.fields = Field.NONE
         for item in items:
             self.fields |= _fields(item)
 
     def is_ready(self, rows: Sequence[Fetched]) -> bool:
-        """Whether `lines` can be made of what the store gave: no body, or only cached headers none
-        of which was cut short, and small messages.
+        """Whether lines can be made of what the store gave: no body, or only cached headers none of
+        which was cut short, and small messages.
         """
         return (
             self._is_at_hand
@@ -158,17 +163,27 @@ class Plan:
             and (not self._needs_raw or all(row.content and row.content.raw for row in rows))
         )
 
-    def columns(self, rows: Sequence[Fetched], flags: FlagWriter) -> list[Values]:
-        """The values of messages for which `is_ready` holds, those of `header` last."""
-        return [column.values(rows, flags) for column in self._columns]
-
-    def lines(self, numbers: Sequence[int], columns: Sequence[Values]) -> bytes:
-        """The responses made of `columns`."""
+    def lines(self, numbers: Sequence[int], rows: Sequence[Fetched], flags: FlagWriter) -> bytes:
+        """The responses of messages for which `is_ready` holds."""
+        columns = [column.values(rows, flags) for column in self._columns]
         return _lines([column.template for column in self._columns], numbers, columns)
 
-    def header_lines(self, known: Known, flags: FlagWriter, values: Sequence[bytes]) -> bytes:
-        """The responses of messages whose values of `header` are known."""
-        return self.lines(known.numbers, [*_view_columns(self._on_view, known, flags), values])
+    def lasting_values(
+        self, rows: Sequence[Fetched], flags: FlagWriter
+    ) -> tuple[list[bytes], bool]:
+        """The values of `lasting` as one, of messages for which `is_ready` holds; and whether all
+        could be told.
+        """
+        columns = [column.values(rows, flags) for column in self._lasting_columns]
+        template = b" ".join(column.template for column in self._lasting_columns)
+        found = [template % values for values in zip(*columns, strict=True)]
+        return found, not any(_NIL in column for column in columns)
+
+    def lasting_lines(self, known: Known, flags: FlagWriter, values: Sequence[bytes]) -> bytes:
+        """The responses of messages whose `lasting_values` are known."""
+        templates = [*(_COLUMNS[item].template for item in self._on_view), b"%b"]
+        columns = [*_view_columns(self._on_view, known, flags), values]
+        return _lines(templates, known.numbers, columns)
 
     def simple_values(
         self, row: Fetched, flags: FlagWriter, more: Iterable[Item] = ()

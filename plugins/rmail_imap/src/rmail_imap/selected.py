@@ -38,6 +38,11 @@ class Known:
     uids: Sequence[int]
     words: Sequence[int]
 
+    def among(self, wanted: Sequence[bool]) -> Known:
+        """Those that are wanted."""
+        columns = self.numbers, self.uids, self.words
+        return Known(*(list(compress(column, wanted)) for column in columns))
+
 
 class Selected:
     """A selected mailbox.

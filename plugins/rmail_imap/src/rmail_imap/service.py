@@ -14,9 +14,9 @@ from rmail_imap.catalog import Catalog
 from rmail_imap.config import ImapSettings
 from rmail_imap.connection import Connection
 from rmail_imap.errors import Goodbye
-from rmail_imap.header_cache import HeaderCache
 from rmail_imap.session import Session
 from rmail_imap.sight import seen
+from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import EARLY_INPUT_BYTES, Disconnected, Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import SessionInfo
@@ -40,7 +40,7 @@ class ImapService:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._sessions: dict[Wire, Session] = {}
-        self._headers = HeaderCache()
+        self._values = ValueCache()
         self._shaking_hands = 0
         found = kernel.bus.collect("register_imap_extensions", Extension, kernel=kernel)
         self._catalog = Catalog(found)
@@ -96,7 +96,7 @@ class ImapService:
         wire.timeout_s = settings.login_timeout_s
         wire.expire_in(settings.login_timeout_s)
         session = Session(
-            self._kernel, settings, wire, describe(wire), self._catalog.offer, self._headers
+            self._kernel, settings, wire, describe(wire), self._catalog.offer, self._values
         )
         session.bind()
         keepalive.watch(wire.transport, settings.keepalive_s)

@@ -12,11 +12,11 @@ from rmail_imap import write
 from rmail_imap.annotations import AnnotationWatch
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import BadSyntax, Goodbye
-from rmail_imap.header_cache import HeaderCache
 from rmail_imap.offer import Offer, disabled
 from rmail_imap.parse.cursor import Dialect, Limits
 from rmail_imap.selected import Selected
 from rmail_imap.state import State
+from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import EARLY_INPUT_BYTES, INPUT_BYTES, Wire
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.model import Principal, SessionInfo
@@ -47,7 +47,7 @@ class Session:
         client_name: what the client calls itself in ID.
         busy_since: when the command that runs began, by the clock of the wire.
         offer: what this server offers.
-        headers: header fields that are kept for all sessions.
+        values: what is kept of messages for all sessions.
         off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
         is_qresync: the client understands VANISHED (RFC 7162 3.2.3).
@@ -62,14 +62,14 @@ class Session:
         wire: Wire,
         info: SessionInfo,
         offer: Offer,
-        headers: HeaderCache,
+        values: ValueCache,
     ) -> None:
         self.kernel = kernel
         self.settings = settings
         self.wire = wire
         self.info = info
         self.offer = offer
-        self.headers = headers
+        self.values = values
         self.off = disabled(settings)
         self.binding: bytes | None = None
         self.selected: Selected | None = None

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 from rmail_imap import updates
 from rmail_imap.bodies import PIECE_BYTES, Body
 from rmail_imap.commands import command, feature
 from rmail_imap.errors import BadSyntax
-from rmail_imap.fetch_lines import CHUNK, HEADER_CHUNK, Plan, Values, plan_of, view_lines
+from rmail_imap.fetch_lines import CHUNK, KEPT_CHUNK, Plan, plan_of, view_lines
 from rmail_imap.flag_words import FlagWriter
-from rmail_imap.header_cache import Key
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
 from rmail_imap.parse.returns import Partial
 from rmail_imap.resync import tell_vanished
 from rmail_imap.selected import Known
 from rmail_imap.session import Session
 from rmail_imap.state import State
+from rmail_imap.value_cache import Key
 from rmail_imap.wire import Disconnected
 from rmail_kernel.errors import Corrupt, NotFound, RmailError
 from rmail_kernel.storage.ids import ModSeq, Uid
@@ -27,6 +27,8 @@ feature("BINARY", "3516 4")
 feature("SAVEDATE", "8514 4")
 feature("PARTIAL", "9394 3")
 feature("PREVIEW", "8970 3")
+
+_NOTHING: Final = Known((), (), ())
 
 
 @command("FETCH", fetch_args, state=State.SELECTED, uid=True, tells_expunge=False, rfc="3501 6.4.5")
@@ -48,30 +50,39 @@ async def fetch(session: Session, args: FetchArgs) -> None:
     view = await session.mail.view(session.account, selected.id)
     updates.tell_keywords(session, selected, view.keywords)
     flags = FlagWriter(view.keywords, selected.recent)
-    chunk = CHUNK if plan.header is None else HEADER_CHUNK
+    chunk = KEPT_CHUNK if plan.lasting else CHUNK
     for known in selected.known_at(places, view, chunk):
         await session.flush_full()
-        raw = _at_hand(session, plan, flags, known)
-        if raw is None:
-            await _from_store(session, plan, flags, known)
-        else:
-            session.write(raw)
+        if plan.view_items:
+            session.write(view_lines(plan.view_items, known, flags))
+            continue
+        left = _tell_kept(session, plan, flags, known) if plan.lasting else known
+        if left.uids:
+            await _from_store(session, plan, flags, left)
 
 
-def _at_hand(session: Session, plan: Plan, flags: FlagWriter, known: Known) -> bytes | None:
-    """The responses, if the view and the header fields that are kept suffice for them."""
-    if plan.view_items:
-        return view_lines(plan.view_items, known, flags)
-    if plan.header is None:
-        return None
-    values = session.headers.get(_header_key(session, plan.header), known.uids)
-    return None if values is None else plan.header_lines(known, flags, values)
+def _tell_kept(session: Session, plan: Plan, flags: FlagWriter, known: Known) -> Known:
+    """Tells the messages of which the view and the values that are kept have all; the others."""
+    values = session.values.get(_key(session, plan), known.uids)
+    kept = [raw for raw in values if raw is not None]
+    if not kept:
+        return known
+    here, left = (known, _NOTHING) if len(kept) == len(values) else _divided(known, values)
+    session.write(plan.lasting_lines(here, flags, kept))
+    return left
 
 
-def _header_key(session: Session, header: BodyItem) -> Key:
+def _divided(known: Known, values: Sequence[bytes | None]) -> tuple[Known, Known]:
+    """The messages that have a value, and those that have none."""
+    are_here = [raw is not None for raw in values]
+    are_left = [raw is None for raw in values]
+    return known.among(are_here), known.among(are_left)
+
+
+def _key(session: Session, plan: Plan) -> Key:
     selected, principal = session.mailbox, session.principal
     version = principal.credential_version
-    return principal.account, version, selected.id, selected.uidvalidity, header
+    return principal.account, version, selected.id, selected.uidvalidity, plan.lasting
 
 
 def _cut(places: list[range], partial: Partial) -> list[range]:
@@ -120,11 +131,8 @@ async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Kn
         told = await _set_seen(session, batch) if plan.sets_seen else frozenset()
         batch_numbers = [numbers[stored.uid] for stored in batch]
         if plan.is_ready(batch) and not told:
-            columns = plan.columns(batch, flags)
-            session.write(plan.lines(batch_numbers, columns))
+            session.write(_lines(session, plan, flags, batch_numbers, batch))
             _close(batch)
-            if plan.header is not None:
-                _keep(session, plan.header, batch, columns[-1])
         else:
             error = await _write_batch(session, plan, flags, told, batch_numbers, batch)
             unreadable = error or unreadable
@@ -135,9 +143,17 @@ async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Kn
         raise unreadable  # after the messages that can be read
 
 
-def _keep(session: Session, header: BodyItem, batch: list[Fetched], values: Values) -> None:
-    uids = [stored.uid for stored in batch]
-    session.headers.put(_header_key(session, header), uids, cast("Sequence[bytes]", values))
+def _lines(
+    session: Session, plan: Plan, flags: FlagWriter, numbers: list[int], batch: list[Fetched]
+) -> bytes:
+    """The responses of messages that are ready; what lasts of them is kept."""
+    if not plan.lasting:
+        return plan.lines(numbers, batch, flags)
+    values, are_sure = plan.lasting_values(batch, flags)
+    known = Known(numbers, [stored.uid for stored in batch], [stored.flags for stored in batch])
+    if are_sure:
+        session.values.put(_key(session, plan), known.uids, values)
+    return plan.lasting_lines(known, flags, values)
 
 
 async def _write_batch(

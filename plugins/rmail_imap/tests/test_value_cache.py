@@ -1,11 +1,11 @@
-"""Header fields that are kept: told as they were the first time, never of what is not there."""
+"""Values that are kept: told as they were the first time, never of what is not there."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rmail_imap.header_cache import MAX_VALUE_BYTES, HeaderCache, Key
 from rmail_imap.parse.fetch import BodyItem
+from rmail_imap.value_cache import MAX_VALUE_BYTES, Key, ValueCache
 
 from rmail_kernel.mime import Section
 from rmail_kernel.storage.ids import AccountId, MailboxId
@@ -19,7 +19,7 @@ _ASKED = "(FLAGS BODY.PEEK[HEADER.FIELDS (Subject)])"
 
 def _key(mailbox: int) -> Key:
     item = BodyItem(Section(), b"BODY[]", sets_seen=False)
-    return AccountId("alice@example.com"), 1, MailboxId(mailbox), 1, item
+    return AccountId("alice@example.com"), 1, MailboxId(mailbox), 1, (item,)
 
 
 async def test_a_second_fetch_says_the_same_to_every_session(connect: Connect, fill: Fill) -> None:
@@ -63,21 +63,49 @@ async def test_a_fetch_that_sets_seen_sets_it_each_time(connect: Connect, fill: 
         assert any("\\Seen" in line for line in told)
 
 
+async def test_flags_beside_what_is_kept_are_those_of_now(connect: Connect, fill: Fill) -> None:
+    await fill([_LINE % 1])
+    client = await connect("INBOX")
+    asked = "(UID FLAGS ENVELOPE INTERNALDATE RFC822.SIZE BODYSTRUCTURE)"
+    told = []
+    for tag in ("a", "b"):
+        await client.send(f"{tag} FETCH 1 {asked}\r\n".encode())
+        told.append((await client.until(f"{tag} OK *"))[0])
+        await client.run(f"""
+            C: {tag} STORE 1 +FLAGS.SILENT (\\Flagged)
+            S: {tag} OK *
+        """)
+    assert told[0].replace("FLAGS (", "FLAGS (\\Flagged ", 1).replace(" )", ")") == told[1]
+
+
+async def test_messages_that_came_since_are_told_beside_what_is_kept(
+    connect: Connect, fill: Fill
+) -> None:
+    client = await connect("INBOX")
+    for count in (1, 3):
+        await fill([_LINE % n for n in range(count)])
+        await client.send(b"a NOOP\r\n")
+        await client.until("a OK *")
+        await client.send(b"b FETCH 1:* (UID RFC822.SIZE)\r\n")
+        told = await client.until("b OK *")
+    assert sorted(told)[:4] == [f"* {n} FETCH (UID {n} RFC822.SIZE 21)" for n in range(1, 5)]
+
+
 def test_the_lists_used_least_recently_make_room() -> None:
-    cache = HeaderCache(max_bytes=1000)
+    cache = ValueCache(max_bytes=1000)
     for mailbox in range(1, 4):
         cache.put(_key(mailbox), [1], [b"x" * 200])
         assert cache.size_bytes <= 1000
     assert cache.get(_key(1), [1]) == [b"x" * 200]
     cache.put(_key(4), [1], [b"x" * 200])
-    assert cache.get(_key(2), [1]) is None
+    assert cache.get(_key(2), [1]) == [None]
     assert cache.get(_key(1), [1]) == [b"x" * 200]
     cache.put(_key(5), range(100), [b"x" * 200] * 100)
     assert cache.size_bytes <= 1000
 
 
 def test_long_values_are_not_kept() -> None:
-    cache = HeaderCache()
+    cache = ValueCache()
     cache.put(_key(1), [1, 2], [b"x", b"x" * (MAX_VALUE_BYTES + 1)])
     assert cache.get(_key(1), [1]) == [b"x"]
-    assert cache.get(_key(1), [1, 2]) is None
+    assert cache.get(_key(1), [1, 2]) == [b"x", None]

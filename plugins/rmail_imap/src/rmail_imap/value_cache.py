@@ -1,8 +1,8 @@
-"""Header fields in wire form, of the messages whose fields clients of this process asked for last.
+"""What FETCH told of messages and never changes, in wire form: header fields, envelopes, structure.
 
-What a message's header says never changes, so nothing here goes stale: the key tells the account
-(and that it is still the same one), the mailbox with its UIDVALIDITY, and what was asked for. Which
-messages there are is never learnt from here. Bounded: the lists used least recently go first.
+Nothing here goes stale: the key tells the account (and that it is still the same one), the mailbox
+with its UIDVALIDITY, and what was asked for. Which messages there are is never learnt from here.
+Bounded: the lists used least recently go first.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from rmail_imap.parse.fetch import BodyItem
+from rmail_imap.parse.fetch import AnyItem
 from rmail_kernel.storage.ids import AccountId, MailboxId
 
 MAX_BYTES: Final = 16 << 20
 MAX_VALUE_BYTES: Final = 4096
 """Longer ones are made each time: an answer from here is made at once."""
 _ENTRY_BYTES: Final = 120  # what Python takes beside the bytes
-Key = tuple[AccountId, int, MailboxId, int, BodyItem]
+Key = tuple[AccountId, int, MailboxId, int, tuple[AnyItem, ...]]
 """Account, credential version, mailbox, UIDVALIDITY, what was asked for."""
 
 
-class HeaderCache:
+class ValueCache:
     """Values by UID, for each key.
 
     Args:
@@ -35,14 +35,13 @@ class HeaderCache:
         self._sizes: dict[Key, int] = {}
         self.size_bytes = 0
 
-    def get(self, key: Key, uids: Sequence[int]) -> list[bytes] | None:
-        """The values of all these messages; None: of some there is none."""
+    def get(self, key: Key, uids: Sequence[int]) -> list[bytes | None]:
+        """The value of each of these messages; None: it has to be made."""
         known = self._lists.get(key)
         if known is None:
-            return None
+            return [None] * len(uids)
         self._lists.move_to_end(key)
-        found = [raw for raw in map(known.get, uids) if raw is not None]
-        return found if len(found) == len(uids) else None
+        return list(map(known.get, uids))
 
     def put(self, key: Key, uids: Sequence[int], values: Sequence[bytes]) -> None:
         """Keeps values; the oldest lists make room."""
