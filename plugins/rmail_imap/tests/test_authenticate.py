@@ -16,7 +16,11 @@ from tests.auth.scram_client import ScramClient
 
 @pytest.fixture
 def rmail_settings() -> dict[str, Any]:
-    return {"auth": {"scram": True, "scram_iterations": 4096}, "rate_limit": {"enabled": False}}
+    return {
+        "auth": {"scram": True, "scram_iterations": 4096},
+        "imap": {"disabled_for_clients": {"unbound": ["AUTH=SCRAM-SHA-256-PLUS"]}},
+        "rate_limit": {"enabled": False},
+    }
 
 
 async def keep_keys(server: RunningServer) -> None:
@@ -74,6 +78,23 @@ async def test_scram_plus_is_bound_to_the_certificate(
             await scram(client, "SCRAM-SHA-256-PLUS", proof)
             await client.run(f"S: {end}")
         await client.run("C:\nS: a OK *")
+
+
+async def test_who_was_not_offered_to_bind_may_say_so(rmail_server: RunningServer) -> None:
+    # RFC 5802 6: "y" is a lie only to who was offered the PLUS form
+    await keep_keys(rmail_server)
+    for name, end in (("any", "a NO [AUTHENTICATIONFAILED] *"), ("unbound", "+ *")):
+        async with rmail_server.connect("imaps") as client:
+            await client.run(f'S: * OK *\nC: i ID ("name" "{name}")\nS: * ID (*)\nS: i OK *')
+            first = b64encode(ScramClient("alice", "secret", flag="y").first()).decode()
+            await client.run(f"C: a AUTHENTICATE SCRAM-SHA-256 {first}\nS: {end}")
+            if end == "+ *":
+                await client.run("""
+                    C: *
+                    S: a BAD *
+                    C: b AUTHENTICATE SCRAM-SHA-256-PLUS
+                    S: b NO [CANNOT] *
+                """)
 
 
 async def test_a_wrong_proof_is_a_failed_login(rmail_server: RunningServer) -> None:

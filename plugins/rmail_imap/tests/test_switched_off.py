@@ -12,13 +12,14 @@ from rmail_imap import command
 from rmail_imap.catalog import Catalog
 from rmail_imap.commands import TABLE
 from rmail_imap.config import ImapSettings
+from rmail_imap.dependencies import with_dependents
 from rmail_imap.extensions import Command, Extension, Feature, FetchItem, State, no_arguments
 from rmail_imap.offer import disabled
 from rmail_imap.parse.gates import GATES
 
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.storage.mail import Fetched
-from rmail_kernel.testing import RunningServer
+from rmail_kernel.testing import RunningServer, Transcript
 
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
@@ -78,13 +79,25 @@ PROBES = {
     "WITHIN": "SEARCH YOUNGER 5",
 }
 """A command for each capability that is refused once it is off."""
+FREE = {"CHILDREN", "I18NLEVEL=1", "INPROGRESS", "QUOTA=RES-MESSAGE"}
+"""What brings no word of its own: LIST-EXTENDED has CHILDREN, too, and IMAP4rev2 DELETED."""
+IGNORED = {"IMAP4rev2"}
+"""What ENABLE passes over when it is off (RFC 5161 3.1)."""
+CHANGES = {"COMPRESS=DEFLATE", "IDLE", "LITERAL+", "UNAUTHENTICATE"}
+"""What makes another session of this one."""
 EARLY = {"SASL-IR", "STARTTLS", *(name for name in PROBES if name.startswith("AUTH="))}
 
 
 @pytest.fixture
 def rmail_settings() -> dict[str, Any]:
     return {
-        "imap": {"disabled_for_clients": {"old *": [*PROBES], "Odd": ["idle"]}},
+        "imap": {
+            "disabled_for_clients": {
+                "old *": [*PROBES],
+                "Odd": ["idle"],
+                **{f"only {name}": [name] for name in PROBES},
+            }
+        },
         "rate_limit": {"enabled": False},
     }
 
@@ -138,6 +151,154 @@ async def test_a_login_that_is_off_is_refused(rmail_server: RunningServer) -> No
         """)
 
 
+async def _advertised(client: Transcript) -> set[str]:
+    lines = await client.run("C: c CAPABILITY\nS: * CAPABILITY *\nS: c OK *")
+    return set(lines[0].split()[2:])
+
+
+async def test_what_is_on_is_taken(connect: Connect, fill: Fill) -> None:
+    """So the probes do probe."""
+    await fill(1)
+    client = await connect("INBOX")
+    await client.run("C: q ENABLE QRESYNC\nS: * ENABLED QRESYNC\nS: * OK *\nS: q OK *")
+    for number, name in enumerate(PROBES.keys() - EARLY - FREE - CHANGES):
+        await client.send(f"p{number} {PROBES[name]}\r\n".encode())
+        heard = await client.until(f"p{number} *")
+        assert not heard[-1].startswith(f"p{number} BAD"), (name, heard)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBES if name not in EARLY])
+async def test_one_that_is_off_takes_along_what_stands_on_it_and_nothing_else(
+    connect: Connect, fill: Fill, name: str
+) -> None:
+    await fill(1)
+    client = await connect("INBOX")
+    before = await _advertised(client)
+    await client.run(f'C: i ID ("name" "only {name}")\nS: * ID (*)\nS: i OK *')
+    gone = with_dependents([name.upper()])
+    assert await _advertised(client) == {one for one in before if one.upper() not in gone}
+    for number, one in enumerate(one for one in PROBES if one.upper() in gone and one not in FREE):
+        await client.send(f"p{number} {PROBES[one]}\r\n".encode())
+        heard = await client.until(f"p{number} *")
+        answer = "OK" if one in IGNORED and "ENABLE" not in gone else "BAD"
+        assert heard[-1].startswith(f"p{number} {answer}"), (one, heard)
+        await client.run(f"C: n{number} NOOP\nS: n{number} OK *")
+
+
+@pytest.mark.parametrize("name", sorted(EARLY))
+async def test_one_that_is_off_before_login(rmail_server: RunningServer, name: str) -> None:
+    async with rmail_server.connect("imap") as client:
+        await client.run("S: * OK *")
+        before = await _advertised(client)
+        await client.run(f'C: i ID ("name" "only {name}")\nS: * ID (*)\nS: i OK *')
+        gone = with_dependents([name.upper()])
+        assert await _advertised(client) == {one for one in before if one.upper() not in gone}
+        await client.send(f"p {PROBES[name]}\r\n".encode())
+        await client.run("S: p NO [CANNOT] *" if name.startswith("AUTH=") else "S: p BAD *")
+
+
+async def test_response_codes_of_what_is_off_are_not_told(connect: Connect, fill: Fill) -> None:
+    await fill(1)
+    client = await connect()
+    await client.run("""
+        C: i ID ("name" "only UIDPLUS")
+        S: * ID (*)
+        S: i OK *
+        C: j ID ("name" "only OBJECTID")
+        S: * ID (*)
+        S: j OK *
+        C: k ID ("name" "only CONDSTORE")
+        S: * ID (*)
+        S: k OK *
+        C: a SELECT INBOX
+    """)
+    lines = await client.until("a OK *")
+    assert not any("MAILBOXID" in line or "HIGHESTMODSEQ" in line for line in lines)
+    await client.run("""
+        C: b APPEND Sent {3+}
+        C: abc
+        S: b OK APPEND completed
+        C: c COPY 1 Sent
+        S: c OK COPY completed
+        C: d CREATE Other
+        S: d OK CREATE completed
+        C: e REPLACE 1 Sent {3+}
+        C: abc
+        S: * 1 EXPUNGE
+        S: e OK REPLACE completed
+    """)
+
+
+async def test_children_are_told_where_they_are_asked_for(connect: Connect) -> None:
+    # RFC 5258 4: the option is part of LIST-EXTENDED
+    client = await connect()
+    await client.run("""
+        C: i ID ("name" "only CHILDREN")
+        S: * ID (*)
+        S: i OK *
+        C: a LIST "" INBOX
+        S: * LIST () "/" "INBOX"
+        S: a OK *
+        C: b LIST "" INBOX RETURN (CHILDREN)
+        S: * LIST (\\HasNoChildren) "/" "INBOX"
+        S: b OK *
+    """)
+
+
+async def test_special_use_brings_its_options_along(connect: Connect) -> None:
+    # RFC 6154 2
+    client = await connect()
+    await client.run("""
+        C: i ID ("name" "only LIST-EXTENDED")
+        S: * ID (*)
+        S: i OK *
+        C: a LIST (SPECIAL-USE) "" S*
+        S: * LIST (\\Sent) "/" "Sent"
+        S: a OK *
+        C: b LIST "" Sent RETURN (SPECIAL-USE)
+        S: * LIST (\\Sent) "/" "Sent"
+        S: b OK *
+        C: c LIST (SPECIAL-USE SUBSCRIBED) "" S*
+        S: c BAD *
+    """)
+
+
+async def test_a_second_literal_waits_too_where_literal_plus_is_off(connect: Connect) -> None:
+    client = await connect()
+    await client.run("""
+        C: i ID ("name" "only LITERAL+")
+        S: * ID (*)
+        S: i OK *
+        C: a APPEND INBOX {3}
+        S: + *
+        C: abc {3+}
+        C: def
+        S: a BAD *
+        C: b STATUS INBOX (MESSAGES)
+        S: * STATUS "INBOX" (MESSAGES 0)
+        S: b OK *
+    """)
+
+
+async def test_utf8_literals_are_not_those_of_binary(connect: Connect) -> None:
+    # RFC 6855 4 brings a literal8 of its own
+    client = await connect()
+    await client.run("""
+        C: i ID ("name" "only BINARY")
+        S: * ID (*)
+        S: i OK *
+        C: u ENABLE UTF8=ACCEPT
+        S: * ENABLED UTF8=ACCEPT
+        S: u OK *
+        C: a APPEND INBOX UTF8 (~{3+}
+        C: abc)
+        S: a OK [APPENDUID *] *
+        C: b APPEND INBOX ~{3+}
+        C: abc
+        S: b BAD *
+    """)
+
+
 async def test_a_client_of_another_name_keeps_all(connect: Connect) -> None:
     client = await connect()
     await client.run("""
@@ -162,8 +323,8 @@ def test_names_are_compared_without_case_and_wildcards_stand_for_anything() -> N
     settings = ImapSettings(
         disabled_capabilities=["idle"], disabled_for_clients={"Mail*": ["MOVE"], "x": ["ID"]}
     )
-    assert disabled(settings) == {"IDLE"}
-    assert disabled(settings, "MAILER 2") == {"MOVE"}
+    assert disabled(settings) == {"IDLE", "IMAP4REV2"}
+    assert disabled(settings, "MAILER 2") == {"MOVE", "IMAP4REV2"}
     assert disabled(settings, "a mailer") == set()
 
 

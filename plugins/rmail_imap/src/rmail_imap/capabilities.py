@@ -13,7 +13,8 @@ def capabilities(session: Session) -> list[str]:
         names.append("STARTTLS")
     if session.state is State.NOT_AUTHENTICATED:
         if session.may_log_in:
-            names += [f"AUTH={name}" for name in session.kernel.auth.mechanisms(session.binding)]
+            mechanisms = session.kernel.auth.mechanisms(session.offered_binding)
+            names += [f"AUTH={name}" for name in mechanisms]
         else:
             names.append("LOGINDISABLED")
     return [name for name in names if name.upper() not in session.off]

@@ -61,7 +61,7 @@ class Catalog:
             BadSyntax: unknown, switched off, without a UID form, or not allowed now.
         """
         found = self.commands.get(name)
-        if found is None or found.capability in off:
+        if found is None or found.capability.upper() in off:
             raise BadSyntax("Unknown command")
         if is_uid and not found.uid:
             raise BadSyntax(f"UID {name} does not exist")

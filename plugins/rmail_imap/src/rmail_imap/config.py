@@ -45,7 +45,9 @@ class ImapSettings(Section):
     idle_timeout_s: float = Field(1800.0, gt=0, json_schema_extra=unit("s"))
     """Longest silence after login; RFC 3501 5.4 wants at least 30 minutes."""
     disabled_capabilities: list[str] = Field(default_factory=list)
-    """Capabilities that are neither advertised nor taken from clients, for instance IDLE."""
+    """Capabilities that are neither advertised nor taken from clients, for instance IDLE; those
+    that cannot do without one of them go with it, as QRESYNC with CONDSTORE.
+    """
     disabled_for_clients: dict[str, list[str]] = Field(default_factory=dict)
     """The same for clients that give such a name with ID; `*` in a name stands for anything."""
     keepalive_s: float = Field(120.0, ge=1, json_schema_extra=unit("s"))

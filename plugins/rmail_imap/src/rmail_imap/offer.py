@@ -11,6 +11,7 @@ from typing import Final
 
 from rmail_imap.additions import FetchItem
 from rmail_imap.config import ImapSettings
+from rmail_imap.dependencies import with_dependents
 from rmail_imap.parse.cursor import Dialect
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -40,11 +41,13 @@ class Offer:
 
 
 def disabled(settings: ImapSettings, client: str | None = None) -> frozenset[str]:
-    """The capabilities that are switched off: for all, or for a client of that name."""
+    """The capabilities that are switched off, in upper case: for all, or for a client of that
+    name; with those that cannot do without one of them.
+    """
     if client is None:
-        return frozenset(map(str.upper, settings.disabled_capabilities)) or NOTHING
+        return with_dependents(map(str.upper, settings.disabled_capabilities)) or NOTHING
     found: set[str] = set()
     for pattern, names in settings.disabled_for_clients.items():
         if fnmatchcase(client.lower(), pattern.lower()):
             found.update(map(str.upper, names))
-    return frozenset(found) or NOTHING
+    return with_dependents(found) or NOTHING

@@ -134,6 +134,13 @@ class Session:
         tls, connection = self.kernel.tls, self.wire.channel()
         self.binding = None if tls is None or connection is None else tls.end_point(connection)
 
+    @property
+    def offered_binding(self) -> bytes | None:
+        """The binding that mechanisms may use. Who was not offered to bind does not say otherwise,
+        and must not be taken for the victim of somebody who hid the offer (RFC 5802 6).
+        """
+        return None if "AUTH=SCRAM-SHA-256-PLUS" in self.off else self.binding
+
     def logged_in(self, principal: Principal) -> None:
         """Notes who it is; silence may last longer from now on."""
         self.info = replace(self.info, principal=principal)

@@ -82,7 +82,10 @@ async def receive(
 
 def _following(session: Session, rest: bytes) -> Announced:
     raw = rest.removesuffix(b"\n").removesuffix(b"\r")
-    return announced(Cursor(raw, limits=session.limits, dialect=session.dialect))
+    found = announced(Cursor(raw, limits=session.limits, dialect=session.dialect))
+    if not found.is_waiting and "LITERAL+" in session.off:
+        raise BadSyntax("A literal waits for a continuation request here")
+    return found
 
 
 async def _one(uploads: _Uploads, message: Announced) -> bytes:

@@ -21,7 +21,7 @@ async def append(session: Session, args: AppendArgs) -> Reply:
     is_one = "MULTIAPPEND" in session.off
     most = 1 if is_one else session.settings.max_append_messages
     items = await receive(session, args.mailbox, args.message, most=most)
-    return Reply(code=appended_code(await store(session, items)))
+    return Reply(code=appended_code(session, await store(session, items)))
 
 
 async def store(session: Session, items: list[AppendItem]) -> list[Appended]:
@@ -32,7 +32,9 @@ async def store(session: Session, items: list[AppendItem]) -> list[Appended]:
         raise Refused("There is no such mailbox", b"TRYCREATE") from error
 
 
-def appended_code(stored: list[Appended]) -> bytes:
+def appended_code(session: Session, stored: list[Appended]) -> bytes:
     """APPENDUID, its UIDs in the order of the messages (RFC 3502, RFC 4315 3)."""
+    if "UIDPLUS" in session.off:
+        return b""
     uids = write.number_set(one.uid for one in stored)
     return b"APPENDUID %d %b" % (stored[0].uidvalidity, uids)

@@ -42,7 +42,7 @@ async def copy(session: Session, args: CopyArgs) -> Reply:
     if not uids:
         return Reply("Nothing to copy")
     result = await session.mail.copy(session.account, selected.id, uids, target.id)
-    return Reply(code=copy_code(result))
+    return Reply(code=copy_code(session, result))
 
 
 async def target_mailbox(session: Session, name: str) -> MailboxStatus:
@@ -53,9 +53,9 @@ async def target_mailbox(session: Session, name: str) -> MailboxStatus:
         raise Refused("There is no such mailbox", b"TRYCREATE") from error
 
 
-def copy_code(result: CopyResult) -> bytes:
+def copy_code(session: Session, result: CopyResult) -> bytes:
     """COPYUID; b"" when every message had vanished (RFC 4315 3)."""
-    if not result.source:
+    if not result.source or "UIDPLUS" in session.off:
         return b""
     sets = (write.number_set(result.source), write.number_set(result.target))
     return b"COPYUID %d %b %b" % (result.uidvalidity, *sets)

@@ -80,10 +80,10 @@ class _Tree:
         """The attributes of a name, those of RFC 5258 where they were asked for."""
         mailbox, args = self.mailboxes.get(name), self.args
         found = []
-        tells_children = not args.is_extended or "CHILDREN" in args.returns
-        if mailbox is None and name in self.above:  # RFC 5258 3.5: says why the name is told
-            tells_children = True
-        if tells_children and "CHILDREN" not in self.off:
+        tells_children = not args.is_extended and "CHILDREN" not in self.off
+        tells_children |= "CHILDREN" in args.returns
+        # RFC 5258 3.5: for a name without mailbox they say why it is told
+        if tells_children or (args.is_extended and mailbox is None and name in self.above):
             found.append("\\HasChildren" if name in self.above else "\\HasNoChildren")
         if mailbox is None:
             if "SUBSCRIBED" in args.returns and name in self.absent:

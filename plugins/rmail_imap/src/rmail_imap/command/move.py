@@ -19,7 +19,7 @@ async def move(session: Session, args: CopyArgs) -> Reply:
     if not uids:
         return Reply("Nothing to move")
     result = await session.mail.move(session.account, selected.id, uids, target.id)
-    code = copy_code(result)
+    code = copy_code(session, result)
     if code:
         session.write(write.status(b"* OK", "Moved", code) + b"\r\n")
     return Reply(tells_modseq=bool(result.source))  # RFC 7162 3.2: MOVE expunges too

@@ -56,7 +56,9 @@ async def replace(session: Session, args: ReplaceArgs) -> Reply:
     items = await receive(session, args.append.mailbox, args.append.message, most=1, replaces=old)
     items = [dataclasses.replace(one, replaces=(selected.id, old.uid)) for one in items]
     stored = await store(session, items)
-    session.write(write.status(b"* OK", "Replaced", appended_code(stored)) + b"\r\n")
+    code = appended_code(session, stored)
+    if code:
+        session.write(write.status(b"* OK", "Replaced", code) + b"\r\n")
     return Reply(tells_modseq=True)  # RFC 8508 4.5
 
 

@@ -69,9 +69,10 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
         _tell_unseen(session, view, status)
     session.write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % view.uidvalidity)
     session.write(b"* OK [UIDNEXT %d] Next UID\r\n" % view.uidnext)
-    # RFC 8474 4.2
-    session.write(b"* OK [MAILBOXID (%b)] Mailbox id\r\n" % status.objectid.encode())
-    session.write(highest_modseq(view.modseq))
+    if "OBJECTID" not in session.off:  # RFC 8474 4.2
+        session.write(b"* OK [MAILBOXID (%b)] Mailbox id\r\n" % status.objectid.encode())
+    if "CONDSTORE" not in session.off:
+        session.write(highest_modseq(view.modseq))
     if args.is_condstore:
         session.use_condstore()
     session.selected = selected

@@ -68,7 +68,7 @@ def announced(cursor: Cursor) -> Announced:
     literal = _LITERAL.match(cursor.raw, cursor.at)
     if literal is None:
         raise BadSyntax("Expected a literal")
-    if literal[1]:
+    if literal[1] and not is_utf8:  # which has its own (RFC 6855 4)
         cursor.check("APPEND", "~")
     cursor.at = literal.end()
     return Announced(flags, at, int(literal[2]), not literal[3], bool(literal[1]), is_utf8)

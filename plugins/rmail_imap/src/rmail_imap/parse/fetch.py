@@ -204,7 +204,7 @@ def _item(cursor: Cursor) -> AnyItem:
 def _added(cursor: Cursor, name: str) -> FetchItem | None:
     """An item that a plugin brings along."""
     item = cursor.dialect.items.get(name)
-    return None if item is None or item.capability in cursor.dialect.off else item
+    return None if item is None or item.capability.upper() in cursor.dialect.off else item
 
 
 def is_item(name: str) -> bool:

@@ -40,7 +40,6 @@ GATES: Final[dict[Place, dict[str, str]]] = {
     "FETCH modifier": {"CHANGEDSINCE": "CONDSTORE", "PARTIAL": "PARTIAL", "VANISHED": "QRESYNC"},
     "LIST": {
         "": "LIST-EXTENDED",
-        "CHILDREN": "CHILDREN",
         "METADATA": "LIST-METADATA",
         "SPECIAL-USE": "SPECIAL-USE",
         "STATUS": "LIST-STATUS",

@@ -59,8 +59,8 @@ def list_args(cursor: Cursor) -> ListArgs:
         status, entries = _returns(cursor, returns)
     cursor.end()
     is_extended = has_selection or has_many or has_return
-    if is_extended:
-        cursor.check("LIST")
+    if is_extended and (has_many or selection | returns != {"SPECIAL-USE"}):
+        cursor.check("LIST")  # RFC 6154 2: SPECIAL-USE brings its options along
     return ListArgs(
         reference, patterns, is_extended, selection, frozenset(returns), status, entries
     )

@@ -42,7 +42,8 @@ def status_items(cursor: Cursor) -> tuple[str, ...]:
         names.append(cursor.word())
     cursor.expect(b")")
     for name in names:
-        cursor.check("STATUS", name)
+        if name != "DELETED" or "IMAP4REV2" in cursor.dialect.off:  # RFC 9051 6.3.11 has it, too
+            cursor.check("STATUS", name)
     if not ITEMS.issuperset(names):
         raise BadSyntax("Unknown status item")
     return tuple(dict.fromkeys(names))
