@@ -21,6 +21,7 @@ _log = structlog.get_logger("rmail.http")
 STATUS: dict[type[RmailError], int] = {
     errors.RmailError: 500,
     errors.Invalid: 400,
+    errors.LimitReached: 400,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Denied: 403,

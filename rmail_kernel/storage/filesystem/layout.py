@@ -94,8 +94,8 @@ def canonical_new(name: str) -> str:
     they have.
 
     Raises:
-        Invalid: as `canonical`, or there are control characters or ends of lines in it (RFC 9755
-            3), or a byte order mark at its beginning (RFC 5198 2).
+        Invalid: as `canonical`, or there are control characters or ends of lines in it, or a
+            byte order mark at its beginning: no protocol could tell it.
     """
     if _UNFIT.search(name):
         raise Invalid("A mailbox name has no control characters", name=ascii(name))

@@ -10,6 +10,7 @@ from rmail_smtp.replies import Reply
 TABLE: dict[type[RmailError], tuple[int, str]] = {
     RmailError: (451, "4.3.0"),
     errors.Invalid: (501, "5.5.2"),
+    errors.LimitReached: (452, "4.5.3"),  # RFC 5321 4.2.3, RFC 3463 3.6
     errors.NotFound: (550, "5.1.1"),
     errors.Conflict: (451, "4.3.0"),
     errors.Denied: (550, "5.7.1"),
