@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from rmail_imap.errors import BadSyntax
-from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern
+from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern, matching
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,19 @@ def test_a_pattern_of_many_wildcards_takes_linear_time() -> None:
 def test_patterns_are_limited() -> None:
     with pytest.raises(BadSyntax):
         Pattern(b"a" * (MAX_PATTERN_BYTES + 1))
+
+
+async def test_others_run_while_many_names_are_compared_with_many_patterns() -> None:
+    patterns = [Pattern(b"%x" * 100 + b"%d" % number) for number in range(100)]
+    turns = 0
+
+    async def live() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(live())
+    assert await matching(["a/b"] * 500, patterns) == []
+    other.cancel()
+    assert turns > 3

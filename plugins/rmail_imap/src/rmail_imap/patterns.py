@@ -7,6 +7,7 @@ because the pattern is a stranger's.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -14,6 +15,7 @@ import re2
 
 from rmail_imap.errors import BadSyntax
 from rmail_imap.mailbox_names import SEPARATOR, encode_name
+from rmail_kernel.turns import Pace
 
 MAX_PATTERN_BYTES: Final = 1024
 _WILDCARDS: Final = re.compile(rb"[*%]+")
@@ -53,6 +55,17 @@ class Pattern:
     def _any_head(self) -> re2._Regexp[str]:
         """With what stands for the first level in capitals."""
         return _compile(_HEAD.sub(_upper, self._raw), is_utf8=self._is_utf8)
+
+
+async def matching(names: Iterable[str], patterns: Sequence[Pattern]) -> list[str]:
+    """The names that a pattern matches, others running in between."""
+    found: list[str] = []
+    pace = Pace()
+    for name in names:
+        await pace.breathe()
+        if any(one.matches(name) for one in patterns):
+            found.append(name)
+    return found
 
 
 def _upper(match: re.Match[bytes]) -> bytes:

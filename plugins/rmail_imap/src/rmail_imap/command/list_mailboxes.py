@@ -13,11 +13,12 @@ from rmail_imap.command.status import status_line
 from rmail_imap.commands import command, feature
 from rmail_imap.mailbox_names import SEPARATOR, parents
 from rmail_imap.parse.list_mailboxes import CRITERIA, ListArgs, list_args, lsub_args
-from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern
+from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern, matching
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.mail import MailboxStatus
+from rmail_kernel.turns import Pace
 
 feature("CHILDREN", "3348 3")
 feature("SPECIAL-USE", "6154 2")
@@ -65,12 +66,12 @@ class _Tree:
         # Nothing but a subscription can be said of a name without a mailbox.
         return self.asked == {"SUBSCRIBED"} and name in self.absent
 
-    def told(self, patterns: Sequence[Pattern]) -> list[str]:
+    async def told(self, patterns: Sequence[Pattern]) -> list[str]:
         """The names to tell. One that is not selected itself is told for those below it that are
         and that are not named: with RECURSIVEMATCH, or when nothing chooses among the mailboxes
         (RFC 5258 3.3, 3.5).
         """
-        named = [name for name in self.names if any(one.matches(name) for one in patterns)]
+        named = await matching(self.names, patterns)
         further: set[str] = set()
         if not self.asked or "RECURSIVEMATCH" in self.args.selection:
             further = _above(self.selected.difference(named))
@@ -111,7 +112,9 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
     if "SUBSCRIBED" in args.returns:  # asked for after: a mailbox that goes meanwhile is in both
         subscriptions = await session.mail.subscriptions(session.account)
     tree = _Tree(mailboxes, subscriptions, args, session.off)
-    for name in tree.told(patterns):
+    pace = Pace()
+    for name in await tree.told(patterns):
+        await pace.breathe()
         more = await _more(session, tree, name)
         info = _child_info(args) if name in tree.leading else b""
         _write(session, b"LIST", tree.attributes(name), name, info)
@@ -165,9 +168,8 @@ async def list_subscribed(session: Session, args: ListArgs) -> None:
     names = await session.mail.subscriptions(session.account)
     patterns = _patterns(session, args)
     leading = _above(names).difference(names) if b"%" in args.raw_patterns[0] else set()
-    for name in sorted({*names, *leading}, key=_order):
-        if any(pattern.matches(name) for pattern in patterns):
-            _write(session, b"LSUB", ["\\Noselect"] if name in leading else [], name)
+    for name in await matching(sorted({*names, *leading}, key=_order), patterns):
+        _write(session, b"LSUB", ["\\Noselect"] if name in leading else [], name)
 
 
 def _above(names: Iterable[str]) -> set[str]:
