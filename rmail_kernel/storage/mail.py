@@ -407,7 +407,8 @@ class MailStore(Protocol):
         self, account: AccountId, mailbox: str | MailboxId | None
     ) -> dict[str, bytes]:
         """All entries of a mailbox, or of the account itself ("server" entries, mailbox None), by
-        their names in lower case: `/private/...` and `/shared/...` (RFC 5464 3).
+        their names in lower case: `/private/...` and `/shared/...` (RFC 5464 3). A mailbox with
+        a special use has it as `/private/specialuse` (RFC 6154 4).
         """
 
     async def annotate(
@@ -416,11 +417,13 @@ class MailStore(Protocol):
         mailbox: str | MailboxId | None,
         changes: Mapping[str, bytes | None],
     ) -> None:
-        """Sets entries, None removes one; all or none, durable on return. No MODSEQ changes.
+        """Sets entries, None removes one; all or none, durable on return. No MODSEQ changes. What
+        `/private/specialuse` becomes, the special use of the mailbox becomes.
 
         Raises:
-            Invalid: a bad name. TooLarge: a value of more than MAX_ANNOTATION_BYTES.
-            QuotaExceeded: more than MAX_ANNOTATIONS.
+            Invalid: a bad name, or no use that a mailbox can have (then with the field
+                `special_use`). Conflict: another mailbox has that use. TooLarge: a value of more
+                than MAX_ANNOTATION_BYTES. QuotaExceeded: more than MAX_ANNOTATIONS.
         """
 
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:

@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
-from rmail_kernel.errors import Invalid, NotFound, QuotaExceeded, TooLarge
+from rmail_kernel.errors import Conflict, Invalid, NotFound, QuotaExceeded, TooLarge
 from rmail_kernel.storage.events import Change
 from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
 from tests.storage_contract.rig import ALICE, BOB, Opened, item
 
 COMMENT = "/private/comment"
+USE = "/private/specialuse"
 
 
 async def test_entries_are_kept_by_mailbox_and_account(store: Opened, other: Opened) -> None:
@@ -22,7 +23,7 @@ async def test_entries_are_kept_by_mailbox_and_account(store: Opened, other: Ope
         "/shared/vendor/a/b": b"\x00\xff",
     }
     assert await other.mail.annotations(ALICE, None) == {COMMENT: "für alle".encode()}
-    assert await other.mail.annotations(ALICE, "Sent") == {}
+    assert await other.mail.annotations(ALICE, "Sent") == {USE: b"\\Sent"}
     assert await other.mail.annotations(BOB, None) == {}
 
 
@@ -98,6 +99,56 @@ async def test_entries_go_with_their_mailbox(store: Opened) -> None:
     await store.mail.delete(ALICE, "Done/Work")
     await store.mail.create(ALICE, "Done/Work")
     assert await store.mail.annotations(ALICE, "Done/Work") == {}
+
+
+async def test_entries_of_inbox_are_copied_when_it_is_renamed(store: Opened) -> None:
+    await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"a"})
+    await store.mail.rename(ALICE, "INBOX", "Old")
+    assert await store.mail.annotations(ALICE, "INBOX") == {COMMENT: b"a"}
+    assert await store.mail.annotations(ALICE, "Old") == {COMMENT: b"a"}
+
+
+async def test_the_special_use_is_an_entry(store: Opened, other: Opened) -> None:
+    async def uses(opened: Opened) -> dict[str, str]:
+        return {
+            one.name: one.special_use
+            for one in await opened.mail.mailboxes(ALICE)
+            if one.special_use in ("\\Sent", "\\Junk")
+        }
+
+    await store.mail.create(ALICE, "Work")
+    with pytest.raises(Conflict) as caught:
+        await store.mail.annotate(ALICE, "Work", {COMMENT: b"a", USE: b"\\Sent"})
+    assert caught.value.fields["special_use"] == "\\Sent"
+    assert await other.mail.annotations(ALICE, "Work") == {}
+    await store.mail.annotate(ALICE, "Sent", {USE: None})
+    await store.mail.annotate(ALICE, "Work", {COMMENT: b"a", USE: b" \\sent "})
+    assert await uses(store) == await uses(other) == {"Work": "\\Sent", "Junk": "\\Junk"}
+    assert await other.mail.annotations(ALICE, "Work") == {COMMENT: b"a", USE: b"\\Sent"}
+    await store.mail.annotate(ALICE, "Work", {USE: b"\\SENT"})
+    await store.mail.annotate(ALICE, "Work", {USE: b""})
+    assert await uses(other) == {"Junk": "\\Junk"}
+    await store.mail.annotate(ALICE, None, {USE: b"means nothing here"})
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "value"),
+    [
+        ("Archive", b"\\Mystery"),
+        ("Archive", b"\\Archive \\Junk"),
+        ("Archive", b"Archive"),
+        ("Archive", b"\xff"),
+        ("INBOX", b"\\Flagged"),
+    ],
+)
+async def test_what_is_no_special_use_is_invalid_and_nothing_is_set(
+    store: Opened, mailbox: str, value: bytes
+) -> None:
+    before = await store.mail.annotations(ALICE, mailbox)
+    with pytest.raises(Invalid) as caught:
+        await store.mail.annotate(ALICE, mailbox, {COMMENT: b"a", USE: value})
+    assert "special_use" in caught.value.fields
+    assert await store.mail.annotations(ALICE, mailbox) == before
 
 
 async def test_entries_outlive_other_changes_and_take_no_modseq(store: Opened) -> None:

@@ -96,11 +96,97 @@ async def test_depth_and_size_choose_what_is_told(client: Transcript) -> None:
         "SETMETADATA INBOX (/private/a)",
         "SETMETADATA INBOX ()",
         "SETMETADATA INBOX (/private/a atom)",
+        'SETMETADATA INBOX (/private "x")',
+        'SETMETADATA INBOX (/shared/vendor "x")',
+        'SETMETADATA INBOX (/shared/vendor/token "x")',
     ],
 )
 async def test_what_is_no_metadata_command_is_bad(client: Transcript, arguments: str) -> None:
     await client.send(f"a {arguments}\r\n".encode())
     await client.run("S: a BAD *")
+
+
+async def test_names_may_hold_spaces_and_stand_without_parentheses(client: Transcript) -> None:
+    # RFC 5464 3.2 and the examples of 4.4.1
+    await client.run("""
+        C: a SETMETADATA INBOX ("/private/a b" "x" /shared/vendor/token/c "y")
+        S: a OK *
+        C: b GETMETADATA INBOX "/private/a b" /shared/vendor/token/c
+        S: * METADATA "INBOX" ("/private/a b" "x" /shared/vendor/token/c "y")
+        S: b OK *
+    """)
+
+
+async def test_the_special_use_is_an_annotation(client: Transcript) -> None:
+    # RFC 6154 4 and 5.4
+    await client.run("""
+        C: a CREATE "Outgoing"
+        S: a OK *
+        C: b GETMETADATA Sent (/private/specialuse)
+        S: * METADATA "Sent" (/private/specialuse "\\\\Sent")
+        S: b OK *
+        C: c GETMETADATA Outgoing /private/specialuse
+        S: * METADATA "Outgoing" (/private/specialuse NIL)
+        S: c OK *
+        C: d SETMETADATA Outgoing (/private/specialuse "\\\\Sent" /private/comment "x")
+        S: d NO [USEATTR] *
+        C: e SETMETADATA Sent (/private/specialuse NIL)
+        S: e OK *
+        C: f SETMETADATA Outgoing (/private/specialuse "\\\\sent")
+        S: f OK *
+        C: g LIST "" (Sent Outgoing) RETURN (SPECIAL-USE METADATA (/private/specialuse))
+        S: * LIST (\\Sent) "/" "Outgoing"
+        S: * METADATA "Outgoing" (/private/specialuse "\\\\Sent")
+        S: * LIST () "/" "Sent"
+        S: * METADATA "Sent" (/private/specialuse NIL)
+        S: g OK *
+        C: h SETMETADATA Sent (/private/specialuse "\\\\All")
+        S: h NO [USEATTR] *
+        C: i SETMETADATA Sent (/private/specialuse "\\\\Mystery")
+        S: i NO [USEATTR] *
+        C: j SETMETADATA INBOX (/private/specialuse "\\\\Flagged")
+        S: j NO [USEATTR] *
+        C: k SETMETADATA Sent (/private/specialuse "\\\\Drafts \\\\Archive")
+        S: k NO [USEATTR] *
+    """)
+
+
+@pytest.mark.parametrize(
+    "rmail_settings", [{"imap": {"admin_contact": "mailto:postmaster@example.com"}}]
+)
+async def test_the_administrator_is_told_and_nobody_else_says_who_it_is(
+    client: Transcript,
+) -> None:
+    # RFC 5464 3.2.1.1
+    await client.run("""
+        C: a GETMETADATA "" /shared/admin
+        S: * METADATA "" (/shared/admin "mailto:postmaster@example.com")
+        S: a OK *
+        C: b SETMETADATA "" (/shared/admin "tel:1" /private/comment "x")
+        S: b NO [NOPERM] *
+        C: c GETMETADATA "" (DEPTH infinity) (/shared /private)
+        S: * METADATA "" (/shared/admin "mailto:postmaster@example.com")
+        S: c OK *
+        C: d GETMETADATA INBOX /shared/admin
+        S: * METADATA "INBOX" (/shared/admin NIL)
+        S: d OK *
+    """)
+
+
+async def test_annotations_of_inbox_are_copied_when_it_is_renamed(client: Transcript) -> None:
+    # RFC 5464 4.1
+    await client.run("""
+        C: a SETMETADATA INBOX (/private/comment "x")
+        S: a OK *
+        C: b RENAME INBOX Old
+        S: b OK *
+        C: c LIST "" (INBOX Old) RETURN (METADATA (/private/comment))
+        S: * LIST () "/" "INBOX"
+        S: * METADATA "INBOX" (/private/comment "x")
+        S: * LIST () "/" "Old"
+        S: * METADATA "Old" (/private/comment "x")
+        S: c OK *
+    """)
 
 
 async def test_limits_have_their_codes_and_nothing_is_set(client: Transcript) -> None:

@@ -1,7 +1,7 @@
 """Annotations: named values of a mailbox, in its status.json, and of the account, beside mail.json.
 
 They are in no database, so they outlive it; a mailbox's go with it when it is renamed or deleted.
-RFC 5464.
+One of them tells the special use, which rows have (RFC 6154 4). RFC 5464.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Final
 
 from rmail_kernel import failpoints
 from rmail_kernel.errors import Corrupt, Invalid, QuotaExceeded, TooLarge
+from rmail_kernel.storage.filesystem import special_uses
 from rmail_kernel.storage.filesystem.disk import read_json, write_json
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
 from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
 
@@ -65,15 +67,34 @@ def annotate(
                 limit_bytes=MAX_ANNOTATION_BYTES,
             )
     row = None if mailbox is None else tx.mailbox(mailbox)
-    path = account_file(tx.paths)
+    use = None if row is None else row.special_use
+    if row is not None and special_uses.ENTRY in asked:
+        use = special_uses.use_of(tx, row, asked.pop(special_uses.ENTRY))
+    before = entries(_file(tx, row))
     if row is not None:
-        path = tx.paths.mailbox(row.name) / "status.json"
-    before = entries(path)
+        before.pop(special_uses.ENTRY, None)  # older versions kept what clients wrote there
     after = {name: value for name, value in (before | asked).items() if value is not None}
-    if after == before:
+    if after == before and (row is None or row.special_use == use):
         return
     if len(after) > max(MAX_ANNOTATIONS, len(before)):
         raise QuotaExceeded(f"There are at most {MAX_ANNOTATIONS} annotations in one place")
+    if row is not None:
+        row.special_use = use
+    _write(tx, row, after)
+
+
+def copy(tx: Transaction, source: MailboxRow, target: MailboxRow) -> None:
+    """Gives a new mailbox the entries of another, but not its special use."""
+    if found := entries(_file(tx, source)):
+        _write(tx, target, found)
+
+
+def _file(tx: Transaction, row: MailboxRow | None) -> Path:
+    return account_file(tx.paths) if row is None else tx.paths.mailbox(row.name) / "status.json"
+
+
+def _write(tx: Transaction, row: MailboxRow | None, after: Mapping[str, bytes]) -> None:
+    path = _file(tx, row)
     own: Mapping[str, object] = {"version": VERSION} if row is None else row.as_json()
     texts = {name: _text(after[name]) for name in sorted(after)}
     write_json(path, {**_read(path), **own, FIELD: texts}, tx.owner, durable=True)

@@ -6,26 +6,22 @@ from collections.abc import Sequence
 
 from rmail_kernel import failpoints
 from rmail_kernel.errors import Conflict, Invalid, NotFound
-from rmail_kernel.storage.filesystem import schema, subscriptions, tables
+from rmail_kernel.storage.filesystem import annotating, schema, subscriptions, tables
 from rmail_kernel.storage.filesystem.copying import move
 from rmail_kernel.storage.filesystem.disk import make_directory
 from rmail_kernel.storage.filesystem.expunging import forget_mailbox
 from rmail_kernel.storage.filesystem.layout import canonical, canonical_new, directory_name, parents
 from rmail_kernel.storage.filesystem.rebuild import new_row
+from rmail_kernel.storage.filesystem.special_uses import free_use
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
-
-SPECIAL_USES = {
-    name.lower(): name
-    for name in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
-}  # RFC 6154 2
 
 
 def create(tx: Transaction, name: str, special_use: str | None = None) -> MailboxRow:
     """Makes a mailbox and its missing parents; see MailStore.create."""
     name = canonical_new(name)
     if special_use is not None:
-        special_use = _special_use(tx, special_use)
+        special_use = free_use(tx, special_use)
     _make_room(tx, [name])
     return _make(tx, name, special_use)
 
@@ -42,16 +38,6 @@ def _make_room(tx: Transaction, names: Sequence[str]) -> None:
     for parent in parents(names[0]):
         if tx.find(parent) is None:
             _make(tx, parent, None)
-
-
-def _special_use(tx: Transaction, given: str) -> str:
-    tx.flush()
-    use = SPECIAL_USES.get(given.lower())
-    if use is None:
-        raise Invalid("Not a special use that is known", special_use=given)
-    if schema.first(tx.db, "SELECT 1 FROM mailbox WHERE special_use=?", use):
-        raise Conflict("Another mailbox has this special use", special_use=use)
-    return use
 
 
 def _make(tx: Transaction, name: str, special_use: str | None) -> MailboxRow:
@@ -129,7 +115,8 @@ def rename(tx: Transaction, old: str, new: str) -> None:
 
 
 def _move_inbox(tx: Transaction, inbox: MailboxRow, new: str) -> None:
-    create(tx, new)
+    # RFC 5464 4.1: its annotations are copied, and stay where they are
+    annotating.copy(tx, inbox, create(tx, new))
     uids = [uid for (uid,) in schema.messages(tx.db, inbox.id, None, "uid")]
     move(tx, inbox.id, uids, new, None)
 

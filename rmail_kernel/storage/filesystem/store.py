@@ -27,6 +27,7 @@ from rmail_kernel.storage.filesystem import (
     flagging,
     mailboxes,
     searching,
+    special_uses,
     subscriptions,
     tables,
 )
@@ -231,11 +232,12 @@ class FilesystemMailStore:
         """All entries of a mailbox, or of the account itself (RFC 5464)."""
         async with self._use(account) as one:
             if mailbox is None:
-                path = annotating.account_file(one.paths)
-            else:
-                row = await self._box(one, mailbox)
-                path = one.paths.mailbox(row.name) / "status.json"
-            return await one.run(annotating.entries, path)
+                return await one.run(annotating.entries, annotating.account_file(one.paths))
+            row = await self._box(one, mailbox)
+            path = one.paths.mailbox(row.name) / "status.json"
+            found = await one.run(annotating.entries, path)
+            found.pop(special_uses.ENTRY, None)  # older versions kept what clients wrote there
+            return found | special_uses.entry(row.special_use)
 
     async def annotate(
         self,

@@ -24,6 +24,10 @@ class ImapSettings(Section):
     """Refuse messages with 8-bit header fields from clients that did not give ENABLE UTF8=ACCEPT
     (RFC 9755 4). Off: they are taken as they are, so that old mail can be moved here.
     """
+    admin_contact: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$")
+    """How users reach the administrator, as a URI such as `mailto:postmaster@example.com`; IMAP
+    clients read it as /shared/admin (RFC 5464 3.2.1.1).
+    """
     max_append_messages: int = Field(500, ge=1)
     """Most messages in one APPEND."""
     max_command_bytes: int = Field(65_536, ge=1024, json_schema_extra=unit("bytes"))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from rmail_imap import write
 from rmail_imap.commands import Reply, command, feature
-from rmail_imap.errors import BadSyntax, Refused
+from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
+from rmail_imap.special_uses import check_uses, use_refusal
 from rmail_imap.state import State
 from rmail_kernel.errors import Conflict, Invalid
 from rmail_kernel.storage.mail import MailboxStatus
 
 feature("CREATE-SPECIAL-USE", "6154 3")
-_VIRTUAL: Final = frozenset({"\\all", "\\flagged"})
-"""Uses of mailboxes that collect what lies in others (RFC 6154 2), which none here does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +60,15 @@ async def create(session: Session, args: CreateArgs) -> Reply:
     """Makes a mailbox and the missing ones above it."""
     if not args.uses:
         return _reply(session, args, await session.mail.create(session.account, args.mailbox))
-    if len(args.uses) > 1:
-        raise Refused("A mailbox has one special use", b"USEATTR")
+    check_uses(args.uses)
     (use,) = args.uses
-    if use in _VIRTUAL:
-        raise Refused("That use is for mailboxes that show messages of others", b"USEATTR")
     mailboxes = await session.mail.mailboxes(session.account)
     if any(mailbox.name == args.mailbox for mailbox in mailboxes):
         raise Conflict("The mailbox exists already")
     try:
         made = await session.mail.create(session.account, args.mailbox, special_use=use)
     except (Conflict, Invalid) as error:
-        if "special_use" not in error.fields:
-            raise
-        raise Refused(error.safe, b"USEATTR") from error
+        raise use_refusal(error) from error
     return _reply(session, args, made)
 
 

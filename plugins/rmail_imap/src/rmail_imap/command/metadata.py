@@ -5,6 +5,7 @@ of the account here: nobody else sees them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from rmail_imap import write
 from rmail_imap.commands import Reply, command
@@ -16,9 +17,13 @@ from rmail_imap.parse.metadata import (
     set_metadata_args,
 )
 from rmail_imap.session import Session
+from rmail_imap.special_uses import check_uses, use_refusal
 from rmail_imap.state import State
-from rmail_kernel.errors import QuotaExceeded, TooLarge
+from rmail_kernel.errors import Conflict, Invalid, QuotaExceeded, ReadOnly, TooLarge
 from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES
+
+_ADMIN: Final = "/shared/admin"
+_USES: Final = "/private/specialuse"  # RFC 6154 4
 
 
 @command(
@@ -31,6 +36,8 @@ from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES
 async def get_metadata(session: Session, args: GetMetadataArgs) -> Reply:
     """Tells annotations; NIL stands for an entry that was asked for itself and is not there."""
     stored = await session.mail.annotations(session.account, args.mailbox)
+    if args.mailbox is None and session.settings.admin_contact is not None:
+        stored |= {_ADMIN: session.settings.admin_contact.encode()}
     longest = 0
     told: dict[str, bytes | None] = {}
     for name in _names(stored, args):
@@ -55,6 +62,10 @@ async def get_metadata(session: Session, args: GetMetadataArgs) -> Reply:
 )
 async def set_metadata(session: Session, args: SetMetadataArgs) -> None:
     """Sets and removes annotations, all or none."""
+    if args.mailbox is None and _ADMIN in args.changes:
+        raise ReadOnly("That is for the administrator to say")  # RFC 5464 3.2.1.1
+    if args.mailbox is not None:
+        check_uses((args.changes.get(_USES) or b"").decode("latin-1").lower().split())
     try:
         await session.mail.annotate(session.account, args.mailbox, args.changes)
     except TooLarge as error:
@@ -62,6 +73,8 @@ async def set_metadata(session: Session, args: SetMetadataArgs) -> None:
         raise Refused(error.safe, code) from error
     except QuotaExceeded as error:
         raise Refused(error.safe, b"METADATA TOOMANY") from error
+    except (Conflict, Invalid) as error:
+        raise use_refusal(error) from error
     if session.annotations is not None:
         await session.annotations.note_own(args.mailbox, args.changes)
 

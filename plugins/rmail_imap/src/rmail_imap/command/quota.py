@@ -39,8 +39,9 @@ async def get_quota(session: Session, raw_root: bytes) -> None:
     "GETQUOTAROOT", mailbox_args, state=State.AUTHENTICATED, capability="QUOTA", rfc="9208 4.1.2"
 )
 async def get_quota_root(session: Session, name: str) -> None:
-    """The quota root of a mailbox, and its quota."""
-    await session.mail.status(session.account, name)
+    """The quota root of a mailbox, and its quota; also of one that is still to be made (RFC 9208
+    4.1.2).
+    """
     session.write(b'* QUOTAROOT %b ""\r\n' % write.mailbox(name, is_utf8=session.is_utf8))
     await _write_quota(session)
 

@@ -10,7 +10,8 @@ from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.cursor import Cursor
 
 _MAX_ENTRIES: Final = 200
-_ENTRY: Final = re.compile(r"(?:/[!-$&-)+-.0-~]+)+\Z")  # no "%", no "*"
+_ENTRY: Final = re.compile(r"(?:/[ -$&-)+-.0-~]+)+\Z")  # no "%", no "*"
+_VENDOR: Final = re.compile(r"/(?:private|shared)/vendor(?:/|\Z)")
 _INFINITY: Final = 1 << 30
 _DEPTHS: Final = {b"0": 0, b"1": 1, b"INFINITY": _INFINITY}
 _LITERAL8: Final = re.compile(rb"~\{(\d{1,12})\+?\}\r?\n")
@@ -55,7 +56,7 @@ def get_metadata_args(cursor: Cursor) -> GetMetadataArgs:
     if not options and _is_option(cursor):
         options = _options(cursor)
         cursor.space()
-    entries = entry_list(cursor) if cursor.peek() == b"(" else (_entry(cursor),)
+    entries = _entries(cursor)
     cursor.end()
     return GetMetadataArgs(mailbox, entries, options.get("DEPTH", 0), options.get("MAXSIZE"))
 
@@ -69,6 +70,9 @@ def set_metadata_args(cursor: Cursor) -> SetMetadataArgs:
     changes: dict[str, bytes | None] = {}
     while True:
         name = _entry(cursor)
+        # RFC 5464 3.2: two parts at least, and below a vendor four
+        if name.count("/") < (4 if _VENDOR.match(name) else 2):
+            raise BadSyntax("Not the whole name of an entry")
         cursor.space()
         changes[name] = _value(cursor)
         _check_count(len(changes))
@@ -82,11 +86,23 @@ def set_metadata_args(cursor: Cursor) -> SetMetadataArgs:
 def entry_list(cursor: Cursor) -> tuple[str, ...]:
     """Entries in parentheses, each once."""
     cursor.expect(b"(")
+    found = _several(cursor)
+    cursor.expect(b")")
+    return found
+
+
+def _entries(cursor: Cursor) -> tuple[str, ...]:
+    """One entry or a list; also several without parentheses, as examples of RFC 5464 4.4.1 have
+    them.
+    """
+    return entry_list(cursor) if cursor.peek() == b"(" else _several(cursor)
+
+
+def _several(cursor: Cursor) -> tuple[str, ...]:
     found = {_entry(cursor): None}
     while cursor.skip(b" "):
         found[_entry(cursor)] = None
         _check_count(len(found))
-    cursor.expect(b")")
     return tuple(found)
 
 
