@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,6 +112,32 @@ def test_what_is_unpacked_has_a_limit() -> None:
     deflate.packed = b"\xff" * 9
     with pytest.raises(ValueError, match="DEFLATE"):
         Deflate(b"\xff" * 9).unpack(10)
+
+
+def test_streams_that_end_at_once_pile_up_nothing() -> None:
+    deflate = Deflate()
+    for _ in range(10):
+        deflate.feed(_stream(b"") * 900)
+        assert deflate.unpack(100) == b""
+        assert deflate.packed == b""
+    deflate.feed(_stream(b"") * 5000)
+    with pytest.raises(ValueError, match="too many streams"):
+        deflate.unpack(100)
+
+
+async def test_a_client_may_end_its_stream_and_begin_another(connect: Connect) -> None:
+    client = await connect("INBOX")
+    packed = await _compressed(client)
+    await client.send(_stream(b"a NO") + _stream(b"") + _stream(b"OP\r\nb NOOP") + _stream(b"\r\n"))
+    assert await packed.until(b"b OK") == b"a OK NOOP completed\r\nb OK NOOP completed\r\n"
+    with suppress(ConnectionError):
+        await client.send(_stream(b"") * 100_000)
+        assert not await client.reader.read()
+
+
+def _stream(raw: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(raw) + packer.flush(zlib.Z_FINISH)
 
 
 async def test_unauthenticate_forgets_everything(connect: Connect, fill: Fill) -> None:

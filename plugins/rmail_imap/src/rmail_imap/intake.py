@@ -183,7 +183,7 @@ class Intake:
             if self.tracer is not None:
                 self.tracer("client", bytes(raw))
         else:
-            self.deflate.packed += raw
+            self.deflate.feed(raw)
             self._unpack(self.deflate)
 
     def _open(self, tls: Tls, raw: memoryview) -> None:
