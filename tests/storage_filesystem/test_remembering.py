@@ -11,6 +11,7 @@ import pytest
 
 from rmail_kernel.storage.filesystem import (
     FilesystemMailStore,
+    ahead,
     following,
     remembering,
     searching,
@@ -42,8 +43,9 @@ TEXT = MessageText("h" * 1000, "b" * 1000, is_sure=True)
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is indexed but by these tests."""
+    """Nothing is indexed but by these tests, and nothing is read ahead."""
     monkeypatch.setattr(following, "QUIET_S", 1000.0)
+    monkeypatch.setattr(ahead, "REST_S", 1000.0)
 
 
 def words(*found: str) -> list[bytes]:

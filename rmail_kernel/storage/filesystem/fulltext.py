@@ -7,6 +7,7 @@ gone do no harm.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import re
@@ -215,6 +216,8 @@ class Index:
         self.is_missing = False
         self.is_damaged = False  # the next indexing is to begin anew
         self.behind = 0  # messages that it lacked when it was asked last
+        self.reading = asyncio.Lock()  # of texts that it lacks: by one at a time
+        self.seen: dict[int, int] = {}  # by mailbox, UIDNEXT when it was last looked at
 
     def foreknow(self, view: MailboxView, conditions: Iterable[SearchNode]) -> Foreknown:
         """What the index tells of conditions on text. Blocks."""
@@ -232,6 +235,17 @@ class Index:
                 self._close()
                 self.is_damaged = not isinstance(error, apsw.BusyError)
                 return {}
+
+    def reach(self, mailbox: int, uidvalidity: int) -> int:
+        """The UID below which it has all messages of a mailbox. Blocks."""
+        with self._lock:
+            try:
+                db = self._open()
+                at = None if db is None else covered(db, mailbox)
+            except apsw.Error:  # a search will tell
+                self._close()
+                return 0
+            return at.uidnext if at is not None and at.uidvalidity == uidvalidity else 0
 
     @property
     def generation(self) -> object | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -106,7 +106,8 @@ class OpenAccounts:
         opener: opens one.
         directory: tells which accounts exist, and their quota.
         background: finishes what an account has under way before it is closed.
-        followed: told of an account that was opened, and after each of its commits.
+        followed: told of an account that was opened, and after each of its commits, with the
+            mailboxes that changed.
         changed: told after each commit which mailboxes have which MODSEQ now.
         max_open: how many stay open when nobody uses them.
     """
@@ -116,7 +117,7 @@ class OpenAccounts:
         opener: Opener,
         directory: Directory,
         background: Background,
-        followed: Callable[[OpenAccount], None],
+        followed: Callable[[OpenAccount, Collection[int]], None],
         changed: Changed,
         max_open: int = MAX_OPEN_ACCOUNTS,
     ) -> None:
@@ -154,11 +155,11 @@ class OpenAccounts:
     async def _open_one(self, name: AccountId) -> None:
         def changed(modseqs: dict[int, int]) -> None:
             self._changed(name, modseqs)
-            self._followed(account)
+            self._followed(account, modseqs)
 
         account = await self._opener.open(name, changed)
         self._open[name] = account
-        self._followed(account)
+        self._followed(account, ())
         with account.used():  # not this one
             await self._close_idle()
 

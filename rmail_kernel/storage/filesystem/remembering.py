@@ -24,6 +24,7 @@ _PACKED: Final = 1000
 _UID_BYTES: Final = 4
 _ELEMENT_BYTES: Final = 100
 _ENTRY_BYTES: Final = 500
+_TEXT_BYTES: Final = 200
 
 
 class Box(NamedTuple):
@@ -56,8 +57,9 @@ class Texts:
             return {uid: text for uid, text in found.items() if text.header is not None}
         return found
 
-    def add(self, box: Box, found: dict[int, MessageText]) -> None:
-        """Keeps what there is room for, at the cost of other mailboxes."""
+    def add(self, box: Box, found: dict[int, MessageText]) -> bool:
+        """Keeps what there is room for, at the cost of other mailboxes; whether that was all."""
+        is_all = True
         with self._lock:
             texts = self._of.setdefault(box, {})
             self._of.move_to_end(box)
@@ -70,6 +72,15 @@ class Texts:
                 if self._room >= size:
                     texts[uid] = text
                     self._room -= size
+                else:
+                    is_all = False
+            if not texts:
+                del self._of[box]
+        return is_all
+
+    def has(self, box: Box) -> bool:
+        """Whether there are any of this mailbox."""
+        return box in self._of
 
     def forget(self, box: Box, below: int) -> None:
         """Drops those of UIDs that the index has now."""
@@ -77,13 +88,21 @@ class Texts:
             texts = self._of.get(box, {})
             for uid in [uid for uid in texts if uid < below]:
                 self._room += _size(texts.pop(uid))
+            if not texts:
+                self._of.pop(box, None)
+
+    def drop(self, of: object) -> None:
+        """Drops those of an account that was open."""
+        with self._lock:
+            for box in [box for box in self._of if box.of is of]:
+                self._drop(box)
 
     def _drop(self, box: Box) -> None:
         self._room += sum(map(_size, self._of.pop(box).values()))
 
 
 def _size(text: MessageText) -> int:
-    return sys.getsizeof(text.header or "") + sys.getsizeof(text.body)
+    return sys.getsizeof(text.header or "") + sys.getsizeof(text.body) + _TEXT_BYTES
 
 
 _Uids: TypeAlias = "frozenset[int] | array[int]"

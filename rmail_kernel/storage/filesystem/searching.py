@@ -135,6 +135,10 @@ async def _foreknow(
         found.update(await account.read_large(partial(_by_id, view.mailbox, ids), pool))
     listed = [one for one in listed if one not in found or found[one].maybe]
     if listed and view.total:
+        headers = [one for one in listed if isinstance(one, Header)]
+        box = Box(account.index, view.mailbox, view.uidvalidity)
+        recalled = unindexed.recall(account, view, headers, found, box, memory.texts, pool)
+        found.update(await recalled)
         found.update(await account.read_large(partial(_listed, view, listed, dict(found)), pool))
     return found, generation
 

@@ -6,7 +6,7 @@ It holds no rule of mail itself. See docs/storage.md for the contract and the fi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from rmail_kernel.storage.filesystem import (
     tables,
 )
 from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.ahead import ReadAhead
 from rmail_kernel.storage.filesystem.appending import is_small
 from rmail_kernel.storage.filesystem.background import Background, differing
 from rmail_kernel.storage.filesystem.batch import translate
@@ -114,6 +115,7 @@ class FilesystemMailStore:
         self._searchers = ThreadPoolExecutor(SEARCHERS, "search")
         self._turns = asyncio.Semaphore(SEARCHERS)
         self._memory = Memory()
+        self._ahead = ReadAhead(self._memory.texts, self._searchers)
         self._follower = Follower(self._owner)
         self._promises = Promises(root / "journal", self._owner, self._append_promised, reserve)
 
@@ -121,6 +123,7 @@ class FilesystemMailStore:
         """Finishes what is under way and closes all accounts."""
         await self._promises.close()
         await self.accounts.opened()
+        await self._ahead.close()
         await self._follower.close()
         await self._background.close()
         await self.accounts.close()
@@ -142,9 +145,10 @@ class FilesystemMailStore:
         for mailbox, modseq in modseqs.items():
             self._events.publish(Change(name, "mail", mailbox, modseq))
 
-    def _follow(self, account: OpenAccount) -> None:
+    def _follow(self, account: OpenAccount, changed: Collection[int]) -> None:
         self._background.settle_soon(account)
         self._follower.index_soon(account.paths)
+        self._ahead.note(account, changed)
 
     async def settle(self, account: AccountId) -> None:
         """Has file names and JSON files catch up now. Not part of the contract."""
@@ -309,7 +313,9 @@ class FilesystemMailStore:
         async with self._use(account) as one:
             known = mailbox if isinstance(mailbox, int) else (await self._box(one, mailbox)).id
             await self._background.look(one, known)
-            return await one.view(known)
+            view = await one.view(known)
+            self._ahead.look(one, view)
+            return view
 
     async def claim_recent(self, account: AccountId, mailbox: MailboxId) -> frozenset[Uid]:
         """Takes \\Recent for this caller."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
@@ -20,6 +20,7 @@ from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.fulltext import is_address_text, is_safe
 from rmail_kernel.storage.filesystem.remembering import Box, Texts
+from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.texts import ROWS, MessageText, stored_text
 from rmail_kernel.storage.mail import MailboxView
 from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
@@ -29,7 +30,10 @@ _FEW: Final = 50
 """Texts that are searched sooner than a thread is asked."""
 _ROWS_AT_ONCE: Final = 100
 _AT_ONCE_S: Final = 0.05
-_Answer = Callable[[MessageText], bool | None]
+_ROWS_OF_PIECE: Final = 50
+PIECE_S: Final = 0.01
+"""How long a thread reads ahead at once; a change that comes waits for no more than that."""
+_Answer = Callable[[MessageText], bool]
 
 
 async def decide(
@@ -45,50 +49,92 @@ async def decide(
     """What is known of the conditions on text when the messages asked for were looked at. What
     cannot be told of a message stays open.
     """
-    told = {one: answer for one in conditions if (answer := _answer(one)) is not None}
-    if not told:
+    deciding = _deciding(view, conditions, known)
+    if not deciding:
         return {}
     uids = sorted(asked)
-    every = frozenset(view.uids[: view.total]) if any(one not in known for one in told) else NOTHING
-    deciding = {
-        one: _Deciding(answer, known.get(one) or Split(NOTHING, every))
-        for one, answer in told.items()
-    }
-    with_header = any(not isinstance(one, Body) for one in told)
+    with_header = any(not isinstance(one, Body) for one in deciding)
     found = texts.known(box, uids, with_header=with_header)
-    if len(found) > _FEW:
-        await account.run(_take, deciding, found, pool=pool)
-    else:
-        _take(deciding, found)
+    await _take_all(account, deciding, found, pool)
     missing = [uid for uid in uids if uid not in found]
     while missing:
         chunk = missing[:_ROWS_AT_ONCE]
-        rows = await account.read_large(partial(_rows, view.mailbox, chunk), pool)
-        name = (await account.box(view.mailbox)).name
-        directory = account.paths.mailbox(name)
-        read, last = await account.run(_read, directory, rows, with_header, deciding, pool=pool)
-        texts.add(box, read)
+        async with account.index.reading:
+            found = texts.known(box, chunk, with_header=with_header)
+            left = [uid for uid in chunk if uid not in found]
+            rows = await account.read_large(partial(_rows, view.mailbox, left), pool)
+            directory = account.paths.mailbox((await account.box(view.mailbox)).name)
+            read, last = await account.run(
+                _read, directory, rows, with_header, _AT_ONCE_S, pool=pool
+            )
+            texts.add(box, read)
+        await _take_all(account, deciding, found | read, pool)
         missing = [uid for uid in missing if uid > (last or chunk[-1])]
     return {one: each.split() for one, each in deciding.items()}
+
+
+async def recall(
+    account: OpenAccount,
+    view: MailboxView,
+    conditions: Iterable[Header],
+    known: Foreknown,
+    box: Box,
+    texts: Texts,
+    pool: Executor,
+) -> dict[SearchNode, Split]:
+    """What is known of conditions on headers with the texts that are remembered."""
+    deciding = _deciding(view, conditions, known)
+    if not deciding or not texts.has(box):
+        return {}
+    uids = set[int]().union(*(each.asked for each in deciding.values()))
+    await _take_all(account, deciding, texts.known(box, uids), pool)
+    return {one: each.split() for one, each in deciding.items()}
+
+
+async def read_next(
+    account: OpenAccount, row: MailboxRow, start: int, box: Box, texts: Texts, pool: Executor
+) -> int | None:
+    """Remembers texts of messages from UID `start` on, as many as are read in PIECE_S; the UID
+    below which that is done. None: there is no room for them.
+    """
+    rows = await account.read_large(partial(_next_rows, row, start), pool)
+    if not rows:
+        return row.uidnext
+    known = texts.known(box, [one[0] for one in rows])
+    new = [one for one in rows if one[0] not in known]
+    directory = account.paths.mailbox(row.name)
+    read, last = await account.run(_read, directory, new, True, PIECE_S, pool=pool)
+    return (last or rows[-1][0]) + 1 if texts.add(box, read) else None
 
 
 class _Deciding:
     """One condition on the way."""
 
-    def __init__(self, answer: _Answer, known: Split) -> None:
-        self._answer = answer
+    def __init__(self, condition: SearchNode, can_match: _Answer, known: Split) -> None:
+        self._can_match = can_match
+        self._is_exact = not isinstance(condition, Header)  # its text may be in another field
         self._known = known
         self._yes: set[int] = set()
         self._no: set[int] = set()
 
-    def take(self, uid: int, text: MessageText) -> None:
-        """Looks at a message."""
-        if uid in self._known.maybe:
-            answer = self._answer(text)
-            if answer is not None:
-                (self._yes if answer else self._no).add(uid)
+    @property
+    def asked(self) -> Set[int]:
+        """The messages that it is not known of."""
+        return self._known.maybe
+
+    def take(self, found: dict[int, MessageText]) -> None:
+        """Looks at messages."""
+        asked, can_match = self._known.maybe, self._can_match
+        for uid, text in found.items():
+            if uid in asked:
+                if can_match(text):
+                    if self._is_exact:
+                        self._yes.add(uid)
+                elif text.is_sure:
+                    self._no.add(uid)
 
     def split(self) -> Split:
+        """What is known now."""
         yes, maybe = self._known.yes, self._known.maybe
         return Split(yes | self._yes if self._yes else yes, maybe - self._yes - self._no)
 
@@ -96,10 +142,29 @@ class _Deciding:
 _All = dict[SearchNode, _Deciding]
 
 
+def _deciding(view: MailboxView, conditions: Iterable[SearchNode], known: Foreknown) -> _All:
+    """Those conditions that texts can decide."""
+    told = [(one, answer) for one in conditions if (answer := _answer(one)) is not None]
+    every = NOTHING
+    if any(one not in known for one, _ in told):
+        every = frozenset(view.uids[: view.total])
+    return {
+        one: _Deciding(one, answer, known.get(one) or Split(NOTHING, every)) for one, answer in told
+    }
+
+
 def _take(deciding: _All, found: dict[int, MessageText]) -> None:
     for one in deciding.values():
-        for uid, text in found.items():
-            one.take(uid, text)
+        one.take(found)
+
+
+async def _take_all(
+    account: OpenAccount, deciding: _All, found: dict[int, MessageText], pool: Executor
+) -> None:
+    if len(found) > _FEW:
+        await account.run(_take, deciding, found, pool=pool)
+    else:
+        _take(deciding, found)
 
 
 def _rows(mailbox: int, uids: list[int], db: apsw.Connection) -> list[schema.Row]:
@@ -108,27 +173,27 @@ def _rows(mailbox: int, uids: list[int], db: apsw.Connection) -> list[schema.Row
     return list(schema.rows(db, sql, mailbox, json.dumps(uids)))
 
 
+def _next_rows(row: MailboxRow, start: int, db: apsw.Connection) -> list[schema.Row]:
+    sql = f"{ROWS} WHERE mailbox=? AND uid>=? AND uid<? ORDER BY uid LIMIT ?"
+    return list(schema.rows(db, sql, row.id, start, row.uidnext, _ROWS_OF_PIECE))
+
+
 def _read(
-    directory: Path, rows: list[schema.Row], with_header: bool, deciding: _All
+    directory: Path, rows: list[schema.Row], with_header: bool, at_once_s: float
 ) -> tuple[dict[int, MessageText], int | None]:
     """Texts of the first messages, as far as a thread comes at once; the last UID, if not all."""
     found: dict[int, MessageText] = {}
-    late_at = time.thread_time() + _AT_ONCE_S
-    last = None
+    late_at = time.thread_time() + at_once_s
     for index, row in enumerate(rows):
         with suppress(OSError, ValueError):  # the search itself looks at it
             found[row[0]] = stored_text(directory, row, with_header=with_header)
         if time.thread_time() > late_at and index < len(rows) - 1:
-            last = row[0]
-            break
-    _take(deciding, found)
-    return found, last
+            return found, row[0]
+    return found, None
 
 
 def _answer(condition: SearchNode) -> _Answer | None:
-    """The condition on the text of a message: whether it matches, None if that cannot be told. No
-    condition: it cannot be told of any message.
-    """
+    """Whether a message can match a condition on text; None: that cannot be told of any."""
     if not isinstance(condition, Body | Header | Text):
         return None
     needle = casemap(condition.text)
@@ -136,14 +201,10 @@ def _answer(condition: SearchNode) -> _Answer | None:
         return None
     match condition:
         case Body():
-            return lambda text: needle in text.body or _no_if(text)
+            return lambda text: needle in text.body
         case Text():
-            return lambda text: needle in (text.header or "") or needle in text.body or _no_if(text)
+            return lambda text: needle in (text.header or "") or needle in text.body
         case Header() if is_address_text(condition):
             return None
         case Header():
-            return lambda text: None if needle in (text.header or "") else _no_if(text)
-
-
-def _no_if(text: MessageText) -> bool | None:
-    return False if text.is_sure else None
+            return lambda text: needle in (text.header or "")

@@ -1,0 +1,144 @@
+"""Reading ahead: texts of messages that no index has yet, while nobody else wants the process, so
+that the first search after they came finds them in memory. It reads no more than is remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from rmail_kernel.errors import RmailError
+from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.remembering import Box, Texts
+from rmail_kernel.storage.filesystem.unindexed import read_next
+from rmail_kernel.storage.mail import MailboxView
+
+REST_S: Final = 0.05
+"""This process is at rest when nothing changed for so long."""
+AGAIN_S: Final = 10.0
+"""The pause before it is looked whether the index has by now what is remembered."""
+
+
+@dataclass(slots=True)
+class _State:
+    """What is done of a mailbox: all UIDs below `upto` were read, or are indexed."""
+
+    due_at: float
+    upto: int = 0
+
+
+_Key = tuple[OpenAccount, int]
+
+
+class ReadAhead:
+    """Owns the reading ahead for one store in this process. For the event loop.
+
+    Args:
+        texts: where the texts are remembered.
+        pool: its threads read.
+    """
+
+    def __init__(self, texts: Texts, pool: Executor) -> None:
+        self._texts = texts
+        self._pool = pool
+        self._states: dict[_Key, _State] = {}
+        self._rested_at = 0.0
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def note(self, account: OpenAccount, mailboxes: Collection[int]) -> None:
+        """Has new messages of these mailboxes read when this process is at rest."""
+        if self._is_closed or not mailboxes:
+            return
+        self._rested_at = asyncio.get_running_loop().time() + REST_S
+        for mailbox in mailboxes:
+            state = self._states.get((account, mailbox))
+            if state is None:
+                self._states[account, mailbox] = _State(0.0)
+            elif state.due_at:
+                state.due_at = 0.0
+            else:
+                continue
+            self._news.set()
+            self._idle.clear()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="storage reading ahead")
+
+    def look(self, account: OpenAccount, view: MailboxView) -> None:
+        """Has messages read that somebody now sees, whoever stored them."""
+        if account.index.seen.get(view.mailbox) != view.uidnext:
+            account.index.seen[view.mailbox] = view.uidnext
+            self.note(account, (view.mailbox,))
+
+    async def idle(self) -> None:
+        """Waits until nothing is left to read."""
+        if self._task is not None:
+            await self._idle.wait()
+
+    async def close(self) -> None:
+        """Ends at once."""
+        self._is_closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._states:
+            key, state = min(self._states.items(), key=lambda item: item[1].due_at)
+            pause_s = max(state.due_at, self._rested_at) - loop.time()
+            if state.due_at > loop.time():
+                self._idle.set()
+            if pause_s <= 0:
+                await self._advance(key, state)
+                continue
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._news.wait()
+        self._task = None
+        self._idle.set()
+
+    async def _advance(self, key: _Key, state: _State) -> None:
+        account, mailbox = key
+        if account.is_closed:
+            del self._states[key]
+            self._texts.drop(account.index)
+            return
+        state.due_at = again_at = asyncio.get_running_loop().time() + AGAIN_S
+        try:
+            with account.used():
+                is_needed = await self._read(account, mailbox, state)
+        except RmailError:  # it is gone, or a search will meet the trouble as well
+            is_needed = False
+        if not is_needed and state.due_at == again_at:
+            self._states.pop(key, None)
+
+    async def _read(self, account: OpenAccount, mailbox: int, state: _State) -> bool:
+        """Reads until others want the process; whether there is something to come back for."""
+        row = await account.box(mailbox)
+        if not row.total:
+            return False
+        index = account.index
+        reach = await account.run(index.reach, mailbox, row.uidvalidity, pool=self._pool)
+        box = Box(index, mailbox, row.uidvalidity)
+        self._texts.forget(box, reach)
+        state.upto = max(state.upto, reach)
+        loop = asyncio.get_running_loop()
+        while state.upto < row.uidnext:
+            if loop.time() < self._rested_at or account.is_closed:
+                state.due_at = 0.0
+                break
+            async with index.reading:
+                upto = await read_next(account, row, state.upto, box, self._texts, self._pool)
+            if upto is None:
+                break
+            state.upto = upto
+        return self._texts.has(box)
