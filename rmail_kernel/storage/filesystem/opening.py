@@ -9,19 +9,23 @@ import resource
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rmail_kernel.errors import NotFound
+from rmail_kernel.errors import NotFound, RmailError
 from rmail_kernel.storage.accounts import Directory
+from rmail_kernel.storage.filesystem import resting, tables
 from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.background import Background
 from rmail_kernel.storage.filesystem.batch import Batches, translate
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.reserve import Reserve
+from rmail_kernel.storage.filesystem.resting import Resting
 from rmail_kernel.storage.filesystem.transaction import Room
 from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.storage.mail import Changes
 
 if TYPE_CHECKING:
     from rmail_kernel.clock import Clock
@@ -130,9 +134,13 @@ class OpenAccounts:
         self._changed = changed
         self._open: OrderedDict[AccountId, OpenAccount] = OrderedDict()
         self._opening: dict[AccountId, asyncio.Task[None]] = {}
+        self._resting = Resting()
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __contains__(self, name: AccountId) -> bool:
+        return name in self._open
 
     async def ready(self, name: AccountId) -> tuple[Room, OpenAccount]:
         """An account, open, and what it may hold. NotFound, Temporary."""
@@ -158,6 +166,7 @@ class OpenAccounts:
             self._followed(account, modseqs)
 
         account = await self._opener.open(name, changed)
+        self._resting.forget(name)
         self._open[name] = account
         self._followed(account, ())
         with account.used():  # not this one
@@ -165,12 +174,29 @@ class OpenAccounts:
 
     async def _close_idle(self) -> None:
         """Closes the accounts used least recently beyond the limit, if nobody is using them."""
-        excess = len(self._open) - self.max_open
-        idle = [name for name, one in self._open.items() if one.is_idle]
-        for name in idle[: max(excess, 0)]:
-            account = self._open.pop(name)
-            await self._background.finish(account)
-            await account.close()
+        while len(self._open) > self.max_open:
+            name = next((name for name, one in self._open.items() if one.is_idle), None)
+            if name is None:
+                return
+            await self._close_one(name, self._open.pop(name))
+
+    async def _close_one(self, name: AccountId, account: OpenAccount) -> None:
+        """Closes an account that is no longer to be found, and notes what it was like."""
+        await self._background.finish(account)
+        rows, read_at = None, resting.now()
+        with suppress(RmailError):
+            rows = await account.read(tables.mailbox_rows)
+        await account.close()
+        if rows is not None:
+            self._resting.note(name, account.paths, rows, read_at)
+
+    async def unchanged(self, name: AccountId, mailbox: int, since: int) -> Changes | None:
+        """That nothing happened in a mailbox of a closed account after `since`; None: it has to be
+        opened to know.
+        """
+        if name in self._open or await self._directory.by_id(name) is None:
+            return None
+        return self._resting.unchanged(name, mailbox, since)
 
     async def opened(self) -> None:
         """Waits for those that are being opened."""

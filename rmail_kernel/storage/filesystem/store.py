@@ -330,6 +330,10 @@ class FilesystemMailStore:
 
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Everything after `since`."""
+        if not self._promises.holds(account):
+            nothing = await self.accounts.unchanged(account, mailbox, since)
+            if nothing is not None:
+                return nothing
         async with self._use(account) as one:
             return await one.changes(mailbox, since)
 
