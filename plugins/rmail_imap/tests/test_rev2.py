@@ -130,8 +130,12 @@ async def test_names_are_utf8(connect: Connect, enable: str) -> None:
         S: * LIST (*) "/" "Entw&APw-rfe &--x"
         S: a OK *
     """)
-    await client.send(b'h CREATE "\xff\xfe"\r\n')
-    await client.expect("h NO [CANNOT] *")
+    for raw in (b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80"):
+        # RFC 9755 3, RFC 3629 4
+        await client.send(b'h CREATE "x%b"\r\ni SEARCH SUBJECT "%b"\r\n' % (raw, raw))
+        await client.run("S: h BAD *\nS: i BAD *")
+    await client.send(b"j CREATE {3+}\r\nx\xff\xfe\r\n")
+    await client.run("S: j NO [CANNOT] *")
 
 
 async def test_a_message_with_utf8_headers(client: Transcript) -> None:

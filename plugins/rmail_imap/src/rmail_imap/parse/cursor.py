@@ -202,6 +202,8 @@ class Cursor:
     def _quoted_or_literal(self) -> bytes | None:
         match = _QUOTED.match(self.raw, self.at)
         if match is not None:
+            if not match[1].isascii():
+                _check_utf8(match[1])
             self.at = match.end()
             return _ESCAPE.sub(rb"\1", match[1]) if b"\\" in match[1] else match[1]
         match = _LITERAL.match(self.raw, self.at)
@@ -213,3 +215,11 @@ class Cursor:
             raise BadSyntax("A literal is cut short or holds a NUL")  # RFC 3501 9: CHAR8
         self.at = end
         return raw
+
+
+def _check_utf8(raw: bytes) -> None:
+    """RFC 9755 3: quoted strings hold nothing but ASCII and UTF-8."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadSyntax("A quoted string is not UTF-8") from error
