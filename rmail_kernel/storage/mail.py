@@ -292,7 +292,8 @@ class MailStore(Protocol):
         """
 
     async def rename(self, account: AccountId, old: str, new: str) -> None:
-        """Renames a mailbox and its children; INBOX moves its messages instead (RFC 9051 6.3.6).
+        """Renames a mailbox and its children, or only them where no mailbox has the name; INBOX
+        moves its messages instead (RFC 9051 6.3.6).
 
         Raises:
             Conflict: `new` exists. Invalid: a name that cannot be stored.

@@ -139,6 +139,30 @@ async def test_rename_refuses_control_characters(store: Opened) -> None:
     assert "a" in await _names(store)
 
 
+async def test_a_level_without_a_mailbox_is_renamed_with_what_is_below(store: Opened) -> None:
+    # RFC 9051 6.3.6: "RENAME foo zowie" where foo is \Noselect
+    await store.mail.create(ALICE, "Caf\u00e9/B/C")
+    await store.mail.create(ALICE, "Taken")
+    await store.mail.delete(ALICE, "Caf\u00e9")
+    before = await store.mail.status(ALICE, "Caf\u00e9/B/C")
+    with pytest.raises(Conflict):
+        await store.mail.rename(ALICE, "Caf\u00e9", "Taken")
+    with pytest.raises(Invalid):
+        await store.mail.rename(ALICE, "Caf\u00e9", "Caf\u00e9/B/D")
+    with pytest.raises(NotFound):
+        await store.mail.rename(ALICE, "", "D")
+    await store.mail.rename(ALICE, "Cafe\u0301", "X/Y")
+    names = set(await _names(store))
+    assert {"X", "X/Y/B", "X/Y/B/C"} <= names
+    assert not names & {"X/Y", "Caf\u00e9/B", "Caf\u00e9/B/C"}
+    assert (await store.mail.status(ALICE, "X/Y/B/C")).id == before.id
+
+
+async def test_only_ascii_letters_make_an_inbox(store: Opened) -> None:
+    # U+0131 in capitals is an I
+    assert (await store.mail.create(ALICE, "\u0131nbox")).name == "\u0131nbox"
+
+
 async def test_rename_refuses_names_that_are_taken_or_within(store: Opened) -> None:
     await store.mail.create(ALICE, "A/B")
     await store.mail.create(ALICE, "C/B")

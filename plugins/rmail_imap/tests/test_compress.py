@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from rmail_imap.deflate import Deflate
-from rmail_imap.wire import INPUT_BYTES
+from rmail_imap.wire import INPUT_BYTES, Wire
 
 from rmail_kernel.testing import Transcript
 
@@ -114,15 +115,23 @@ def test_what_is_unpacked_has_a_limit() -> None:
         Deflate(b"\xff" * 9).unpack(10)
 
 
-def test_streams_that_end_at_once_pile_up_nothing() -> None:
+def _unpacked(deflate: Deflate) -> bytes:
+    found = b""
+    while deflate.packed:
+        found += deflate.unpack(100)
+    return found
+
+
+@pytest.mark.parametrize("raw", [b"\x03\x00", b"\x00\x00\x00\xff\xff"], ids=["end", "flush"])
+def test_streams_and_flushes_of_nothing_pile_up_nothing(raw: bytes) -> None:
     deflate = Deflate()
     for _ in range(10):
-        deflate.feed(_stream(b"") * 900)
-        assert deflate.unpack(100) == b""
+        deflate.feed(raw * 900)
+        assert _unpacked(deflate) == b""
         assert deflate.packed == b""
-    deflate.feed(_stream(b"") * 5000)
-    with pytest.raises(ValueError, match="too many streams"):
-        deflate.unpack(100)
+    deflate.feed(raw * 5000)
+    with pytest.raises(ValueError, match="too many ends"):
+        _unpacked(deflate)
 
 
 async def test_a_client_may_end_its_stream_and_begin_another(connect: Connect) -> None:
@@ -165,6 +174,39 @@ async def test_unauthenticate_forgets_everything(connect: Connect, fill: Fill) -
         C: i NAMESPACE
         S: i BAD *
     """)
+
+
+@pytest.mark.parametrize("end", [zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH, zlib.Z_FINISH])
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_login_may_follow_the_end_of_compression_at_once(
+    connect: Connect, end: int, is_whole: bool
+) -> None:
+    # RFC 8437 3 and 4: it is pipelined, and not compressed any more.
+    client = await connect()
+    await _compressed(client)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    raw = packer.compress(b"a NOOP\r\n") + packer.flush(zlib.Z_SYNC_FLUSH)
+    raw += packer.compress(b"b NOOP\r\nc UNAUTHENTICATE\r\n") + packer.flush(end)
+    raw += b"d LOGIN alice secret\r\n"
+    (wire,) = (found for found in gc.get_objects() if isinstance(found, Wire))
+    for piece in [raw] if is_whole else [raw[at : at + 1] for at in range(len(raw))]:
+        wire.get_buffer(-1)[: len(piece)] = piece
+        wire.buffer_updated(len(piece))
+        await asyncio.sleep(0)
+    heard = await client.reader.readuntil(b"d OK [CAPABILITY")
+    assert zlib.decompressobj(-15).decompress(heard[: -len(b"d OK [CAPABILITY")]) == (
+        b"a OK NOOP completed\r\nb OK NOOP completed\r\nc OK UNAUTHENTICATE completed\r\n"
+    )
+    await client.line()
+    await client.run("C: e NAMESPACE\nS: * NAMESPACE *\nS: e OK *")
+
+
+async def test_a_literal_with_lines_may_come_in_many_flushes(connect: Connect) -> None:
+    packed = await _compressed(await connect())
+    await packed.send(b"a CREATE {6+}\r\n")
+    for piece in (b"x", b"", b"y\n", b"z", b"\r", b"1\r\n", b"b NOOP\r\n"):
+        await packed.send(piece)
+    assert b"a NO [CANNOT]" in await packed.until(b"b OK")
 
 
 async def test_unauthenticate_ends_compression(connect: Connect) -> None:

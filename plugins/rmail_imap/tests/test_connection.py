@@ -84,6 +84,16 @@ async def test_a_line_that_is_too_long_is_skipped(client: Transcript) -> None:
     """)
 
 
+async def test_a_line_that_is_too_long_may_announce_a_literal(client: Transcript) -> None:
+    # RFC 7888 3: every line may, and what is in the literal is no command
+    head = b"a SEARCH " + b"x" * 70_000
+    for raw in (b"b NOOP\r\n", b"b NOOP\r\n" * 100):
+        await client.send(head + b"{%d+}\r\n" % len(raw) + raw + b" {1+}\r\nxy\r\nc NOOP\r\n")
+        await client.run("S: a BAD [TOOBIG] *\nS: c OK *")
+    await client.send(head + b"{5}\r\nc NOOP\r\n")  # this one waits, and hears BAD
+    await client.run("S: a BAD [TOOBIG] *\nS: c OK *")
+
+
 async def test_a_line_without_end_ends_the_connection(client: Transcript) -> None:
     for _ in range(20):
         await client.send(b"x" * 100_000)

@@ -102,6 +102,34 @@ async def test_no_mailbox_gets_control_characters_in_its_name(
     """)
 
 
+async def test_a_level_without_a_mailbox_is_renamed(client: Transcript) -> None:
+    # RFC 9051 6.3.6, the first example
+    await client.run("""
+        C: a CREATE foo/bar
+        S: a OK *
+        C: b DELETE foo
+        S: b OK *
+        C: c RENAME foo zowie
+        S: c OK *
+        C: d LIST "" (foo* zowie*)
+        S: * LIST () "/" "zowie/bar"
+        S: d OK *
+        C: e ENABLE IMAP4rev2
+        S: * ENABLED IMAP4rev2
+        S: e OK *
+        C: f RENAME zowie foo
+        S: f OK *
+        C: g RENAME zowie foo
+        S: g NO [NONEXISTENT] *
+    """)
+
+
+async def test_a_pattern_that_is_not_taken_is_no_error(client: Transcript) -> None:
+    # RFC 9051 6.3.9
+    await client.send(b'a LIST "" "' + b"x" * 1025 + b'"\r\nb LSUB "" "' + b"x" * 1025 + b'"\r\n')
+    await client.run("S: a OK *\nS: b OK *")
+
+
 async def test_rename_of_inbox_moves_its_messages(client: Transcript, fill: Fill) -> None:
     await fill(2)
     await client.run("""
@@ -160,7 +188,11 @@ async def test_a_subscription_outlives_its_mailbox(client: Transcript) -> None:
         C: h LSUB "" a*
         S: h OK *
         C: i UNSUBSCRIBE a/b
-        S: i NO [NONEXISTENT] *
+        S: i OK *
+        C: j UNSUBSCRIBE never
+        S: j OK *
+        C: k UNSUBSCRIBE "&bad"
+        S: k NO [CANNOT] *
     """)
 
 

@@ -42,6 +42,19 @@ async def test_the_new_message_comes_before_the_old_one_goes(connect: Connect, f
     """)
 
 
+@pytest.mark.parametrize("command", ["REPLACE", "UID REPLACE"])
+async def test_a_star_is_the_last_message(connect: Connect, fill: Fill, command: str) -> None:
+    # RFC 8508 5: seq-number
+    await fill(2)
+    client = await connect("INBOX")
+    await client.send(f"a {command} * Sent {{3+}}\r\nabc\r\n".encode())
+    await client.run("S: * OK [APPENDUID * 1] *\nS: * 2 EXPUNGE\nS: a OK *")
+    await client.send(f"b {command} * Sent {{3+}}\r\nabc\r\n".encode())
+    await client.run("S: * OK [APPENDUID * 2] *\nS: * 1 EXPUNGE\nS: b OK *")
+    await client.send(f"c {command} * Sent {{3+}}\r\nabc\r\nd NOOP\r\n".encode())
+    await client.run("S: c NO [NONEXISTENT] *\nS: d OK *")
+
+
 async def test_into_another_mailbox_by_uid(connect: Connect, fill: Fill) -> None:
     await fill(2)
     client = await connect()
@@ -65,7 +78,8 @@ async def test_into_another_mailbox_by_uid(connect: Connect, fill: Fill) -> None
         ("REPLACE 9 INBOX", "BAD *"),
         ("REPLACE 0 INBOX", "BAD *"),
         ("REPLACE 1:2 INBOX", "BAD *"),
-        ("REPLACE * INBOX", "BAD *"),
+        ("REPLACE *:1 INBOX", "BAD *"),
+        ("REPLACE $ INBOX", "BAD *"),
         ("REPLACE 1 Nowhere", "NO [TRYCREATE] *"),
     ],
 )

@@ -49,8 +49,11 @@ async def test_select_tells_the_mailbox_and_nothing_of_recent(
         S: * 3 EXISTS
         S: c OK *
         C: d ENABLE IMAP4rev2 UTF8=ACCEPT
-        S: * ENABLED
+        S: * ENABLED UTF8=ACCEPT
         S: d OK *
+        C: d2 ENABLE UTF8=ACCEPT
+        S: * ENABLED
+        S: d2 OK *
         C: e EXAMINE Sent
         S: * OK [CLOSED] *
         S: * FLAGS (*)

@@ -90,6 +90,22 @@ async def test_a_select_that_fails_leaves_the_mailbox(client: Transcript) -> Non
         S: b NO [NONEXISTENT] *
         C: c CHECK
         S: c BAD *
+        C: d EXAMINE INBOX (CONDSTORE)
+    """)
+    await client.until("d OK *")
+    # A BAD changes nothing, a NO does, whatever it is about (RFC 9051 6, 6.3.2).
+    await client.run("""
+        C: e SELECT INBOX (WHAT)
+        S: e BAD *
+        C: f SELECT "&bad" (WHAT)
+        S: f BAD *
+        C: g CHECK
+        S: g OK *
+        C: h SELECT "&bad"
+        S: * OK [CLOSED] *
+        S: h NO [CANNOT] *
+        C: i CHECK
+        S: i BAD *
     """)
 
 

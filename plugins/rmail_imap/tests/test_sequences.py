@@ -52,7 +52,7 @@ async def _read_and_file(client: Transcript) -> None:
         S: * 2 FETCH (UID 2 FLAGS (\\Recent))
         S: 9 OK *
         C: 10 UID fetch 1:2 (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Subject)])
-        S: * 1 FETCH (UID 1 RFC822.SIZE * FLAGS (*) BODY[HEADER.FIELDS (From To Subject)] {*
+        S: * 1 FETCH (UID 1 FLAGS (*) RFC822.SIZE * BODY[HEADER.FIELDS (From To Subject)] {*
         S: From: Bob <bob@example.com>
         S: To: alice@example.com
         S: Subject: 1

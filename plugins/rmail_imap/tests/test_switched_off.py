@@ -47,7 +47,8 @@ PROBES = {
     "INPROGRESS": "NOSUCH",
     "LIST-EXTENDED": 'LIST "" (INBOX)',
     "LIST-STATUS": 'LIST "" * RETURN (STATUS (MESSAGES))',
-    "LITERAL+": "SELECT {5+}\r\nINBOX",
+    "LITERAL+": "STATUS {4097+}\r\n" + "x" * 4097 + " (MESSAGES)",
+    "LITERAL-": "STATUS {5+}\r\nINBOX (MESSAGES)",
     "MOVE": "MOVE 1 Archive",
     "MULTIAPPEND": "APPEND INBOX {1+}\r\nx {1+}\r\nx",
     "NAMESPACE": "NAMESPACE",
@@ -79,8 +80,10 @@ PROBES = {
     "WITHIN": "SEARCH YOUNGER 5",
 }
 """A command for each capability that is refused once it is off."""
-FREE = {"CHILDREN", "I18NLEVEL=1", "INPROGRESS", "QUOTA=RES-MESSAGE"}
-"""What brings no word of its own: LIST-EXTENDED has CHILDREN, too, and IMAP4rev2 DELETED."""
+FREE = {"CHILDREN", "I18NLEVEL=1", "INPROGRESS", "LITERAL-", "QUOTA=RES-MESSAGE"}
+"""What brings no word of its own: LIST-EXTENDED has CHILDREN, too, LITERAL+ what LITERAL- has, and
+IMAP4rev2 DELETED.
+"""
 IGNORED = {"IMAP4rev2"}
 """What ENABLE passes over when it is off (RFC 5161 3.1)."""
 CHANGES = {"COMPRESS=DEFLATE", "IDLE", "LITERAL+", "UNAUTHENTICATE"}
@@ -125,6 +128,41 @@ async def test_what_is_off_is_neither_advertised_nor_taken(
     for number, probe in enumerate(late):
         await client.send(f"p{number} {probe}\r\n".encode())
         await client.run(f"S: p{number} BAD *\nC: n{number} NOOP\nS: n{number} OK *")
+
+
+@pytest.mark.parametrize(
+    ("off", "advertised", "most"),
+    [
+        ([], "LITERAL+", 5000),
+        (["LITERAL+"], "LITERAL-", 4096),
+        (["LITERAL+", "LITERAL-"], "", 0),
+        (["LITERAL-"], "LITERAL+", 5000),
+    ],
+)
+@pytest.mark.parametrize("rmail_settings", [{}])
+async def test_literals_may_be_small_only(
+    rmail_server: RunningServer, off: list[str], advertised: str, most: int
+) -> None:
+    # RFC 7888 5, RFC 9051 4.3
+    rmail_server.kernel.section("imap", ImapSettings).disabled_capabilities[:] = off
+    async with rmail_server.connect("imap") as client:
+        greeting = (await client.line()).split()
+        assert [name for name in greeting if name.startswith("LITERAL")] == [advertised][
+            : len(advertised)
+        ]
+        await client.run("C: a LOGIN alice secret\nS: a OK *")
+        for size in (1, 4096, 4097):
+            answer = "NO [CANNOT] *" if size <= most else "BAD [TOOBIG] *"
+            await client.send(b"b CREATE {%d+}\r\n" % size + b"/" * size + b"\r\nc NOOP\r\n")
+            await client.run(f"S: b {answer}\nS: c OK *")
+            answer = "OK [APPENDUID *] *" if size <= most else "BAD [TOOBIG] *"
+            raw = b"x" * size
+            await client.send(b"d APPEND INBOX {%d+}\r\n" % size + raw + b"\r\nc NOOP\r\n")
+            await client.run(f"S: d {answer}\nS: c OK *")
+            both = (b" {1+}\r\nx {%d+}\r\n" % size) + raw
+            if most:
+                await client.send(b"d APPEND INBOX" + both + b"\r\nc NOOP\r\n")
+                await client.run(f"S: d {answer}\nS: c OK *")
 
 
 async def test_a_login_that_is_off_is_refused(rmail_server: RunningServer) -> None:
@@ -178,7 +216,9 @@ async def test_one_that_is_off_takes_along_what_stands_on_it_and_nothing_else(
     before = await _advertised(client)
     await client.run(f'C: i ID ("name" "only {name}")\nS: * ID (*)\nS: i OK *')
     gone = with_dependents([name.upper()])
-    assert await _advertised(client) == {one for one in before if one.upper() not in gone}
+    instead = {"LITERAL-"} if name == "LITERAL+" else set()
+    left = {one for one in before if one.upper() not in gone}
+    assert await _advertised(client) == left | instead
     for number, one in enumerate(one for one in PROBES if one.upper() in gone and one not in FREE):
         await client.send(f"p{number} {PROBES[one]}\r\n".encode())
         heard = await client.until(f"p{number} *")
@@ -267,15 +307,15 @@ async def test_special_use_brings_its_options_along(connect: Connect) -> None:
 
 async def test_a_second_literal_waits_too_where_literal_plus_is_off(connect: Connect) -> None:
     client = await connect()
-    await client.run("""
+    await client.run(f"""
         C: i ID ("name" "only LITERAL+")
         S: * ID (*)
         S: i OK *
-        C: a APPEND INBOX {3}
+        C: a APPEND INBOX {{3}}
         S: + *
-        C: abc {3+}
-        C: def
-        S: a BAD *
+        C: abc {{4097+}}
+        C: {"x" * 4097}
+        S: a BAD [TOOBIG] *
         C: b STATUS INBOX (MESSAGES)
         S: * STATUS "INBOX" (MESSAGES 0)
         S: b OK *

@@ -108,6 +108,22 @@ async def test_after_unauthenticate_a_session_is_a_stranger_again(client: Transc
     assert wire.intake.limit_bytes == EARLY_INPUT_BYTES
 
 
+@pytest.mark.parametrize("count", [8000, 9000])
+async def test_what_a_stranger_cannot_have_sent_ends_the_session(
+    client: Transcript, count: int
+) -> None:
+    raw = b"a UNAUTHENTICATE\r\n" + b"b NOOP\r\n" * count
+    wire = open_wire()
+    wire.get_buffer(-1)[: len(raw)] = raw  # in one read
+    wire.buffer_updated(len(raw))
+    await client.run("S: a OK *")
+    if count * 8 <= EARLY_INPUT_BYTES:
+        await client.run("S: b OK *\n" * count)
+    else:
+        await client.run("S: * BYE [TOOBIG] *")
+        await client.expect_close()
+
+
 async def test_the_longest_name_of_a_client_has_room_under_tls(
     rmail_server: RunningServer,
 ) -> None:

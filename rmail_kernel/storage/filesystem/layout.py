@@ -76,7 +76,7 @@ def canonical(name: str) -> str:
     """
     name = unicodedata.normalize("NFC", name)
     head, slash, rest = name.partition("/")
-    if head.upper() == "INBOX":
+    if head.isascii() and head.upper() == "INBOX":
         name = "INBOX" + slash + rest
     if not all(name.split("/")):
         raise Invalid("A mailbox name has no empty levels", name=name)

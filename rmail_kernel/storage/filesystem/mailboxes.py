@@ -82,24 +82,18 @@ def _subscribe_absent(tx: Transaction, name: str, subscribed: bool) -> None:
 
 
 def rename(tx: Transaction, old: str, new: str) -> None:
-    """Renames a mailbox and its children; INBOX moves its messages instead (RFC 9051 6.3.6).
+    """Renames a mailbox, or a name that is only a level above mailboxes, with its children; INBOX
+    moves its messages instead (RFC 9051 6.3.6).
 
     Raises:
         Invalid: it cannot go there. Conflict: the new name is taken. NotFound: there is none.
     """
-    row = tx.mailbox(old)
-    new = canonical_new(new)
-    if row.name == "INBOX":
+    row, new = tx.find(old), canonical_new(new)
+    if row is not None and row.name == "INBOX":
         _move_inbox(tx, row, new)
         return
-    if new == "INBOX" or new.startswith(f"{row.name}/"):
-        raise Invalid("A mailbox cannot go there", mailbox=new)
-    names = {row.name: new}
-    prefix = f"{row.name}/"
-    for child in tables.mailbox_rows(tx.db):
-        if child.name.startswith(prefix):
-            names[child.name] = canonical(f"{new}/{child.name.removeprefix(prefix)}")
-    _make_room(tx, list(names.values()))
+    names = _renamed(tx, old, row, new)
+    _make_room(tx, list(dict.fromkeys((new, *names.values()))))
     modseq = tx.next_modseq()
     # RFC 9051 6.3.6: the old name stays subscribed; that the new one is, too, hides no mail.
     kept = subscriptions.kept(tx.paths)
@@ -112,6 +106,27 @@ def rename(tx: Transaction, old: str, new: str) -> None:
         found.name = after
         tx.intend_directory(directory_name(before), directory_name(after))
         tx.changes[found.id] = modseq
+
+
+def _renamed(tx: Transaction, old: str, row: MailboxRow | None, new: str) -> dict[str, str]:
+    """The names that change, and what they become."""
+    names = {} if row is None else {row.name: new}
+    prefix = f"{_level(old) if row is None else row.name}/"
+    if new == "INBOX" or new.startswith(prefix):
+        raise Invalid("A mailbox cannot go there", mailbox=new)
+    for child in tables.mailbox_rows(tx.db):
+        if child.name.startswith(prefix):
+            names[child.name] = canonical(f"{new}/{child.name.removeprefix(prefix)}")
+    if not names:
+        raise NotFound("No such mailbox", mailbox=old)
+    return names
+
+
+def _level(name: str) -> str:
+    try:
+        return canonical(name)
+    except Invalid as error:
+        raise NotFound("No such mailbox", mailbox=name) from error
 
 
 def _move_inbox(tx: Transaction, inbox: MailboxRow, new: str) -> None:

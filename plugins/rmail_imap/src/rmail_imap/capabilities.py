@@ -8,7 +8,9 @@ from rmail_imap.state import State
 
 def capabilities(session: Session) -> list[str]:
     """What this session may use now."""
-    names = ["IMAP4rev1", *sorted(session.offer.capabilities - {"STARTTLS"})]
+    # RFC 7888 5: never both of them.
+    elsewhere = {"STARTTLS", "LITERAL+" if "LITERAL+" in session.off else "LITERAL-"}
+    names = ["IMAP4rev1", *sorted(session.offer.capabilities - elsewhere)]
     if session.may_start_tls:
         names.append("STARTTLS")
     if session.state is State.NOT_AUTHENTICATED:

@@ -152,7 +152,11 @@ class Connection:
         """A line that is too long: it is dropped up to its end, if that comes soon."""
         start = await self._wire.read_exactly(min(limit, 128))
         try:
-            await self._wire.discard_line(_MAX_SKIPPED_BYTES)
+            end = await self._wire.discard_line(_MAX_SKIPPED_BYTES)
+            # RFC 7888 3: every line may end so, also this one.
+            while (literal := _LITERAL_END.search(end)) is not None and literal[2]:
+                await self.discard(int(literal[1]))
+                end = await self._wire.discard_line(_MAX_SKIPPED_BYTES)
         except LineTooLong as error:
             raise Goodbye("The line is too long", b"TOOBIG") from error
         tag = _TAG.match(start)
@@ -168,8 +172,8 @@ class Connection:
         while literal := _LITERAL_END.search(line, max(0, len(line) - _ANNOUNCEMENT_BYTES)):
             self._wire.intake.held_bytes = len(raw)
             size, is_waiting = int(literal[1]), not literal[2]
-            if not is_waiting and "LITERAL+" in self._session.off and request.problem is None:
-                request.problem = BadSyntax("A literal waits for a continuation request here")
+            if not (is_waiting or self._session.takes_unasked(size) or request.problem):
+                request.problem = BadSyntax("Such a literal waits to be asked for", b"TOOBIG")
             if self._is_for_command(request, raw):
                 return
             if request.problem is None and not self._may_hold_literal(request):
@@ -274,6 +278,8 @@ class Connection:
         if reply.tells_modseq and session.is_qresync and session.selected is not None:
             modseq = session.selected.told_modseq
             reply = replace(reply, code=b"HIGHESTMODSEQ %d" % modseq)
+        if not reply.code and session.selected is not None and session.selected.holds_expunges:
+            reply = replace(reply, code=b"EXPUNGEISSUED")  # RFC 5530 3
         if reply.text:
             return reply
         return replace(reply, text=_done(command.name, request.is_uid).text)

@@ -17,7 +17,7 @@ _STANDS_ON: Final[dict[str, frozenset[str]]] = {
             "IDLE",
             "LIST-EXTENDED",
             "LIST-STATUS",
-            "LITERAL+",
+            "LITERAL-",
             "MOVE",
             "NAMESPACE",
             "SASL-IR",

@@ -43,6 +43,7 @@ class Intake:
     """
 
     __slots__ = (
+        "_left",
         "_ready",
         "_scanned",
         "deflate",
@@ -57,6 +58,7 @@ class Intake:
         self.limit_bytes, self.held_bytes, self.received_bytes = limit_bytes, 0, 0
         self.tls: Tls | None = None
         self.deflate: Deflate | None = None
+        self._left: Deflate | None = None  # a compression that ended, as long as that is not sure
         self.tracer: Tracer | None = None
         self._ready = bytearray()
         self._scanned = 0
@@ -94,7 +96,7 @@ class Intake:
         """
         before = len(self._ready)
         if self.deflate is not None:
-            self._unpack(self.deflate)
+            self._unpack(self.deflate, is_wanted=True)
         if self.tls is not None and self.tls.has_more:
             self._open(self.tls, _scratch.view[:0])
         return len(self._ready) > before
@@ -108,12 +110,14 @@ class Intake:
     @property
     def is_full(self) -> bool:
         """Whether nothing more must be read now."""
+        if self._is_packed:
+            return True
         return self._room_bytes <= (self.tls.sealed_bytes if self.tls else 0)
 
     @property
     def pending_bytes(self) -> int:
         """What nobody has taken, in whatever form."""
-        packed = len(self.deflate.packed) if self.deflate else 0
+        packed = sum(len(one.packed) for one in (self.deflate, self._left) if one)
         return len(self._ready) + packed + (self.tls.sealed_bytes if self.tls else 0)
 
     @property
@@ -161,15 +165,25 @@ class Intake:
 
     def end_compression(self) -> None:
         """Is not compressed from here on (RFC 8437 4)."""
-        if self.deflate is not None:
-            self._ready += self.deflate.packed
-            self.deflate = None
+        self._left, self.deflate = self.deflate, None
+        self._leave()
+
+    def _leave(self) -> None:
+        """Takes what came behind the end of compression."""
+        if self._left is not None and (plain := self._left.plain()) is not None:
+            self._left = None
+            self._take_plain(plain)
 
     @property
     def _room_bytes(self) -> int:
         """How much more may be opened."""
         hidden = (RECORD_BYTES if self.tls else 0) + (_PACKED_BYTES if self.deflate else 0)
         return self.limit_bytes - self.held_bytes - len(self._ready) - hidden
+
+    @property
+    def _is_packed(self) -> bool:
+        """Whether there is compressed input that must be unpacked before more is taken."""
+        return self.deflate is not None and bool(self.deflate.packed)
 
     def _drop(self) -> None:
         self._ready.clear()
@@ -178,27 +192,43 @@ class Intake:
     def _arrive(self, raw: memoryview) -> None:
         """Takes input that is as the client means it, but for compression."""
         self.received_bytes += len(raw)
-        if self.deflate is None:
-            self._ready += raw
-            if self.tracer is not None:
-                self.tracer("client", bytes(raw))
+        if self._left is not None:
+            self._left.feed(raw)
+            self._leave()
+        elif self.deflate is None:
+            self._take_plain(raw)
         else:
             self.deflate.feed(raw)
             self._unpack(self.deflate)
+
+    def _take_plain(self, raw: bytes | memoryview) -> None:
+        """Takes input that is as the client means it."""
+        self._ready += raw
+        if self.tracer is not None:
+            self.tracer("client", bytes(raw))
 
     def _open(self, tls: Tls, raw: memoryview) -> None:
         """Takes sealed input, and opens as much of it as there is room for. That moves bytes and
         adds none; what OpenSSL may hold was counted before they came.
         """
         tls.feed(raw)
-        while (room := min(self._room_bytes, _PACKED_BYTES)) > 0 and (
-            count := tls.read_into(_scratch.view[:room])
-        ):
+        while not self._is_packed and (room := min(self._room_bytes, _PACKED_BYTES)) > 0:
+            count = tls.read_into(_scratch.view[:room])
+            if not count:
+                return
             self._arrive(_scratch.view[:count])
 
-    def _unpack(self, deflate: Deflate) -> None:
-        """Unpacks input as far as there is room for it."""
-        while raw := deflate.unpack(self._room_bytes):
-            self._ready += raw
-            if self.tracer is not None:
-                self.tracer("client", raw)
+    def _unpack(self, deflate: Deflate, *, is_wanted: bool = False) -> None:
+        """Unpacks input as far as there is room for it. Not beyond a flush behind a whole line, as
+        what that line asks for may be the end of compression.
+
+        Args:
+            is_wanted: what there is does not suffice, so some more it must be.
+        """
+        while is_wanted or not (deflate.is_between and self.has_line):
+            before = len(deflate.packed)
+            if raw := deflate.unpack(self._room_bytes):
+                self._take_plain(raw)
+                is_wanted = False
+            elif len(deflate.packed) == before:
+                return

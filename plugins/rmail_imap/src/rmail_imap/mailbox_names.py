@@ -44,7 +44,9 @@ def decode_name(raw: bytes, *, is_utf8: bool = False) -> str:
 
 def canonical(name: str) -> str:
     """INBOX in its one form, other names without the final separator (RFC 3501 5.1, 6.3.3)."""
-    return "INBOX" if name.upper() == "INBOX" else name.removesuffix(SEPARATOR)
+    # Only ASCII has cases here: U+0131 in capitals would be an I.
+    is_inbox = name.isascii() and name.upper() == "INBOX"
+    return "INBOX" if is_inbox else name.removesuffix(SEPARATOR)
 
 
 def parents(name: str) -> list[str]:

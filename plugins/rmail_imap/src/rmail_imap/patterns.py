@@ -1,45 +1,44 @@
 """Mailbox patterns of LIST: `*` stands for anything, `%` for anything without the separator.
 
-RFC 3501 6.3.8. Compared in wire form, so that a wildcard may stand anywhere; in linear time,
+RFC 9051 6.3.9. Compared in wire form, so that a wildcard may stand anywhere; in linear time,
 because the pattern is a stranger's.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
 import re2
 
-from rmail_imap.errors import BadSyntax
 from rmail_imap.mailbox_names import SEPARATOR, encode_name
 from rmail_kernel.turns import Pace
 
 MAX_PATTERN_BYTES: Final = 1024
-_WILDCARDS: Final = re.compile(rb"[*%]+")
+_WILDCARDS: Final = re.compile("[*%]+")
 _HEAD: Final = re.compile(rb"\A[^/*]+")
 
 
 class Pattern:
-    """A pattern in its wire form: modified UTF-7, or UTF-8 where the client enabled it.
-
-    Raises:
-        BadSyntax: longer than MAX_PATTERN_BYTES.
+    """A pattern in its wire form: modified UTF-7, or UTF-8 where the client enabled it, or sent it
+    all the same. One of more than MAX_PATTERN_BYTES matches nothing (RFC 9051 6.3.9).
     """
 
     def __init__(self, raw: bytes, *, is_utf8: bool = False) -> None:
-        if len(raw) > MAX_PATTERN_BYTES:
-            raise BadSyntax("The pattern is too long", b"LIMIT")
-        self._raw = raw
-        self._is_utf8 = is_utf8
-        self._exact = _compile(raw, is_utf8=is_utf8)
+        self._is_void = len(raw) > MAX_PATTERN_BYTES
+        self._raw = b"" if self._is_void else raw
+        self._is_utf8 = is_utf8 or not raw.isascii()
+        self._exact = _compile(self._raw)
 
     def matches(self, name: str) -> bool:
         """Whether a mailbox name matches; INBOX does in any case, also as the first level of a name
         (RFC 3501 5.1).
         """
+        if self._is_void:
+            return False
         wire = name if self._is_utf8 else encode_name(name).decode("ascii")
         if self._exact.fullmatch(wire):
             return True
@@ -49,12 +48,12 @@ class Pattern:
 
     @cached_property
     def _any_case(self) -> re2._Regexp[str]:
-        return _compile(self._raw.upper(), is_utf8=self._is_utf8)
+        return _compile(self._raw.upper())
 
     @cached_property
     def _any_head(self) -> re2._Regexp[str]:
         """With what stands for the first level in capitals."""
-        return _compile(_HEAD.sub(_upper, self._raw), is_utf8=self._is_utf8)
+        return _compile(_HEAD.sub(_upper, self._raw))
 
 
 async def matching(names: Iterable[str], patterns: Sequence[Pattern]) -> list[str]:
@@ -72,12 +71,13 @@ def _upper(match: re.Match[bytes]) -> bytes:
     return match[0].upper()
 
 
-def _compile(raw: bytes, *, is_utf8: bool) -> re2._Regexp[str]:
-    charset = "utf-8" if is_utf8 else "latin-1"
+def _compile(raw: bytes) -> re2._Regexp[str]:
+    # Names are in NFC, so a pattern that is not must match them all the same (RFC 9051 5.1).
+    text = unicodedata.normalize("NFC", raw.decode("utf-8", "replace"))
     pieces, at = [], 0
-    for match in _WILDCARDS.finditer(raw):
-        pieces.append(re2.escape(raw[at : match.start()].decode(charset, "replace")))
-        pieces.append(".*" if b"*" in match[0] else f"[^{SEPARATOR}]*")
+    for match in _WILDCARDS.finditer(text):
+        pieces.append(re2.escape(text[at : match.start()]))
+        pieces.append(".*" if "*" in match[0] else f"[^{SEPARATOR}]*")
         at = match.end()
-    pieces.append(re2.escape(raw[at:].decode(charset, "replace")))
+    pieces.append(re2.escape(text[at:]))
     return re2.compile("(?s)" + "".join(pieces))

@@ -22,13 +22,11 @@ class Credentials:
 
 
 def decode(raw: bytes) -> bytes:
-    """Base64 of one line of the exchange; `=` alone is the empty initial response (RFC 4959 3).
+    """Base64 of one line of the exchange.
 
     Raises:
         BadSyntax: it is not base64.
     """
-    if raw == b"=":
-        return b""
     try:
         return binascii.a2b_base64(raw, strict_mode=True)
     except binascii.Error as error:

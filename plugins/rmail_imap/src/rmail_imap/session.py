@@ -25,6 +25,7 @@ from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import MailStore
 from rmail_kernel.turns import rest
 
+_MAX_UNASKED_BYTES: Final = 4096  # RFC 7888 5
 LONGEST_ID_BYTES: Final = 1 << 15
 """30 fields with names of 30 bytes and values of 1024, quoted (RFC 2971 3.3)."""
 
@@ -52,6 +53,7 @@ class Session:
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
         is_qresync: the client understands VANISHED (RFC 7162 3.2.3).
         is_utf8: names are UTF-8 on the wire (RFC 9755 3).
+        has_utf8_accept: because the client gave ENABLE UTF8=ACCEPT.
         is_rev2: the client speaks IMAP4rev2 (RFC 9051), so is_utf8 too.
     """
 
@@ -81,7 +83,7 @@ class Session:
         self.busy_since: float | None = None
         self._quiet_since = 0
         self.is_condstore = False
-        self.is_qresync = self.is_utf8 = self.is_rev2 = False
+        self.is_qresync = self.is_utf8 = self.is_rev2 = self.has_utf8_accept = False
         self.limits = Limits(
             settings.max_set_ranges, settings.max_search_depth, settings.max_search_keys
         )
@@ -165,7 +167,8 @@ class Session:
         self.close()
         self.info = replace(self.info, principal=None)
         self.selected = None
-        self.is_condstore = self.is_qresync = self.is_utf8 = self.is_rev2 = False
+        self.is_condstore = self.is_qresync = self.is_rev2 = False
+        self.is_utf8 = self.has_utf8_accept = False
         self.wire.intake.limit_bytes = EARLY_INPUT_BYTES
         self.wire.timeout_s = self.settings.login_timeout_s
         self.wire.expire_in(self.settings.login_timeout_s)
@@ -234,6 +237,12 @@ class Session:
         settings = self.settings
         is_early = self.info.principal is None
         return settings.max_greeting_bytes if is_early else settings.max_command_bytes
+
+    def takes_unasked(self, size_bytes: int) -> bool:
+        """Whether a literal of that size may come before it was asked for (RFC 7888 5)."""
+        if "LITERAL+" not in self.off:
+            return True
+        return size_bytes <= _MAX_UNASKED_BYTES and "LITERAL-" not in self.off
 
     def long_line_bytes(self, start: bytes) -> int:
         """Longest line now, for one that starts so: ID may be as long as its fields make it, also

@@ -82,10 +82,7 @@ async def receive(
 
 def _following(session: Session, rest: bytes) -> Announced:
     raw = rest.removesuffix(b"\n").removesuffix(b"\r")
-    found = announced(Cursor(raw, limits=session.limits, dialect=session.dialect))
-    if not found.is_waiting and "LITERAL+" in session.off:
-        raise BadSyntax("A literal waits for a continuation request here")
-    return found
+    return announced(Cursor(raw, limits=session.limits, dialect=session.dialect))
 
 
 async def _one(uploads: _Uploads, message: Announced) -> bytes:
@@ -150,6 +147,8 @@ async def _check_mailbox(session: Session, mailbox: str) -> None:
 
 async def _check(uploads: _Uploads, message: Announced) -> None:
     session = uploads.session
+    if not (message.is_waiting or session.takes_unasked(message.size_bytes)):
+        raise BadSyntax("Such a literal waits to be asked for", b"TOOBIG")  # RFC 7888 5
     if message.size_bytes > session.settings.max_message_bytes:
         raise Refused("The message is too large", b"TOOBIG")  # RFC 7889 4
     if not message.size_bytes:

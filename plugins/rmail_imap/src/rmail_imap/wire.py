@@ -19,6 +19,7 @@ INPUT_BYTES: Final = 1 << 18
 EARLY_INPUT_BYTES: Final = 1 << 16
 FLUSH_BYTES: Final = 1 << 16
 _LINGER_S: Final = 5.0
+_END_BYTES: Final = 64  # of a line that is dropped: enough to see whether it announces a literal
 
 
 class Disconnected(Exception):
@@ -163,16 +164,20 @@ class Wire(asyncio.BufferedProtocol):
             await self._more()
         return self.intake.take(min(most, len(self.intake)))
 
-    async def discard_line(self, most: int) -> None:
-        """Drops input up to and with the next line end. LineTooLong: it is further than `most`."""
-        intake = self.intake
+    async def discard_line(self, most: int) -> bytes:
+        """Drops input up to and with the next line end; the last bytes of it.
+
+        Raises:
+            LineTooLong: it is further than `most`.
+        """
+        intake, end = self.intake, b""
         while not (count := intake.line_bytes(len(intake))):
             most -= len(intake)
             if most < 0:
                 raise LineTooLong
-            intake.take(len(intake))
+            end = (end + intake.take(len(intake)))[-_END_BYTES:]
             await self._more()
-        intake.take(count)
+        return (end + intake.take(count))[-_END_BYTES:]
 
     async def wait(self, timeout_s: float) -> None:
         """Until there is input, `wake` was called, or time is up."""

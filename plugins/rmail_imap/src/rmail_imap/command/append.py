@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from rmail_imap import write
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import Refused
@@ -21,7 +23,9 @@ async def append(session: Session, args: AppendArgs) -> Reply:
     is_one = "MULTIAPPEND" in session.off
     most = 1 if is_one else session.settings.max_append_messages
     items = await receive(session, args.mailbox, args.message, most=most)
-    return Reply(code=appended_code(session, await store(session, items)))
+    stored = await store(session, items)
+    tell_normal_name(session, args.mailbox)
+    return Reply(code=appended_code(session, stored))
 
 
 async def store(session: Session, items: list[AppendItem]) -> list[Appended]:
@@ -30,6 +34,14 @@ async def store(session: Session, items: list[AppendItem]) -> list[Appended]:
         return await session.mail.append(session.account, items)
     except NotFound as error:
         raise Refused("There is no such mailbox", b"TRYCREATE") from error
+
+
+def tell_normal_name(session: Session, name: str) -> None:
+    """Tells how the store has a name that the client gave in another form (RFC 9051 6.3.12)."""
+    normal = unicodedata.normalize("NFC", name)
+    if session.is_rev2 and normal != name:
+        more = write.old_name(name, is_utf8=True)
+        session.write(write.list_line(b"LIST", (), normal, more, is_utf8=True))
 
 
 def appended_code(session: Session, stored: list[Appended]) -> bytes:

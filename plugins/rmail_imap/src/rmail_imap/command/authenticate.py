@@ -45,9 +45,14 @@ async def authenticate(session: Session, args: AuthenticateArgs) -> Reply:
     if f"AUTH={args.mechanism}" in session.off:
         raise Refused("Unknown mechanism", b"CANNOT")
     check_privacy(session)
-    initial = None if args.raw_initial is None else sasl.decode(args.raw_initial)
+    initial = None if args.raw_initial is None else _initial(args.raw_initial)
     exchange = session.kernel.auth.exchange(args.mechanism, session.info, session.offered_binding)
     return await log_in(session, _run(session, exchange, initial))
+
+
+def _initial(raw: bytes) -> bytes:
+    """The initial response; `=` alone is the empty one (RFC 4959 3)."""
+    return b"" if raw == b"=" else sasl.decode(raw)
 
 
 async def _run(session: Session, exchange: Exchange, response: bytes | None) -> Principal:

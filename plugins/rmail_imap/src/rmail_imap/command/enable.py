@@ -32,7 +32,7 @@ def _qresync(session: Session) -> None:
 
 
 def _utf8(session: Session) -> None:
-    session.is_utf8 = True
+    session.is_utf8 = session.has_utf8_accept = True
 
 
 def _rev2(session: Session) -> None:
@@ -56,7 +56,7 @@ _SWITCHES: Final = {
     for switch in (
         _Switch(b"CONDSTORE", lambda session: session.is_condstore, Session.use_condstore),
         _Switch(b"QRESYNC", lambda session: session.is_qresync, _qresync),
-        _Switch(b"UTF8=ACCEPT", lambda session: session.is_utf8, _utf8),
+        _Switch(b"UTF8=ACCEPT", lambda session: session.has_utf8_accept, _utf8),
         _Switch(
             b"METADATA",
             lambda session: session.annotations is not None,

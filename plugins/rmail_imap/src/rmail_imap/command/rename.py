@@ -9,6 +9,7 @@ from rmail_imap.commands import command
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.state import State
+from rmail_kernel.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,17 @@ async def rename(session: Session, args: RenameArgs) -> None:
     if not session.is_rev2:
         await session.mail.rename(session.account, args.old, args.new)
         return
-    before = await session.mail.status(session.account, args.old)
+    before = await _stored(session, args.old)
     await session.mail.rename(session.account, args.old, args.new)
-    after = await session.mail.status(session.account, args.new)
-    if (before.name, after.name) != (args.old, args.new):  # RFC 9051 6.3.6
+    after = await _stored(session, args.new)
+    if (before, after) != (args.old, args.new):  # RFC 9051 6.3.6
         more = write.old_name(args.old, is_utf8=True)
-        session.write(write.list_line(b"LIST", (), after.name, more, is_utf8=True))
+        session.write(write.list_line(b"LIST", (), after, more, is_utf8=True))
+
+
+async def _stored(session: Session, name: str) -> str:
+    """The name as the store has it; of a level without a mailbox, as the client has it."""
+    try:
+        return (await session.mail.status(session.account, name)).name
+    except NotFound:
+        return name

@@ -6,13 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 
 from rmail_imap import write
-from rmail_imap.command.append import appended_code, store
+from rmail_imap.command.append import appended_code, store, tell_normal_name
 from rmail_imap.command.expunge import writable
 from rmail_imap.commands import Reply, command
 from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.append import AppendArgs, append_args
 from rmail_imap.parse.cursor import Cursor
-from rmail_imap.parse.sets import NumberSet
+from rmail_imap.parse.sets import STAR, NumberSet
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
@@ -22,7 +22,7 @@ from rmail_kernel.storage.mail import Fetched, Field
 
 @dataclass(frozen=True, slots=True)
 class ReplaceArgs:
-    """REPLACE number mailbox, and the message."""
+    """REPLACE seq-number mailbox, and the message."""
 
     number: NumberSet
     append: AppendArgs
@@ -31,8 +31,8 @@ class ReplaceArgs:
 def replace_args(cursor: Cursor) -> ReplaceArgs:
     """The arguments of REPLACE up to the announcement of its message."""
     cursor.space()
-    number = cursor.number()
-    if not number:
+    number = STAR if cursor.skip(b"*") else cursor.number() or None
+    if number is None:
         raise BadSyntax("Messages count from 1")
     return ReplaceArgs(NumberSet(((number, number),), cursor.is_uid), append_args(cursor))
 
@@ -56,6 +56,7 @@ async def replace(session: Session, args: ReplaceArgs) -> Reply:
     items = await receive(session, args.append.mailbox, args.append.message, most=1, replaces=old)
     items = [dataclasses.replace(one, replaces=(selected.id, old.uid)) for one in items]
     stored = await store(session, items)
+    tell_normal_name(session, args.append.mailbox)
     code = appended_code(session, stored)
     if code:
         session.write(write.status(b"* OK", "Replaced", code) + b"\r\n")

@@ -49,6 +49,8 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
     if session.selected is not None:
         session.selected = None  # RFC 3501 6.3.1: also when this fails
         session.write(b"* OK [CLOSED] The mailbox before is closed\r\n")  # RFC 7162 3.2.11
+    if args.refusal is not None:
+        raise args.refusal
     status = await session.mail.status(session.account, args.mailbox)
     view = await session.mail.view(session.account, status.id)
     recent: Collection[int] = ()

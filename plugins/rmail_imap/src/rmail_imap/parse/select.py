@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rmail_imap.errors import BadSyntax
+from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.sets import known_set
 from rmail_imap.ranges import Ranges, merged
@@ -30,17 +30,25 @@ class LastSeen:
 
 @dataclass(frozen=True, slots=True)
 class SelectArgs:
-    """SELECT mailbox [(CONDSTORE QRESYNC (uidvalidity modseq [uids] [(numbers uids)]))]."""
+    """SELECT mailbox [(CONDSTORE QRESYNC (uidvalidity modseq [uids] [(numbers uids)]))].
+
+    `refusal`: why no mailbox can have that name; the command fails as with one that is not there.
+    """
 
     mailbox: str
     is_condstore: bool = False
     known: LastSeen | None = None
+    refusal: Refused | None = None
 
 
 def select_args(cursor: Cursor) -> SelectArgs:
     """The arguments of SELECT and EXAMINE."""
     cursor.space()
-    name = cursor.mailbox()
+    name, refusal = "", None
+    try:
+        name = cursor.mailbox()
+    except Refused as error:
+        refusal = error
     found: dict[str, LastSeen | None] = {}
     if cursor.skip(b" ("):
         _parameter(cursor, found)
@@ -48,7 +56,7 @@ def select_args(cursor: Cursor) -> SelectArgs:
             _parameter(cursor, found)
         cursor.expect(b")")
     cursor.end()
-    return SelectArgs(name, "CONDSTORE" in found, found.get("QRESYNC"))
+    return SelectArgs(name, "CONDSTORE" in found, found.get("QRESYNC"), refusal)
 
 
 def _parameter(cursor: Cursor, found: dict[str, LastSeen | None]) -> None:
