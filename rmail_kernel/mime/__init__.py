@@ -9,7 +9,13 @@ from rmail_kernel.mime.addresses import AddressItem, Group, Mailbox, addresses
 from rmail_kernel.mime.envelope import Envelope, parse_envelope
 from rmail_kernel.mime.headers import decode_words, field_block, fields, first, unfold
 from rmail_kernel.mime.imap import bodystructure_wire, envelope_wire
-from rmail_kernel.mime.keys import MessageKeys, decode_keys, encode_keys, message_keys
+from rmail_kernel.mime.keys import (
+    MessageKeys,
+    decode_keys,
+    encode_keys,
+    keys_reader,
+    message_keys,
+)
 from rmail_kernel.mime.scanner import (
     MAX_BOUNDARY_BYTES,
     MAX_DEPTH,
@@ -61,6 +67,7 @@ __all__ = [
     "fields",
     "find_part",
     "first",
+    "keys_reader",
     "locate",
     "message_keys",
     "message_text",

@@ -4,9 +4,12 @@ RFC 5256 2 (base subject, sent date, message ids) and 3 (sort addresses), RFC 59
 """
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
-from typing import Final
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final, get_type_hints
 
 import msgspec
 
@@ -150,6 +153,43 @@ def _name(items: tuple[AddressItem, ...]) -> str:
         return ""
     first = items[0]
     return (first.name or (first.address if isinstance(first, Mailbox) else ""))[:MAX_NAME_CHARS]
+
+
+@lru_cache(maxsize=256)
+def keys_reader(names: tuple[str, ...]) -> Callable[[Sequence[bytes]], list[list[Any]]]:
+    """Reads some attributes of many that `encode_keys` gave, in a fraction of the time that all of
+    them take: a list of values for each name.
+
+    Args:
+        names: of attributes of MessageKeys.
+
+    Raises:
+        ValueError: by the function, for another version or damaged bytes.
+    """
+    types = get_type_hints(MessageKeys)
+    every = MessageKeys.__struct_fields__
+    needed = every[: 1 + max(map(every.index, names))]
+    fields = [(name, types[name] if name in names else msgspec.Raw) for name in needed]
+    part = msgspec.defstruct("SomeKeys", fields, array_like=True, frozen=True, gc=False)
+    decoder = msgspec.msgpack.Decoder(list[int | part])  # type: ignore[valid-type] # made just now
+    values = [attrgetter(name) for name in names]
+
+    def read(raws: Sequence[bytes]) -> list[list[Any]]:
+        # One after another they are what an array of MessagePack holds: the version byte is one,
+        # and so is a positive number.
+        start = b"\xdd" + (2 * len(raws)).to_bytes(4, "big")
+        try:
+            found: list[Any] = decoder.decode(b"".join((start, *raws)))
+        except msgspec.DecodeError as error:
+            raise ValueError("damaged keys") from error
+        if found[::2] != [_VERSION[0]] * len(raws):
+            raise ValueError("keys of unknown version")
+        try:
+            return [[*map(value, found[1::2])] for value in values]
+        except AttributeError as error:  # it was a number
+            raise ValueError("damaged keys") from error
+
+    return read
 
 
 def encode_keys(keys: MessageKeys) -> bytes:

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from rmail_kernel.content import Content
 from rmail_kernel.mime import MessageKeys
@@ -68,6 +68,34 @@ class Field(enum.Flag):
     IDS = enum.auto()  # EMAILID and THREADID (RFC 8474 5)
     PREVIEW = enum.auto()  # the first of the text (RFC 8970)
     KEYS = enum.auto()  # what SORT and THREAD compare (RFC 5256)
+
+
+class Column(enum.Enum):
+    """What `columns` tells of messages. Times are whole seconds since the epoch; texts are folded
+    by `casemap`, so that they compare (RFC 5256 2, 3; RFC 5957 3).
+    """
+
+    MODSEQ = "modseq"
+    SIZE = "size_bytes"
+    ARRIVAL = "internal_date"
+    SENT = "sent_at"
+    SUBJECT = "base_subject"
+    IS_REPLY = "is_reply"
+    MESSAGE_ID = "message_id"  # None without a valid one; not folded
+    REFERENCES = "references"  # a tuple of message ids, not folded
+    FROM = "from_mailbox"
+    TO = "to_mailbox"
+    CC = "cc_mailbox"
+    FROM_NAME = "from_name"
+    TO_NAME = "to_name"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Messages, ascending, and beside them one sequence of values for each column."""
+
+    uids: Sequence[Uid]
+    values: Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +378,21 @@ class MailStore(Protocol):
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid], fields: Field
     ) -> AsyncIterator[list[Fetched]]:
         """Messages in UID order, in batches; UIDs that do not exist are left out."""
+
+    async def columns(
+        self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: Sequence[int],
+        wanted: Sequence[Column],
+    ) -> Columns:
+        """Some values of many messages at once, in less time and room than `fetch`; others run
+        meanwhile.
+
+        Args:
+            uids: ascending; those that do not exist are left out.
+            wanted: each once.
+        """
 
     async def store_flags(
         self,

@@ -14,6 +14,7 @@ from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
 from rmail_kernel import SessionInfo
+from rmail_kernel.lanes import Lanes
 from rmail_kernel.testing import RunningServer
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,7 @@ async def test_every_imap_capability_comes_from_a_listed_rfc(rmail_server: Runni
         elsewhere,
         Catalog().offer,
         ValueCache(),
+        Lanes(1),
     )
     offered = await _imap(rmail_server) | set(capabilities(session))
     assert sorted(_listed("imap")) == sorted(offered)

@@ -12,6 +12,7 @@ from rmail_kernel.mime import (
     decode_keys,
     encode_keys,
     first,
+    keys_reader,
     message_keys,
     parse_envelope,
 )
@@ -110,3 +111,22 @@ def test_the_sent_date(raw: bytes, moment: datetime | None) -> None:
 def test_keys_of_another_version_are_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="keys"):
         decode_keys(raw)
+
+
+def test_some_keys_of_many_messages_are_read_at_once() -> None:
+    found = [keys(b"Subject: Re: %d\r\nFrom: a%d@x\r\n\r\n" % (n, n)) for n in range(300)]
+    raws = [encode_keys(one) for one in found]
+    for names in (("from_mailbox",), ("sent_at", "base_subject"), ("to_name", "message_id")):
+        columns = keys_reader(names)(raws)
+        assert columns == [[getattr(one, name) for one in found] for name in names]
+    assert keys_reader(("from_name",))([]) == [[]]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x00", b"\x01", b"\x01\xff", b"\x02" + b"x" * 9, b"\x01\x01", b"\x01\x90"]
+)
+def test_keys_of_another_version_among_many_are_refused(raw: bytes) -> None:
+    good = encode_keys(keys(b"Subject: x\r\n\r\n"))
+    for raws in ([raw], [good, raw, good], [b"\x02" + good[1:]]):
+        with pytest.raises(ValueError, match="keys"):
+            keys_reader(("base_subject",))(raws)

@@ -75,6 +75,26 @@ async def test_unchanged_since_spares_messages_that_changed(store: Opened) -> No
     assert (result.changed, result.failed) == ([], [1, 2])
 
 
+async def test_a_change_that_no_message_gets_defines_no_keyword(store: Opened) -> None:
+    await store.put(item(), item())
+    since = ModSeq(0)
+    new = frozenset({"$New"})
+    result = await store.mail.store_flags(
+        ALICE, INBOX, _uids(1, 2), "add", new, unchanged_since=since
+    )
+    assert (result.changed, result.failed, result.keywords) == ([], _uids(1, 2), ())
+    result = await store.mail.store_flags(
+        ALICE, INBOX, _uids(1, 2, 9), "set", new, unchanged_since=since
+    )
+    assert result.keywords == ()
+    with pytest.raises(Invalid):
+        await store.mail.store_flags(
+            ALICE, INBOX, _uids(1), "add", frozenset({"\\Bad"}), unchanged_since=since
+        )
+    await store.mail.store_flags(ALICE, INBOX, _uids(9), "add", new)
+    assert (await store.mail.view(ALICE, "INBOX")).keywords == ()
+
+
 async def test_keywords_compare_without_case_and_keep_their_first_spelling(store: Opened) -> None:
     await store.put(item(MESSAGE, "$Work"), item(MESSAGE, "$WORK"))
     assert await _flags(store) == [["$Work"], ["$Work"]]

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rmail_kernel.casemap import casemap
 from rmail_kernel.content import Content
 from rmail_kernel.storage.ids import MailboxId, Uid
-from rmail_kernel.storage.mail import AppendItem, Fetched, Field
+from rmail_kernel.storage.mail import AppendItem, Column, Fetched, Field
 from rmail_kernel.storage.search import HasEmailId, HasThreadId, Not, Or
 from tests.storage_contract.rig import ALICE, BOB, MESSAGE, Opened, item
 from tests.storage_contract.test_messages import fetched
@@ -131,6 +132,40 @@ async def test_keys_are_those_of_the_message(store: Opened) -> None:
     assert (one.keys.base_subject, one.keys.is_reply) == ("Hello", True)
     assert (one.keys.from_mailbox, one.keys.from_name) == ("ann", "Ann")
     assert one.email_id is None
+
+
+async def test_columns_are_what_the_messages_have(store: Opened) -> None:
+    await store.put(
+        item(message("a", subject="Hello")),
+        item(MESSAGE),
+        item(message("b", "a", "hello", subject="Re: h=?utf-8?q?=C3=A9?=")),
+        item(message("c", "a", subject="HELLO")),
+    )
+    await store.mail.expunge(ALICE, INBOX, [Uid(2)], only_deleted=False)
+    rows = await fetched(store, [1, 3, 4], Field.KEYS)
+    keys = [row.keys for row in rows if row.keys is not None]
+    subjects = [casemap(one.base_subject) for one in keys]
+    wanted: dict[Column, list[object]] = {
+        Column.SIZE: [row.size_bytes for row in rows],
+        Column.MODSEQ: [row.modseq for row in rows],
+        Column.ARRIVAL: [int(row.internal_date.timestamp()) for row in rows],
+        Column.SENT: [int(one.sent_at.timestamp()) for one in keys],
+        Column.SUBJECT: [*subjects],
+        Column.IS_REPLY: [False, True, False],
+        Column.MESSAGE_ID: ["a@x", "b@x", "c@x"],
+        Column.REFERENCES: [(), ("a@x", "hello@x"), ("a@x",)],
+        Column.FROM: ["ANN"] * 3,
+        Column.TO: [""] * 3,
+        Column.CC: [""] * 3,
+        Column.FROM_NAME: ["ANN"] * 3,
+        Column.TO_NAME: [""] * 3,
+    }
+    assert wanted.keys() == set(Column)
+    for asked in ([*Column], [*Column][::-1], [*Column][:3], *([one] for one in Column), []):
+        found = await store.mail.columns(ALICE, INBOX, [1, 2, 3, 4, 9], asked)
+        assert found.uids == [1, 3, 4]
+        assert found.values == [wanted[one] for one in asked]
+    assert (await store.mail.columns(ALICE, INBOX, [], [Column.CC])).uids == []
 
 
 async def test_a_search_finds_messages_by_their_ids(store: Opened) -> None:

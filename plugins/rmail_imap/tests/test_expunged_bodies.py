@@ -16,6 +16,7 @@ from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
 from rmail_kernel.errors import NotFound
+from rmail_kernel.lanes import Lanes
 from rmail_kernel.model import Address, Principal, SessionInfo
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import Field
@@ -52,7 +53,13 @@ async def test_it_is_gone_and_not_damaged(
 def _session(server: RunningServer) -> Session:
     info = SessionInfo(id="x", protocol="imap", peer_host="", peer_port=0, local_port=0, tls="")
     session = Session(
-        server.kernel, ImapSettings(), Wire(lambda _: None), info, Catalog().offer, ValueCache()
+        server.kernel,
+        ImapSettings(),
+        Wire(lambda _: None),
+        info,
+        Catalog().offer,
+        ValueCache(),
+        Lanes(1),
     )
     session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
     return session

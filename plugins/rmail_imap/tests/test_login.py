@@ -16,6 +16,7 @@ from rmail_imap.session import Session
 from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
+from rmail_kernel.lanes import Lanes
 from rmail_kernel.model import Address, SessionInfo
 from rmail_kernel.testing import RunningServer
 
@@ -123,6 +124,7 @@ async def test_passwords_of_strangers_need_tls(rmail_server: RunningServer) -> N
             origin,
             Catalog().offer,
             ValueCache(),
+            Lanes(1),
         )
 
     stranger = session(peer_host="192.0.2.1")

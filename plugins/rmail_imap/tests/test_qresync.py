@@ -16,6 +16,7 @@ from rmail_imap.session import Session
 from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
 
+from rmail_kernel.lanes import Lanes
 from rmail_kernel.model import Address, Principal, SessionInfo
 from rmail_kernel.storage.filesystem import FilesystemMailStore, settling
 from rmail_kernel.storage.filesystem.transaction import Transaction
@@ -336,6 +337,7 @@ async def test_what_changes_while_a_mailbox_is_opened_is_told_later(
         info,
         Catalog().offer,
         ValueCache(),
+        Lanes(1),
     )
     session.logged_in(Principal(ALICE, Address.parse("alice@example.com")))
     session.selected = Selected(view, name="INBOX", is_read_only=True)

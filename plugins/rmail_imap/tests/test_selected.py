@@ -189,5 +189,5 @@ def test_numbers_and_uids_alone_are_those_of_both_together(
     wanted = sorted(asked)
     both = [(number, uid) for number, uid in enumerate(known, 1) if uid in asked]
     assert box.numbered(wanted) == both
-    assert box.numbers_of(wanted) == [number for number, _ in both]
-    assert box.known_of(wanted) == [uid for _, uid in both]
+    assert [*box.numbers_of(wanted)] == [number for number, _ in both]
+    assert [*box.known_of(wanted)] == [uid for _, uid in both]

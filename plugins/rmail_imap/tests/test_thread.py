@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rmail_imap.threads import Forest, Member, ordered_subject, references, refs
+from rmail_imap.threads import Forest, Members, ordered_subject, references, refs
 
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
 
 
+@dataclass(frozen=True)
+class Member:
+    """One message, as the rules speak of it."""
+
+    message_id: str | None
+    references: tuple[str, ...]
+    subject: str
+    is_reply: bool
+    sent: int
+    arrived: int
+
+
 def member(
-    own: str | None, refers: str = "", subject: str = "", at: float = 0, *, is_reply: bool = False
+    own: str | None,
+    refers: str = "",
+    subject: str = "",
+    at: int = 0,
+    arrived: int = 0,
+    *,
+    is_reply: bool = False,
 ) -> Member:
-    return Member(own, tuple(refers.split()), subject, is_reply, at)
+    return Member(own, tuple(refers.split()), subject, is_reply, at, arrived)
+
+
+def columns(members: list[Member]) -> Members:
+    return Members(
+        sent=[one.sent for one in members],
+        arrived=[one.arrived for one in members],
+        message_ids=[one.message_id for one in members],
+        references=[one.references for one in members],
+        subjects=[one.subject for one in members],
+        are_replies=[one.is_reply for one in members],
+    )
 
 
 def shown(forest: Forest) -> str:
@@ -36,16 +66,14 @@ def test_the_responses_look_as_in_the_rfc() -> None:
 
 
 def test_ordered_subject_has_no_grandchildren() -> None:
-    found = ordered_subject(
-        [
-            member("a", subject="X", at=3),
-            member("b", subject="Y", at=2),
-            member("c", subject="X", at=1),
-            member("d", subject="X", at=4),
-            member("e", subject="Y", at=5),
-        ]
-    )
-    assert shown(found) == "(3 (1)(4))(2 5)"
+    members = [
+        member("a", subject="X", at=3),
+        member("b", subject="Y", at=2),
+        member("c", subject="X", at=1),
+        member("d", subject="X", at=4),
+        member("e", subject="Y", at=5),
+    ]
+    assert shown(ordered_subject(columns(members))) == "(3 (1)(4))(2 5)"
 
 
 @pytest.mark.parametrize(
@@ -102,19 +130,30 @@ def test_ordered_subject_has_no_grandchildren() -> None:
     ],
 )
 def test_references(members: list[Member], threads: str) -> None:
-    assert shown(references(members)) == threads
+    assert shown(references(columns(members))) == threads
 
 
 def test_refs_looks_at_no_subject_and_sorts_by_the_newest_message() -> None:
     members = [
-        member("a", "", "S", 1),
-        member("b", "", "S", 2),
-        member("c", "a", "S", 3, is_reply=True),
-        member("d", "x", "S", 0),
-        member("e", "x", "S", 2.5),
+        member("a", "", "S", 1, arrived=1),
+        member("b", "", "S", 2, arrived=2),
+        member("c", "a", "S", 3, arrived=4, is_reply=True),
+        member("d", "x", "S", 0, arrived=0),
+        member("e", "x", "S", 2, arrived=3),
     ]
-    assert shown(refs(members)) == "(2)((4)(5))(1 3)"
-    assert shown(references(members)) != shown(refs(members))
+    assert shown(refs(columns(members))) == "(2)((4)(5))(1 3)"
+    assert shown(references(columns(members))) != shown(refs(columns(members)))
+
+
+def test_refs_sorts_threads_by_arrival_and_within_them_by_date() -> None:
+    # draft-ietf-morg-inthread 4
+    members = [
+        member("a", "", "", 1, arrived=1),
+        member("b", "a", "", 9, arrived=2),
+        member("c", "a", "", 5, arrived=3),  # sent before b, came after it
+        member("d", "", "", 0, arrived=4),  # sent first of all, came last
+    ]
+    assert shown(refs(columns(members))) == "(1 (3)(2))(4)"
 
 
 ids = st.sampled_from("abcdefgh")
@@ -125,7 +164,8 @@ messages = st.lists(
         st.lists(ids, max_size=4, unique=True).map(tuple),
         st.sampled_from(["", "S", "T"]),
         st.booleans(),
-        st.integers(0, 5).map(float),
+        st.integers(0, 5),
+        st.integers(0, 5),
     ),
     max_size=10,
 )
@@ -135,7 +175,7 @@ messages = st.lists(
 @given(messages)
 def test_every_message_is_in_one_thread_once(members: list[Member]) -> None:
     for make in (ordered_subject, references, refs):
-        text = shown(make(members))
+        text = shown(make(columns(members)))
         found = text.replace("(", " ").replace(")", " ").split()
         assert sorted(map(int, found)) == list(range(1, len(members) + 1))
         assert text.count("(") == text.count(")")
@@ -146,7 +186,7 @@ def test_every_message_is_in_one_thread_once(members: list[Member]) -> None:
 @given(messages)
 def test_links_are_those_of_the_rules(members: list[Member]) -> None:
     wanted = _slow_links(members)
-    forest = refs(members)
+    forest = refs(columns(members))
     found = {child: parent for parent, below in forest.children.items() for child in below}
     for index in range(len(members)):
         parent = found.get(index)
@@ -188,7 +228,7 @@ def test_a_chain_of_100_000_messages_is_one_thread(is_backwards: bool) -> None:
     chain = [member(str(n), str(n - 1) if n else "", at=n) for n in range(count)]
     if is_backwards:
         chain.reverse()
-    text = shown(references(chain))
+    text = shown(references(columns(chain)))
     assert text.count("(") == 1
     assert text.count(" ") == count - 1
 
@@ -201,7 +241,7 @@ def test_links_made_to_cost_time_are_given_up() -> None:
         chain.append(member(f"x{n}", f"y{n}"))
         chain.append(member(f"z{n}", f"{deep - 1} y{n}"))
     start = time.process_time()
-    forest = references(chain)
+    forest = references(columns(chain))
     assert time.process_time() - start < 20
     assert sum(map(len, forest.children.values())) > deep
 

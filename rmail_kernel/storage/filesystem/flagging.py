@@ -110,15 +110,15 @@ def store_flags(
 ) -> StoreResult:
     """Changes flags; see MailStore.store_flags."""
     row = tx.mailbox(mailbox)
-    change = word_of(tx, row, names, add=op != "remove")
-    changed: list[_Change] = []
+    found = list(schema.messages(tx.db, row.id, uids, "uid, flags, modseq, named"))
     failed: list[Uid] = []
-    for uid, flags, modseq, named in schema.messages(
-        tx.db, row.id, uids, "uid, flags, modseq, named"
-    ):
-        if unchanged_since is not None and modseq > unchanged_since:
-            failed.append(Uid(uid))
-            continue
+    if unchanged_since is not None:
+        failed = [Uid(uid) for uid, _, modseq, _ in found if modseq > unchanged_since]
+        found = [one for one in found if one[2] <= unchanged_since]
+    # A keyword that no message gets is not defined (RFC 7162 3.1.3: nothing was performed).
+    change = word_of(tx, row, names, add=op != "remove" and bool(found))
+    changed: list[_Change] = []
+    for uid, flags, _, named in found:
         wanted = applied(flags, op, change)
         if wanted != flags:
             changed.append((uid, wanted, named if named < 0 else ~named, flags))

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -21,6 +22,7 @@ from rmail_kernel.storage.accounts import Directory
 from rmail_kernel.storage.events import Change, EventBus
 from rmail_kernel.storage.filesystem import (
     annotating,
+    columns,
     completing,
     copying,
     expunging,
@@ -52,6 +54,8 @@ from rmail_kernel.storage.mail import (
     Appended,
     AppendItem,
     Changes,
+    Column,
+    Columns,
     CopyResult,
     Fetched,
     Field,
@@ -414,6 +418,17 @@ class FilesystemMailStore:
         return await evaluate.search(
             self, account, mailbox, query, view, known, narrowed=narrowed, pool=self._searchers
         )
+
+    async def columns(
+        self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: Sequence[int],
+        wanted: Sequence[Column],
+    ) -> Columns:
+        """Some values of many messages at once."""
+        gather = partial(columns.gather, partial(self._use, account), self._searchers)
+        return await gather(mailbox, uids, wanted, partial(self.fetch, account, mailbox))
 
     async def index(self, account: AccountId, *, anew: bool = False) -> None:
         """Has the full-text index catch up now; `anew`: from nothing. Not part of the contract."""

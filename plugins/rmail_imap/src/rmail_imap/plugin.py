@@ -18,13 +18,13 @@ class ImapPlugin:
     hookspecs = hookspecs
 
     def __init__(self) -> None:
-        self._service: ImapService | None = None
+        self.service: ImapService | None = None
 
     @hookimpl
     def register_listeners(self, kernel: Kernel) -> list[Listener]:
         """`imap`, and `imaps` when TLS is on."""
         settings = kernel.section("imap", ImapSettings)
-        service = self._service = self._service or ImapService(kernel)
+        service = self.service = self.service or ImapService(kernel)
         found = []
         if settings.port is not None:
             found.append(
@@ -46,6 +46,6 @@ class ImapPlugin:
     @hookimpl
     async def on_start(self, kernel: Kernel) -> None:
         """Begins to watch for the end."""
-        self._service = self._service or ImapService(kernel)
-        kernel.spawn(self._service.watch_drain(), "imap drain")
-        kernel.spawn(self._service.watch_progress(), "imap progress")
+        self.service = self.service or ImapService(kernel)
+        kernel.spawn(self.service.watch_drain(), "imap drain")
+        kernel.spawn(self.service.watch_progress(), "imap progress")

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 
 from rmail_imap import write
 from rmail_imap.parse.returns import Returns
-from rmail_kernel.storage.ids import Uid
-
-Row = tuple[int, int]
-"""Sequence number and UID."""
+from rmail_imap.searching import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +21,29 @@ class Results:
         scores: how well a UID matches, 1 to 100; empty unless asked for.
     """
 
-    rows: Sequence[Row]
+    found: Found
     returns: Returns
     scores: Mapping[int, int]
 
-    @property
-    def told(self) -> Sequence[Row]:
-        """The rows that RELEVANCY speaks of: those of PARTIAL, otherwise all."""
+    def told(self, of: Sequence[int]) -> Sequence[int]:
+        """Those that RELEVANCY speaks of: those of PARTIAL, otherwise all."""
         partial = self.returns.partial
-        return self.rows if partial is None else partial.cut(self.rows)
+        return of if partial is None else partial.cut(of)
 
-    def of_response(self) -> list[Uid]:
+    def of_response(self) -> list[int]:
         """The messages that the response is about, ascending: with MIN, MAX and PARTIAL alone no
         others. They are what `$` stands for (RFC 5182 2.4, RFC 9394 3.2) and whose MODSEQ is told
         (RFC 7162 3.1.10).
         """
-        options = self.returns.options
+        options, uids = self.returns.options, self.found.uids
         if not options & {"MIN", "MAX", "PARTIAL"} or options & {"ALL", "COUNT"}:
-            return sorted(Uid(uid) for _, uid in self.rows)
-        wanted = set(self.told) if "PARTIAL" in options else set()
+            return sorted(uids)
+        wanted = set(self.told(uids)) if "PARTIAL" in options else set()
         if "MIN" in options:
-            wanted.update(self.rows[:1])
+            wanted.update(uids[:1])
         if "MAX" in options:
-            wanted.update(self.rows[-1:])
-        return sorted(Uid(uid) for _, uid in wanted)
+            wanted.update(uids[-1:])
+        return sorted(wanted)
 
     def response(self, raw_tag: bytes, *, is_uid: bool, modseq: int) -> bytes:
         """The ESEARCH response; of MIN, MAX and ALL none when nothing matched (RFC 4731 3.1).
@@ -55,25 +51,24 @@ class Results:
         Args:
             modseq: the newest of the messages, 0 if it is not to be told.
         """
-        column = int(is_uid)
-        options = self.returns.options
+        options, names = self.returns.options, self.found.names
         pieces = [b"* ESEARCH (TAG %b)" % write.string(raw_tag)]
         if is_uid:
             pieces.append(b"UID")
-        if self.rows:
+        if names:
             if "MIN" in options:
-                pieces.append(b"MIN %d" % self.rows[0][column])
+                pieces.append(b"MIN %d" % names[0])
             if "MAX" in options:
-                pieces.append(b"MAX %d" % self.rows[-1][column])
+                pieces.append(b"MAX %d" % names[-1])
             if "ALL" in options:
-                pieces.append(b"ALL " + write.number_set([row[column] for row in self.rows]))
+                pieces.append(b"ALL " + write.number_set(names))
         if "COUNT" in options:
-            pieces.append(b"COUNT %d" % len(self.rows))
+            pieces.append(b"COUNT %d" % len(names))
         if self.returns.partial is not None:  # RFC 9394 3.1: NIL where no result is
-            numbers = write.number_set([row[column] for row in self.told]) or b"NIL"
+            numbers = write.number_set(self.told(names)) or b"NIL"
             pieces.append(b"PARTIAL (%b %b)" % (self.returns.partial.raw, numbers))
         if "RELEVANCY" in options:
-            scores = b" ".join(b"%d" % self.scores[uid] for _, uid in self.told)
+            scores = b" ".join(b"%d" % self.scores[uid] for uid in self.told(self.found.uids))
             pieces.append(b"RELEVANCY (%b)" % scores)
         if modseq:
             pieces.append(b"MODSEQ %d" % modseq)

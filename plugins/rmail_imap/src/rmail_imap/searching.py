@@ -5,14 +5,15 @@ one session. RFC 3501 6.4.4, RFC 5032, RFC 6203.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
 from rmail_imap.errors import Refused
-from rmail_imap.ordering import AT_ONCE
+from rmail_imap.long_work import beside
 from rmail_imap.parse.search import (
     AllOf,
     AnyOf,
@@ -27,8 +28,7 @@ from rmail_imap.parse.search import (
 )
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
-from rmail_kernel.storage.ids import Uid
-from rmail_kernel.storage.mail import Field
+from rmail_kernel.storage.mail import Column
 from rmail_kernel.storage.search import (
     And,
     Arrived,
@@ -40,7 +40,6 @@ from rmail_kernel.storage.search import (
     Text,
     UidIn,
 )
-from rmail_kernel.turns import rest
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _WORD: Final = re.compile(r"\w+")
@@ -112,34 +111,33 @@ class Resolver:
         return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-async def find(session: Session, args: SearchArgs) -> list[tuple[int, int]]:
-    """Number and UID of the messages that match, among those the client knows, ascending.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Messages that the client knows, in the order asked for: their UIDs, and what the response
+    calls them, numbers or UIDs.
+    """
+
+    uids: Sequence[int]
+    names: Sequence[int]
+
+
+async def find(session: Session, args: SearchArgs) -> Found:
+    """The messages that match, among those the client knows, ascending.
 
     Raises:
         Refused: the charset is unknown (RFC 3501 6.4.4).
     """
-    return session.mailbox.numbered(await _matching(session, args))
-
-
-async def find_numbers(session: Session, args: SearchArgs) -> list[int]:
-    """Only the numbers, or for the UID form the UIDs, of what `find` gives; in less time and room.
-
-    Raises:
-        Refused: the charset is unknown (RFC 3501 6.4.4).
-    """
-    found = await _matching(session, args)
-    return session.mailbox.known_of(found) if args.is_uid else session.mailbox.numbers_of(found)
-
-
-async def _matching(session: Session, args: SearchArgs) -> list[Uid]:
     if not args.is_charset_known:
         raise Refused("Unknown charset", b"BADCHARSET (US-ASCII UTF-8)")
     loosest = _Levels(session, args).node(len(_LEVELS) - 1)
-    searching = session.mail.search(session.account, session.mailbox.id, loosest)
-    found = await session.wire.unless_lost(searching)
-    if len(found) > AT_ONCE:
-        await rest()
-    return found
+    uids = await session.mail.search(session.account, session.mailbox.id, loosest)
+    return await beside(session, len(uids), partial(located, session.mailbox, uids, args.is_uid))
+
+
+def located(selected: Selected, uids: Sequence[int], is_uid: bool) -> Found:
+    """Those of the ascending `uids` that the client knows."""
+    known = selected.known_of(uids)
+    return Found(known, known if is_uid else selected.numbers_of(known))
 
 
 async def scores(session: Session, args: SearchArgs, uids: list[int]) -> dict[int, int]:
@@ -156,12 +154,10 @@ async def scores(session: Session, args: SearchArgs, uids: list[int]) -> dict[in
     return found
 
 
-async def newest_modseq(session: Session, uids: list[Uid]) -> int:
-    """The highest MODSEQ of these messages (RFC 7162 3.1.5, 3.1.10); 0 of none."""
-    newest = 0
-    async for batch in session.mail.fetch(session.account, session.mailbox.id, uids, Field.NONE):
-        newest = max([newest, *(row.modseq for row in batch)])
-    return newest
+async def newest_modseq(session: Session, uids: Sequence[int]) -> int:
+    """The highest MODSEQ of these ascending messages (RFC 7162 3.1.5, 3.1.10); 0 of none."""
+    found = await session.mail.columns(session.account, session.mailbox.id, uids, [Column.MODSEQ])
+    return max(found.values[0], default=0)
 
 
 class _Levels:

@@ -71,7 +71,7 @@ class Selected:
         self.modseq: ModSeq = view.modseq
         self.keywords = view.keywords
         self.recent = frozenset(recent)  # there are very many sessions, mostly without any
-        self.saved: Sequence[Uid] = ()
+        self.saved: Sequence[int] = ()
         self.news = News()
         self.told_modseq: ModSeq = view.modseq
         self.last_uid = view.uidnext - 1
@@ -94,18 +94,25 @@ class Selected:
         numbers = compress(range(1, self.told + 1), are_wanted)
         return [*zip(numbers, compress(self.uids, are_wanted), strict=True)]
 
-    def numbers_of(self, uids: Sequence[int]) -> list[int]:
+    def numbers_of(self, uids: Sequence[int]) -> Sequence[int]:
         """The numbers of those of the ascending `uids` that the client knows."""
+        if self._is_all(uids):
+            return range(1, self.told + 1)
         if len(uids) * 8 < self.total:
             return [number for number, _ in self.numbered(uids)]
         are_wanted = map(set(uids).__contains__, self.uids[: self.told])
         return [*compress(range(1, self.told + 1), are_wanted)]
 
-    def known_of(self, uids: Sequence[int]) -> list[int]:
+    def known_of(self, uids: Sequence[int]) -> Sequence[int]:
         """Those of the ascending `uids` that the client knows."""
+        if self._is_all(uids):
+            return uids
         if len(uids) * 8 < self.total:
             return [uid for _, uid in self.numbered(uids)]
         return [*filter(set(uids).__contains__, self.uids[: self.told])]
+
+    def _is_all(self, uids: Sequence[int]) -> bool:
+        return len(uids) == self.told and array("I", uids) == self.uids[: self.told]
 
     def resolve(self, numbers: NumberSet, *, is_search: bool = False) -> list[range]:
         """The places (numbers less one) that a set names, ascending, without overlap.

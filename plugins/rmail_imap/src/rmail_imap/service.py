@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
+from typing import Final
 
 from rmail_imap import command as _commands
 from rmail_imap import keepalive
@@ -19,11 +20,14 @@ from rmail_imap.sight import seen
 from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import EARLY_INPUT_BYTES, Disconnected, Wire
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.lanes import Lanes
 from rmail_kernel.model import SessionInfo
 from rmail_kernel.net.networks import address_of
 from rmail_kernel.net.proxied import announced, client_of
 
 __all__ = ["ImapService"]
+LONG_COMMANDS: Final = 2
+"""Long commands under way: one computes while another one reads."""
 _commands.load()
 
 
@@ -41,6 +45,7 @@ class ImapService:
         self._kernel = kernel
         self._sessions: dict[Wire, Session] = {}
         self._values = ValueCache()
+        self.lanes = Lanes(LONG_COMMANDS)
         self._shaking_hands = 0
         found = kernel.bus.collect("register_imap_extensions", Extension, kernel=kernel)
         self._catalog = Catalog(found)
@@ -96,7 +101,13 @@ class ImapService:
         wire.timeout_s = settings.login_timeout_s
         wire.expire_in(settings.login_timeout_s)
         session = Session(
-            self._kernel, settings, wire, describe(wire), self._catalog.offer, self._values
+            self._kernel,
+            settings,
+            wire,
+            describe(wire),
+            self._catalog.offer,
+            self._values,
+            self.lanes,
         )
         session.bind()
         keepalive.watch(wire.transport, settings.keepalive_s)

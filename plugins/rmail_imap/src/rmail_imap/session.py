@@ -19,6 +19,7 @@ from rmail_imap.state import State
 from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import EARLY_INPUT_BYTES, INPUT_BYTES, Wire
 from rmail_kernel.kernel import Kernel
+from rmail_kernel.lanes import Lanes
 from rmail_kernel.model import Principal, SessionInfo
 from rmail_kernel.net.networks import is_loopback
 from rmail_kernel.storage.ids import AccountId
@@ -49,6 +50,7 @@ class Session:
         busy_since: when the command that runs began, by the clock of the wire.
         offer: what this server offers.
         values: what is kept of messages for all sessions.
+        lanes: where long commands of all sessions wait for their turn.
         off: capabilities that are switched off for this client.
         is_condstore: the client understands MODSEQ (RFC 7162 3.1).
         is_qresync: the client understands VANISHED (RFC 7162 3.2.3).
@@ -65,6 +67,7 @@ class Session:
         info: SessionInfo,
         offer: Offer,
         values: ValueCache,
+        lanes: Lanes,
     ) -> None:
         self.kernel = kernel
         self.settings = settings
@@ -72,6 +75,7 @@ class Session:
         self.info = info
         self.offer = offer
         self.values = values
+        self.lanes = lanes
         self.off = disabled(settings)
         self.binding: bytes | None = None
         self.selected: Selected | None = None

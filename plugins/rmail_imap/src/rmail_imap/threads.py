@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-import msgspec
-
 from rmail_imap.ordering import ordered
 
 NONE: Final = -1
@@ -23,19 +21,25 @@ _STEPS: Final = 50
 _MIN_STEPS: Final = 1_000_000
 
 
-class Member(msgspec.Struct, frozen=True, gc=False):
-    """What threading looks at in one message; the garbage collector need not look at it.
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What threading looks at in messages: a sequence for each, in mailbox order; those that an
+    algorithm does not look at may be empty.
 
     Attributes:
-        subject: the base subject in the form that compares.
-        at: when it was sent, or came, in seconds.
+        sent, arrived: Date: and INTERNALDATE, in seconds.
+        subjects: base subjects in the form that compares.
     """
 
-    message_id: str | None
-    references: tuple[str, ...]
-    subject: str
-    is_reply: bool
-    at: float
+    sent: Sequence[int]
+    arrived: Sequence[int]
+    message_ids: Sequence[str | None]
+    references: Sequence[tuple[str, ...]]
+    subjects: Sequence[str]
+    are_replies: Sequence[bool]
+
+    def __len__(self) -> int:
+        return len(self.sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +79,31 @@ class Forest:
                 stack += reversed(children)
 
 
-def ordered_subject(members: Sequence[Member]) -> Forest:
+def ordered_subject(members: Members) -> Forest:
     """ORDEREDSUBJECT: one level of children below the first message of a subject."""
     by_subject: dict[str, list[int]] = {}
-    for index in ordered([member.at for member in members]):
-        by_subject.setdefault(members[index].subject, []).append(index)
+    for index in ordered([(members.sent, False)]):
+        by_subject.setdefault(members.subjects[index], []).append(index)
     threads = list(by_subject.values())  # in the order of their first messages
     children = {thread[0]: thread[1:] for thread in threads if len(thread) > 1}
     return Forest([thread[0] for thread in threads], children, len(members))
 
 
-def references(members: Sequence[Member]) -> Forest:
+def references(members: Members) -> Forest:
     """REFERENCES: parents by message ids, threads of one subject gathered, sorted by date."""
     links = _linked(members)
-    order = ordered([member.at for member in members])
+    order = ordered([(members.sent, False)])
     parents = _without_dummies(links, len(members))
     _gather(members, parents, order)
     return _forest(parents, order, len(members))
 
 
-def refs(members: Sequence[Member]) -> Forest:
-    """REFS: parents by message ids alone; the thread with the newest message is the last."""
+def refs(members: Members) -> Forest:
+    """REFS: parents by message ids alone; the thread in which the last message came is the last.
+    Within a thread messages are by their Date:, as in REFERENCES.
+    """
     links = _linked(members)
-    order = ordered([member.at for member in members])
+    order = ordered([(members.sent, False)])
     parents = _without_dummies(links, len(members))
     forest = _forest(parents, order, len(members))
     newest: dict[int, int] = {}
@@ -108,27 +114,31 @@ def refs(members: Sequence[Member]) -> Forest:
             node = stack.pop()
             top[node] = root
             stack += forest.children.get(node, ())
-    for place, index in enumerate(order):
+    by_arrival = ordered([(members.arrived, False)])
+    for place, index in enumerate(by_arrival):
         newest[top[index]] = place
-    roots = [top[index] for place, index in enumerate(order) if newest[top[index]] == place]
+    roots = [top[index] for place, index in enumerate(by_arrival) if newest[top[index]] == place]
     return Forest(roots, forest.children, forest.size)
 
 
 class _Links:
     """Parents as the references tell (RFC 5256 3, REFERENCES step 1)."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Members) -> None:
         self.parents = [NONE] * len(members)
         self._children = [0] * len(members)
         self._nodes: dict[str, int] = {}
         self._steps = max(_MIN_STEPS, _STEPS * len(members))
-        for index, member in enumerate(members):
-            if member.message_id is not None:  # of several with one id the first has it
-                self._nodes.setdefault(member.message_id, index)
+        for index, message_id in enumerate(members.message_ids):
+            if message_id is not None:  # of several with one id the first has it
+                self._nodes.setdefault(message_id, index)
 
     def add(self, index: int, found: Sequence[str]) -> None:
         """Links the messages that a message refers to, and itself to the last of them."""
-        nodes = [self._node(reference) for reference in found]
+        nodes = []
+        for reference in found:
+            node = self._nodes.get(reference)
+            nodes.append(self._dummy(reference) if node is None else node)
         for parent, child in pairwise(nodes):
             if self.parents[child] == NONE:
                 self._link(parent, child)
@@ -141,11 +151,10 @@ class _Links:
         if last != NONE:
             self._link(last, index)
 
-    def _node(self, message_id: str) -> int:
-        node = self._nodes.setdefault(message_id, len(self.parents))
-        if node == len(self.parents):
-            self.parents.append(NONE)
-            self._children.append(0)
+    def _dummy(self, message_id: str) -> int:
+        node = self._nodes[message_id] = len(self.parents)
+        self.parents.append(NONE)
+        self._children.append(0)
         return node
 
     def _link(self, parent: int, child: int) -> None:
@@ -166,10 +175,10 @@ class _Links:
         return node == above
 
 
-def _linked(members: Sequence[Member]) -> list[int]:
+def _linked(members: Members) -> list[int]:
     links = _Links(members)
-    for index, member in enumerate(members):
-        links.add(index, member.references)
+    for index, found in enumerate(members.references):
+        links.add(index, found)
     return links.parents
 
 
@@ -203,11 +212,11 @@ def _without_dummies(links: Sequence[int], size: int) -> list[int]:
     return parents
 
 
-def _gather(members: Sequence[Member], parents: list[int], order: Sequence[int]) -> None:
+def _gather(members: Members, parents: list[int], order: Sequence[int]) -> None:
     """Step 5: threads of one subject become one; `parents` gets new dummies where it needs them."""
     size = len(members)
     roots, first = _roots(parents, order, size)
-    subjects = {root: members[first.get(root, root)].subject for root in roots}
+    subjects = {root: members.subjects[first.get(root, root)] for root in roots}
     table: dict[str, int] = {}
     for root in roots:
         held = table.setdefault(subjects[root], root)
@@ -232,8 +241,8 @@ def _gather(members: Sequence[Member], parents: list[int], order: Sequence[int])
         parents[node] = merged.get(parents[node], parents[node])
 
 
-def _is_reply(members: Sequence[Member], node: int) -> bool:
-    return node < len(members) and members[node].is_reply
+def _is_reply(members: Members, node: int) -> bool:
+    return node < len(members) and members.are_replies[node]
 
 
 def _roots(

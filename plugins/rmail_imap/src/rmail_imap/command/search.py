@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax
+from rmail_imap.long_work import beside, in_turn, is_long
 from rmail_imap.ordering import AT_ONCE
 from rmail_imap.parse.returns import Returns
 from rmail_imap.parse.search import SearchArgs, search_args
-from rmail_imap.results import Results, Row
-from rmail_imap.searching import find, find_numbers, newest_modseq, scores
+from rmail_imap.results import Results
+from rmail_imap.searching import Found, find, newest_modseq, scores
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import RmailError
-from rmail_kernel.storage.ids import Uid
 from rmail_kernel.turns import Pace
 
 feature("ESEARCH", "4731 3.1")
+feature("I18NLEVEL=1", "5255 4.3")  # texts compare as the store folds them
 feature("SEARCHRES", "5182 2.1")
 feature("SEARCH=FUZZY", "6203 3")
 feature("WITHIN", "5032 2")
@@ -36,31 +40,61 @@ async def search(session: Session, args: SearchArgs) -> Reply:
     """Numbers or UIDs of the messages that match, among those the client knows."""
     # RFC 7162 3.2.10.2, RFC 9051 7.5.1: the UID form may tell expunges only if it has no numbers.
     reply = Reply(holds_expunges=args.has_numbers)
+    returns = args.returns or (_ALL if session.is_rev2 else None)  # RFC 9051 6.4.4
     with emptied_by_no(session.mailbox, args):
-        returns = args.returns or (_ALL if session.is_rev2 else None)  # RFC 9051 6.4.4
-        if returns is not None:
-            await write_results(session, args, returns, await find(session, args))
-            return reply
-        pieces = await _found(session, args)
-    session.write(b"* SEARCH")
-    await write_pieces(session, pieces)
+        finding = partial(find, session, args)
+        making = partial(find_and_tell, session, args, returns, b"SEARCH", finding)
+        answer = await in_turn(session, making, is_long=is_long(session, args))
+    await give(session, args, answer)
     return reply
 
 
-async def _found(session: Session, args: SearchArgs) -> list[bytes]:
-    if not args.has_modseq:
-        return await list_pieces(await find_numbers(session, args))
-    rows = await find(session, args)
-    modseq = await told_modseq(session, args, [Uid(uid) for _, uid in rows])
-    return await list_pieces([row[args.is_uid] for row in rows], modseq)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found in its wire form, and the messages `$` is to stand for, if it is to."""
+
+    pieces: Sequence[bytes]
+    saved: Sequence[int] | None = None
 
 
-async def list_pieces(numbers: Sequence[int], modseq: int = 0) -> list[bytes]:
-    """The numbers or UIDs of SEARCH or SORT to its line end. They are made before the first of them
+async def find_and_tell(
+    session: Session,
+    args: SearchArgs,
+    returns: Returns | None,
+    name: bytes,
+    finding: Callable[[], Awaitable[Found]],
+) -> Answer:
+    """Searches, and makes the response; nothing is written yet.
+
+    Args:
+        returns: None: a response called `name`, otherwise ESEARCH.
+        finding: gives the messages in the order asked for.
+    """
+    found = await finding()
+    if returns is not None:
+        return await _extended(session, args, returns, found)
+    modseq = 0
+    if args.has_modseq:
+        uids = await beside(session, len(found.uids), partial(sorted, found.uids))
+        modseq = await newest_modseq(session, uids)
+    return Answer(await list_pieces(name, found.names, modseq))
+
+
+async def give(session: Session, args: SearchArgs, answer: Answer) -> None:
+    """Writes the response; what it is about is `$` from now on, if it is to be."""
+    if args.has_modseq:
+        session.use_condstore()
+    if answer.saved is not None:
+        session.mailbox.saved = answer.saved
+    await write_pieces(session, answer.pieces)
+
+
+async def list_pieces(name: bytes, numbers: Sequence[int], modseq: int) -> list[bytes]:
+    """The response SEARCH or SORT with numbers or UIDs. They are made before the first of them
     is sent: a client that does not read makes the server keep these few bytes and not what they
     were made of.
     """
-    pieces: list[bytes] = []
+    pieces = [b"* " + name]
     pace = Pace()
     for start in range(0, len(numbers), AT_ONCE):
         piece = tuple(numbers[start : start + AT_ONCE])
@@ -90,25 +124,19 @@ def emptied_by_no(selected: Selected, args: SearchArgs) -> Iterator[None]:
         raise
 
 
-async def write_results(
-    session: Session, args: SearchArgs, returns: Returns, rows: Sequence[Row]
-) -> None:
+async def _extended(session: Session, args: SearchArgs, returns: Returns, found: Found) -> Answer:
     """The ESEARCH response, and `$`."""
+    count = len(found.uids)
     found_scores: dict[int, int] = {}
     if "RELEVANCY" in returns.options:
-        found_scores = await scores(session, args, sorted(uid for _, uid in rows))
-    results = Results(rows, returns, found_scores)
-    modseq = await told_modseq(session, args, results.of_response())
-    if "SAVE" in returns.options:
-        session.mailbox.saved = results.of_response()
-    if returns.options != {"SAVE"}:  # RFC 5182 2.1: with SAVE alone there is no response
-        raw = results.response(session.raw_tag, is_uid=args.is_uid, modseq=modseq)
-        session.write(raw + b"\r\n")
-
-
-async def told_modseq(session: Session, args: SearchArgs, uids: list[Uid]) -> int:
-    """The newest MODSEQ of the messages, where MODSEQ was among the keys; otherwise 0."""
-    if not args.has_modseq:
-        return 0
-    session.use_condstore()
-    return await newest_modseq(session, uids)
+        found_scores = await scores(session, args, sorted(found.uids))
+    results = Results(found, returns, found_scores)
+    saved, modseq = None, 0
+    if args.has_modseq or "SAVE" in returns.options:
+        uids = await beside(session, count, results.of_response)
+        modseq = await newest_modseq(session, uids) if args.has_modseq else 0
+        saved = array("I", uids) if "SAVE" in returns.options else None
+    if returns.options == {"SAVE"}:  # RFC 5182 2.1: with SAVE alone there is no response
+        return Answer((), saved)
+    make = partial(results.response, session.raw_tag, is_uid=args.is_uid, modseq=modseq)
+    return Answer([await beside(session, count, make), b"\r\n"], saved)
