@@ -16,6 +16,7 @@ from rmail_imap import write
 from rmail_imap.additions import FetchItem
 from rmail_imap.bodies import cached_headers, cut, is_whole, literal, needs
 from rmail_imap.flag_words import FlagWriter
+from rmail_imap.opaque import opaque
 from rmail_imap.parse.fetch import AnyItem, BodyItem, Item
 from rmail_imap.selected import Known
 from rmail_kernel.storage.mail import Fetched, Field
@@ -28,13 +29,24 @@ Values = Sequence[int | bytes]
 """One value of each message."""
 _ON_VIEW: Final = frozenset({Item.UID, Item.FLAGS})
 _LASTING: Final = frozenset(
-    {Item.INTERNALDATE, Item.SIZE, Item.ENVELOPE, Item.BODY, Item.BODYSTRUCTURE, Item.EMAILID}
+    {
+        Item.INTERNALDATE,
+        Item.SIZE,
+        Item.ENVELOPE,
+        Item.BODY,
+        Item.BODYSTRUCTURE,
+        Item.UTF8_BODY,
+        Item.UTF8_BODYSTRUCTURE,
+        Item.EMAILID,
+    }
 )
 _NIL: Final = b"NIL"
 _FIELDS: Final[dict[Item, Field]] = {
     Item.ENVELOPE: Field.ENVELOPE,
     Item.BODY: Field.BODY,
     Item.BODYSTRUCTURE: Field.BODYSTRUCTURE,
+    Item.UTF8_BODY: Field.BODY,
+    Item.UTF8_BODYSTRUCTURE: Field.BODYSTRUCTURE,
     Item.EMAILID: Field.IDS,
     Item.PREVIEW: Field.PREVIEW,
     Item.THREADID: Field.IDS,
@@ -71,8 +83,13 @@ _COLUMNS: Final[dict[Item, Column]] = {
     Item.ENVELOPE: Column(
         b"ENVELOPE %b", lambda rows, _: [row.raw_envelope or b"NIL" for row in rows]
     ),
-    Item.BODY: Column(b"BODY %b", lambda rows, _: [row.raw_body or b"NIL" for row in rows]),
+    Item.BODY: Column(b"BODY %b", lambda rows, _: [opaque(row.raw_body or b"NIL") for row in rows]),
     Item.BODYSTRUCTURE: Column(
+        b"BODYSTRUCTURE %b",
+        lambda rows, _: [opaque(row.raw_bodystructure or b"NIL") for row in rows],
+    ),
+    Item.UTF8_BODY: Column(b"BODY %b", lambda rows, _: [row.raw_body or b"NIL" for row in rows]),
+    Item.UTF8_BODYSTRUCTURE: Column(
         b"BODYSTRUCTURE %b", lambda rows, _: [row.raw_bodystructure or b"NIL" for row in rows]
     ),
     Item.MODSEQ: Column(b"MODSEQ (%d)", lambda rows, _: [row.modseq for row in rows]),

@@ -37,6 +37,8 @@ class Item(enum.Enum):
     ENVELOPE = b"ENVELOPE"
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
+    UTF8_BODY = b"BODY of message/global, too"  # RFC 9051 7.5.2, RFC 9755 6
+    UTF8_BODYSTRUCTURE = b"BODYSTRUCTURE of message/global, too"
     MODSEQ = b"MODSEQ"
     SAVEDATE = b"SAVEDATE"  # RFC 8514 4.2
     EMAILID = b"EMAILID"  # RFC 8474 5.3
@@ -92,6 +94,10 @@ _ITEMS: Final[dict[str, Item | BodyItem]] = {
     "RFC822.TEXT": BodyItem(Section(kind="TEXT"), b"RFC822.TEXT", sets_seen=True),
     "RFC822.HEADER": BodyItem(Section(kind="HEADER"), b"RFC822.HEADER", sets_seen=False),
 }
+_UTF8: Final[dict[AnyItem, Item]] = {
+    Item.BODY: Item.UTF8_BODY,
+    Item.BODYSTRUCTURE: Item.UTF8_BODYSTRUCTURE,
+}
 BINARY: Final = frozenset({"BINARY", "BINARY.PEEK", "BINARY.SIZE"})
 _KINDS: Final[dict[str, SectionKind]] = {
     "HEADER": "HEADER",
@@ -122,6 +128,8 @@ def _known(raw: bytes, is_uid: bool, dialect: Dialect) -> FetchArgs:
 def _rest(cursor: Cursor) -> FetchArgs:
     """What follows the set."""
     items = _items(cursor)
+    if cursor.dialect.is_utf8:
+        items = tuple(_UTF8.get(item, item) for item in items)
     modifiers = _modifiers(cursor)
     cursor.end()
     if cursor.is_uid and Item.UID not in items:
