@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("rmail.storage")
 T = TypeVar("T")
+MANY_MAILBOXES = 500  # they are read in a thread
 SEARCHERS = 2
 """Threads that search; SQLite leaves the interpreter to the other one."""
 
@@ -186,7 +187,9 @@ class FilesystemMailStore:
         """All mailboxes with their counters, sorted by name, INBOX first."""
         async with self._use(account) as one:
             await self._background.look(one)
-            return [row.status() for row in await one.read(tables.mailbox_rows)]
+            if await one.read(tables.count_mailboxes) > MANY_MAILBOXES:
+                return await one.read_large(tables.mailbox_statuses)
+            return await one.read(tables.mailbox_statuses)
 
     async def status(self, account: AccountId, mailbox: str | MailboxId) -> MailboxStatus:
         """Counters of one mailbox."""

@@ -174,6 +174,16 @@ def find_mailbox(db: apsw.Connection, mailbox: str | int) -> MailboxRow | None:
         return None
 
 
+def count_mailboxes(db: apsw.Connection) -> int:
+    """How many there are."""
+    return int(schema.value(db, "SELECT count(*) FROM mailbox"))
+
+
+def mailbox_statuses(db: apsw.Connection) -> list[MailboxStatus]:
+    """The public form of `mailbox_rows`."""
+    return [row.status() for row in mailbox_rows(db)]
+
+
 def mailbox_rows(db: apsw.Connection) -> list[MailboxRow]:
     """All mailboxes, INBOX first, then by name."""
     found = [_mailbox(row) for row in schema.rows(db, f"{_MAILBOX} ORDER BY name")]

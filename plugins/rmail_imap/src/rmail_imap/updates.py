@@ -10,10 +10,12 @@ from __future__ import annotations
 from rmail_imap import write
 from rmail_imap.errors import Goodbye
 from rmail_imap.flag_words import FlagWriter, announce
+from rmail_imap.ordering import AT_ONCE
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session, highest_modseq
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.mail import MailboxView
+from rmail_kernel.turns import rest
 
 
 async def drain(session: Session, *, tells_expunge: bool) -> None:
@@ -57,6 +59,8 @@ async def take_changes(session: Session, selected: Selected) -> int:
         if changes.upto == selected.modseq:
             return 0
         view = None
+        if len(changes.changed) > AT_ONCE:  # others may have as much to take
+            await rest()
         if changes.is_truncated:
             view = await session.mail.view(session.account, selected.id)
         selected.take(changes, view)
@@ -109,6 +113,8 @@ async def _tell_new(session: Session, selected: Selected) -> None:
 
 
 async def _tell_flags(session: Session, selected: Selected) -> None:
+    if len(selected.news.flags) > AT_ONCE:
+        await rest()
     flags = FlagWriter(selected.keywords, selected.recent)
     for number, uid, word, modseq in selected.take_flags():
         more = b" MODSEQ (%d)" % modseq if session.is_condstore else b""  # RFC 7162 3.1

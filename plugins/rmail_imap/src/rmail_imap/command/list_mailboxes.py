@@ -12,13 +12,14 @@ from rmail_imap.command.metadata import response
 from rmail_imap.command.status import status_line
 from rmail_imap.commands import command, feature
 from rmail_imap.mailbox_names import SEPARATOR, parents
+from rmail_imap.ordering import AT_ONCE
 from rmail_imap.parse.list_mailboxes import CRITERIA, ListArgs, list_args, lsub_args
 from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern, matching
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.mail import MailboxStatus
-from rmail_kernel.turns import Pace
+from rmail_kernel.turns import Pace, rest
 
 feature("CHILDREN", "3348 3")
 feature("SPECIAL-USE", "6154 2")
@@ -111,6 +112,8 @@ async def list_mailboxes(session: Session, args: ListArgs) -> None:
     mailboxes, subscriptions = await session.mail.mailboxes(session.account), []
     if "SUBSCRIBED" in args.returns:  # asked for after: a mailbox that goes meanwhile is in both
         subscriptions = await session.mail.subscriptions(session.account)
+    if len(mailboxes) > AT_ONCE:
+        await rest()
     tree = _Tree(mailboxes, subscriptions, args, session.off)
     pace = Pace()
     for name in await tree.told(patterns):
