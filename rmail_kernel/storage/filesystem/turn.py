@@ -8,24 +8,46 @@ look at the files is as new for the second call of a turn as it was for the firs
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+
+class _Turns:
+    """Numbers the turns of the loop that runs; a turn in which another loop ran counts as two."""
+
+    __slots__ = ("_loop", "_number")
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._number = 0
+
+    def number(self) -> int:
+        """That of the turn that runs now."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._number += 1
+            loop.call_soon(self._over)
+        return self._number
+
+    def _over(self) -> None:
+        self._loop = None
+
+
+_turns: Final = _Turns()
 
 
 class Turn:
     """Remembers for one turn of the loop that a look was made."""
 
-    __slots__ = ("_loop",)
+    __slots__ = ("_seen",)
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._seen = 0
 
     def is_new(self) -> bool:
         """Whether nobody has asked in this turn."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
+        number = _turns.number()
+        if number == self._seen:
             return False
-        self._loop = loop
-        loop.call_soon(self._over)
+        self._seen = number
         return True
-
-    def _over(self) -> None:
-        self._loop = None

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -37,10 +37,13 @@ _EARLY_LITERALS: Final = frozenset({"AUTHENTICATE", "ID", "LOGIN"})
 _PIECE_BYTES: Final = 1 << 16
 
 
+_DONE: Final = Reply()
+
+
 @lru_cache(maxsize=512)
-def _done(name: str, is_uid: bool) -> Reply:
-    """The plain OK."""
-    return Reply(f"UID {name} completed" if is_uid else f"{name} completed")
+def _completed(name: str, is_uid: bool) -> str:
+    """The text of a plain OK."""
+    return f"UID {name} completed" if is_uid else f"{name} completed"
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class _Request:
     is_uid: bool
     raw: bytes
     at: int  # where the arguments start
+    args: Any = None  # as parsed, where that was needed to read the command
     problem: RmailError | None = None
 
 
@@ -208,7 +212,7 @@ class Connection:
             return False
         request.raw = bytes(raw)
         try:
-            command.parse(self._cursor(request))
+            request.args = command.parse(self._cursor(request))
         except RmailError:
             return False
         return True
@@ -249,7 +253,8 @@ class Connection:
             if request.problem is not None:
                 raise request.problem
             assert request.command is not None
-            reply = await self._run(request, request.command)
+            command = request.command
+            reply = await self._run(request, command)
         except BadSyntax as error:
             self._fault(request.tag, error)
             return "BAD"
@@ -262,7 +267,8 @@ class Connection:
             await self._refuse(request, Refused(text, b"SERVERBUG"))
         else:
             self._faults = 0
-            self._tagged(request.tag, b"OK", reply.text, reply.code)
+            text = reply.text or _completed(command.name, request.is_uid)
+            self._tagged(request.tag, b"OK", text, reply.code)
             if reply.after is not None:
                 await reply.after()
             return "OK"
@@ -270,8 +276,8 @@ class Connection:
 
     async def _run(self, request: _Request, command: Command) -> Reply:
         session = self._session
-        args = command.parse(self._cursor(request))
-        reply = await command.run(session, args) or _done(command.name, request.is_uid)
+        args = command.parse(self._cursor(request)) if request.args is None else request.args
+        reply = await command.run(session, args) or _DONE
         may_expunge = command.tells_expunge or request.is_uid
         if not reply.holds_news:
             await self._tell_news(tells_expunge=may_expunge and not reply.holds_expunges)
@@ -280,9 +286,7 @@ class Connection:
             reply = replace(reply, code=b"HIGHESTMODSEQ %d" % modseq)
         if not reply.code and session.selected is not None and session.selected.holds_expunges:
             reply = replace(reply, code=b"EXPUNGEISSUED")  # RFC 5530 3
-        if reply.text:
-            return reply
-        return replace(reply, text=_done(command.name, request.is_uid).text)
+        return reply
 
     async def _refuse(self, request: _Request, error: RmailError) -> None:
         self._faults = 0

@@ -108,7 +108,7 @@ async def _tell_new(session: Session, selected: Selected) -> None:
     selected.told = selected.total
     # What came since belongs to this session too, but the client does not know of it yet.
     last = selected.uids[selected.total - 1]
-    recent = sum(uid <= last for uid in selected.recent)
+    recent = sum(map(last.__ge__, selected.recent))
     session.write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (selected.total, recent))
 
 
