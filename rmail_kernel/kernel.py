@@ -24,6 +24,7 @@ from rmail_kernel.observe.sessions import OpenSession
 if TYPE_CHECKING:
     from rmail_kernel.auth.api import Auth
     from rmail_kernel.delivery.api import DeliveryService
+    from rmail_kernel.net.crowd import Crowd
     from rmail_kernel.net.resolver import Resolver
     from rmail_kernel.net.tls import TlsContexts
     from rmail_kernel.storage.accounts import Directory
@@ -45,6 +46,7 @@ class Kernel:
         mail, directory, state, queue, events: the storage contracts.
         auth, delivery, tls: the kernel's services.
         resolver: DNS, by the settings of the section `dns`.
+        crowd: how many connections the workers have; None: there is only this process.
         closers: what `stop` awaits, last first.
         sessions: client sessions that are open now.
         draining: set when the process is asked to end; sessions finish what they do and close.
@@ -73,6 +75,7 @@ class Kernel:
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.sessions: set[OpenSession] = set()
         self._connections = 0
+        self.crowd: Crowd | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -123,7 +126,7 @@ class Kernel:
         if session is not None:
             self.sessions.add(session)
         gauge = CONNECTIONS.labels(listener)
-        self._connections += 1
+        self._count(1)
         self._idle.clear()
         gauge.inc()
         try:
@@ -132,9 +135,14 @@ class Kernel:
             gauge.dec()
             if session is not None:
                 self.sessions.discard(session)
-            self._connections -= 1
+            self._count(-1)
             if not self._connections:
                 self._idle.set()
+
+    def _count(self, more: int) -> None:
+        self._connections += more
+        if self.crowd is not None:
+            self.crowd.tell(self._connections)
 
     async def drain(self) -> bool:
         """Asks sessions to end and waits at most `process.drain_s`; whether all of them ended."""

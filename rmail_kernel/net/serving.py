@@ -1,14 +1,14 @@
-"""Accepting on listening sockets: one asyncio server per listener."""
+"""Accepting on listening sockets: one acceptor per listener."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 
 from rmail_kernel.errors import ConfigError
+from rmail_kernel.net.accepting import Acceptor, Terms
+from rmail_kernel.net.crowd import Crowd
 from rmail_kernel.net.listeners import Listener
-from rmail_kernel.net.proxied import ProxiedServer
 from rmail_kernel.net.tls import TlsContexts
 from rmail_kernel.settings import ProxyProtocolSettings
 
@@ -16,15 +16,18 @@ HANDSHAKE_S = 30.0
 
 
 class Serving:
-    """The servers that accept now."""
+    """The listeners that accept now.
 
-    def __init__(self, proxies: ProxyProtocolSettings) -> None:
+    Args:
+        crowd: what the other workers have; None: there are none.
+    """
+
+    def __init__(self, proxies: ProxyProtocolSettings, crowd: Crowd | None) -> None:
         self._proxies = proxies
-        self._servers: list[asyncio.Server | ProxiedServer] = []
+        self._crowd = crowd
+        self._acceptors: list[Acceptor] = []
 
-    async def add(
-        self, tls: TlsContexts | None, listener: Listener, listening: socket.socket
-    ) -> None:
+    def add(self, tls: TlsContexts | None, listener: Listener, listening: socket.socket) -> None:
         """Starts to accept on one socket.
 
         Raises:
@@ -36,38 +39,24 @@ class Serving:
                 raise ConfigError(f"listener {listener.name} needs TLS", path="tls.enabled")
             if not listener.has_own_tls:
                 context = tls.http if listener.is_http else tls.server
-        if self._proxies.trusted and listener.name in self._proxies.listeners:
-            proxied = ProxiedServer(
-                listening,
-                listener.protocol,
-                trusted=tuple(self._proxies.trusted),
-                header_s=self._proxies.header_s,
-                context=context,
-                handshake_s=HANDSHAKE_S,
-            )
-            self._servers.append(proxied)
-            return
-        server = await asyncio.get_running_loop().create_server(
-            listener.protocol,
-            sock=listening,
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_S if context else None,
-            backlog=listener.backlog,
-        )
-        self._servers.append(server)
+        is_proxied = listener.name in self._proxies.listeners
+        trusted = tuple(self._proxies.trusted) if is_proxied else ()
+        terms = Terms(trusted, self._proxies.header_s, context, HANDSHAKE_S)
+        self._acceptors.append(Acceptor(listening, listener.protocol, terms, self._crowd))
 
     def close(self) -> None:
         """Stops accepting; open connections go on. Idempotent."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
 
 
-async def serve(
+def serve(
     tls: TlsContexts | None,
     listeners: Sequence[Listener],
     sockets: Mapping[str, socket.socket],
     proxies: ProxyProtocolSettings,
+    crowd: Crowd | None = None,
 ) -> Serving:
     """Accepts on the socket of each listener.
 
@@ -75,14 +64,15 @@ async def serve(
         tls: the contexts for implicit TLS; None: TLS is off.
         sockets: by listener name.
         proxies: which listeners have proxies before them.
+        crowd: what the other workers have; None: there are none.
 
     Raises:
         ConfigError: a listener wants TLS and TLS is off; none accepts then.
     """
-    serving = Serving(proxies)
+    serving = Serving(proxies, crowd)
     try:
         for listener in listeners:
-            await serving.add(tls, listener, sockets[listener.name])
+            serving.add(tls, listener, sockets[listener.name])
     except BaseException:
         serving.close()
         raise

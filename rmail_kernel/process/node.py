@@ -112,8 +112,12 @@ class Node:
         tasks = kernel.bus.collect("register_tasks", SingletonTask, kernel=kernel)
         tasks += [*kernel.delivery.tasks(), *kernel.auth.tasks()]
         self._singletons = Singletons(kernel.settings.mail_root, tasks)
-        self._serving = await serve(
-            kernel.tls, _distinct(listeners), sockets, kernel.settings.proxy_protocol
+        self._serving = serve(
+            kernel.tls,
+            _distinct(listeners),
+            sockets,
+            kernel.settings.proxy_protocol,
+            kernel.crowd,
         )
         self.serves = frozenset(listener.name for listener in listeners)
         await self._control.start()

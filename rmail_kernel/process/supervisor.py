@@ -18,6 +18,7 @@ import structlog
 
 from rmail_kernel import runfiles
 from rmail_kernel.errors import RmailError
+from rmail_kernel.net import crowd
 from rmail_kernel.net.sockets import ports
 from rmail_kernel.observe.exposition import FOLDER_VARIABLE
 from rmail_kernel.process import notify, presence
@@ -60,6 +61,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._workers: dict[int, WorkerProcess] = {}
         self._code = 0
+        self._crowd = -1
 
     async def run(self, count: int) -> int:
         """Runs `count` workers until a signal; the exit code.
@@ -73,7 +75,8 @@ class Supervisor:
         hub = Hub()
         await hub.start(root)
         first = [asyncio.get_running_loop().create_future() for _ in range(count)]
-        slots = [asyncio.create_task(self._keep(ready)) for ready in first]
+        self._crowd = crowd.make(count)
+        slots = [asyncio.create_task(self._keep(*one)) for one in enumerate(first)]
         self._handle_signals()
         try:
             if await self._all_ready(first):
@@ -81,6 +84,7 @@ class Supervisor:
         finally:
             await self._end(slots)
             hub.close()
+            os.close(self._crowd)
         return self._code
 
     async def _all_ready(self, first: list[asyncio.Future[frozenset[str]]]) -> bool:
@@ -105,21 +109,23 @@ class Supervisor:
             self._on_ready(found)
         return True
 
-    async def _keep(self, first: asyncio.Future[frozenset[str]]) -> None:
+    async def _keep(self, place: int, first: asyncio.Future[frozenset[str]]) -> None:
         """Keeps one worker alive; `first` learns how the first one started."""
         pause_s = 0.0
         while not self._stopping.is_set():
-            lived_s = await self._run_worker(first)
+            lived_s = await self._run_worker(place, first)
             if lived_s is None:
                 pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
             else:
                 pause_s = FIRST_PAUSE_S if lived_s < QUICK_DEATH_S else 0.0
             await self._wait_unless_stopping(pause_s)
 
-    async def _run_worker(self, first: asyncio.Future[frozenset[str]]) -> float | None:
+    async def _run_worker(self, place: int, first: asyncio.Future[frozenset[str]]) -> float | None:
         """Runs one worker to its end; how many seconds it served, None: never."""
         try:
-            worker = await WorkerProcess.start(self._settings, self._sockets, self._environ)
+            worker = await WorkerProcess.start(
+                self._settings, self._sockets, self._environ, (self._crowd, place)
+            )
         except StartFailed as error:
             _fail(first, error)
             return None

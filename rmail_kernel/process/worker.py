@@ -19,13 +19,14 @@ import uvloop
 
 from rmail_kernel.config import Settings
 from rmail_kernel.errors import ConfigError, RmailError
+from rmail_kernel.net.crowd import Crowd
 from rmail_kernel.observe import logs
 from rmail_kernel.process import interpreter, settings_pipe
 from rmail_kernel.process.hub import SOCKET_FILE
 from rmail_kernel.process.hub_events import HubEvents
 from rmail_kernel.process.node import Node, load_kernel
 from rmail_kernel.process.privileges import raise_open_files
-from rmail_kernel.process.worker_process import SOCKETS_VARIABLE, Report
+from rmail_kernel.process.worker_process import CROWD_VARIABLE, SOCKETS_VARIABLE, Report
 
 FATAL = 70  # EX_SOFTWARE, sysexits(3)
 ORPHAN_DRAIN_S = 2.0
@@ -101,7 +102,9 @@ async def _serve(channel: _Channel) -> int:
 async def _run(settings: Settings, channel: _Channel, asked_to_end: asyncio.Event) -> int:
     events = HubEvents(settings.mail_root / "run" / SOCKET_FILE)
     events.start()
-    node = Node(load_kernel(settings))
+    kernel = load_kernel(settings)
+    kernel.crowd = _place()
+    node = Node(kernel)
     orphaned = False
     try:
         await node.start(_inherited(), events)
@@ -149,6 +152,11 @@ def _inherited() -> dict[str, socket.socket]:
     value = os.environ.pop(SOCKETS_VARIABLE, "")
     pairs = [part.split("=") for part in value.split(",") if part]
     return {name: _adopt(int(descriptor)) for name, descriptor in pairs}
+
+
+def _place() -> Crowd:
+    descriptor, place = os.environ.pop(CROWD_VARIABLE).split(":")
+    return Crowd(int(descriptor), int(place))
 
 
 def _adopt(descriptor: int) -> socket.socket:

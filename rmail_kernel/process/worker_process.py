@@ -19,6 +19,7 @@ from rmail_kernel.errors import ConfigError, RmailError
 from rmail_kernel.process import settings_pipe
 
 SOCKETS_VARIABLE = "RMAIL_SOCKETS"
+CROWD_VARIABLE = "RMAIL_CROWD"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -41,17 +42,25 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, settings: Settings, sockets: Mapping[str, socket.socket], environ: Mapping[str, str]
+        cls,
+        settings: Settings,
+        sockets: Mapping[str, socket.socket],
+        environ: Mapping[str, str],
+        crowd: tuple[int, int],
     ) -> Self:
         """Starts a worker that inherits the sockets.
+
+        Args:
+            crowd: what `crowd.make` gave, and the worker's place in it.
 
         Raises:
             StartFailed: no process can be made.
         """
         named = {name: opened.fileno() for name, opened in sockets.items()}
         value = ",".join(f"{name}={descriptor}" for name, descriptor in named.items())
-        environ = {**environ, SOCKETS_VARIABLE: value}
-        worker = cls(await _spawn(list(named.values()), environ))
+        place = "{}:{}".format(*crowd)
+        environ = {**environ, SOCKETS_VARIABLE: value, CROWD_VARIABLE: place}
+        worker = cls(await _spawn([*named.values(), crowd[0]], environ))
         worker.send(settings)
         return worker
 
