@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from rmail_kernel.auth.sasl.api import Exchange
@@ -27,21 +28,21 @@ class Auth(Protocol):
                 failures. Temporary.
         """
 
-    def mechanisms(self, binding: bytes | None = None) -> list[str]:
+    def mechanisms(self, bindings: Mapping[str, bytes] | None = None) -> list[str]:
         """The SASL mechanisms that a protocol may offer now, where it lets clients log in at all.
 
         Args:
-            binding: `TlsContexts.end_point` of the connection; None: it cannot be bound, and no
+            bindings: `TlsContexts.bindings` of the connection; None: it cannot be bound, and no
                 -PLUS mechanism is offered.
         """
 
     def exchange(
-        self, mechanism: str, session: SessionInfo, binding: bytes | None = None
+        self, mechanism: str, session: SessionInfo, bindings: Mapping[str, bytes] | None = None
     ) -> Exchange:
         """Begins a SASL exchange.
 
         Args:
-            mechanism: in any case. binding: as for `mechanisms`.
+            mechanism: in any case. bindings: as for `mechanisms`.
 
         Raises:
             Unsupported: it is not offered.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -77,17 +77,24 @@ class AuthService:
         """See `Auth.tasks`."""
         return self._keeper.tasks()
 
-    def mechanisms(self, binding: bytes | None = None) -> list[str]:
+    def mechanisms(self, bindings: Mapping[str, bytes] | None = None) -> list[str]:
         """See `Auth.mechanisms`."""
-        return mechanisms.names(has_scram=self._has_scram, binding=binding)
+        return mechanisms.names(has_scram=self._has_scram, is_bindable=bindings is not None)
 
     def exchange(
-        self, mechanism: str, session: SessionInfo, binding: bytes | None = None
+        self, mechanism: str, session: SessionInfo, bindings: Mapping[str, bytes] | None = None
     ) -> Exchange:
         """See `Auth.exchange`."""
         return mechanisms.begin(
-            mechanism, self, session, has_scram=self._has_scram, binding=binding
+            mechanism, self, session, has_scram=self._has_scram, bindings=bindings
         )
+
+    async def is_same(self, login: str, other: str) -> bool:
+        """Whether two logins mean one account."""
+        if login == other:
+            return True
+        one, two = await self._attempts.address(login), await self._attempts.address(other)
+        return one is not None and two is not None and one.key == two.key
 
     async def by_token(self, login: str, token: str, session: SessionInfo) -> Principal:
         """See `Proofs.by_token`."""

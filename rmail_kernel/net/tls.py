@@ -7,6 +7,7 @@ A bad new certificate never takes the place of a working one.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -30,7 +31,7 @@ class _Pair:
     server: ssl.SSLContext
     http: ssl.SSLContext
     raw_certificate: bytes  # PEM
-    binding: bytes | None = None  # of its certificate, computed when somebody asks
+    bindings: Mapping[str, bytes] | None = None  # of its certificate, found when somebody asks
 
 
 class TlsContexts:
@@ -74,22 +75,32 @@ class TlsContexts:
             return False
         return True
 
-    def end_point(self, connection: ssl.SSLObject) -> bytes | None:
-        """What the connection's certificate is known by: its hash, the channel binding of the type
-        tls-server-end-point (RFC 5929 4). None: its signature has no hash of its own (Ed25519), or
-        the certificate was replaced since the handshake.
+    def bindings(self, connection: ssl.SSLObject) -> Mapping[str, bytes] | None:
+        """What the connection is known by, by the type of channel binding: the hash of its
+        certificate (tls-server-end-point, RFC 5929 4) and, before TLS 1.3, its handshake
+        (tls-unique, RFC 5929 3). None: it cannot be bound.
 
-        The other types that exist cannot be had: Python has no key exporter (RFC 9266), and
-        tls-unique is not defined for TLS 1.3.
+        A certificate whose signature has no hash of its own (Ed25519), and one that was replaced
+        since the handshake, bind nothing; nor does a handshake that goes on from another (RFC 7677
+        4). RFC 9266 has a type for TLS 1.3, but Python gives no access to its key exporter.
         """
-        if connection.context not in (self._current.server, self._current.http):
-            return None
-        if self._current.binding is None:
+        found = self._of_certificate() if self._is_current(connection) else {}
+        if connection.version() == "TLSv1.2" and not connection.session_reused:
+            unique = connection.get_channel_binding("tls-unique")
+            found = {**found, "tls-unique": unique} if unique else found
+        return found or None
+
+    def _is_current(self, connection: ssl.SSLObject) -> bool:
+        return connection.context in (self._current.server, self._current.http)
+
+    def _of_certificate(self) -> Mapping[str, bytes]:
+        if self._current.bindings is None:
             from rmail_kernel.net import certificate
 
+            raw = certificate.end_point(self._current.raw_certificate)
             # An empty one has been looked for in vain.
-            self._current.binding = certificate.end_point(self._current.raw_certificate) or b""
-        return self._current.binding or None
+            self._current.bindings = {} if raw is None else {"tls-server-end-point": raw}
+        return self._current.bindings
 
     # The callback also runs for clients that send no server name (name is None then).
     def _choose_server(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.auth.scram_client import ScramClient
 
 ALICE = AccountId("alice@example.com")
 BINDING = b"h" * 32
+UNIQUE = b"u" * 12
+BINDINGS = {"tls-server-end-point": BINDING, "tls-unique": UNIQUE}
 END_POINT = "p=tls-server-end-point"
 
 
@@ -41,10 +44,10 @@ async def run(
     client: ScramClient,
     *,
     peer: SessionInfo = LOCAL,
-    binding: bytes | None = None,
+    bindings: Mapping[str, bytes] | None = None,
     name: str = "SCRAM-SHA-256",
 ) -> Principal:
-    exchange = service.exchange(name, peer, binding)
+    exchange = service.exchange(name, peer, bindings)
     challenge = await exchange.step(client.first())
     assert isinstance(challenge, Challenge)
     signature = await exchange.step(client.final(challenge.raw))
@@ -160,19 +163,28 @@ class TestBinding:
     async def test_a_bound_exchange(self, service: AuthService) -> None:
         await service.authenticate("alice", PASSWORD, LOCAL)
         client = ScramClient("alice", PASSWORD, flag=END_POINT, binding=BINDING)
-        found = await run(service, client, binding=BINDING, name="SCRAM-SHA-256-PLUS")
+        found = await run(service, client, bindings=BINDINGS, name="SCRAM-SHA-256-PLUS")
         assert found.account == ALICE
+
+    async def test_the_client_chooses_the_type(self, service: AuthService) -> None:
+        # RFC 5802 6.1
+        await service.authenticate("alice", PASSWORD, LOCAL)
+        client = ScramClient("alice", PASSWORD, flag="p=tls-unique", binding=UNIQUE)
+        assert await run(service, client, bindings=BINDINGS, name="SCRAM-SHA-256-PLUS")
+        client = ScramClient("alice", PASSWORD, flag="p=tls-unique", binding=BINDING)
+        with pytest.raises(AuthFailed):
+            await run(service, client, bindings=BINDINGS, name="SCRAM-SHA-256-PLUS")
 
     async def test_another_channel_is_refused(self, service: AuthService) -> None:
         await service.authenticate("alice", PASSWORD, LOCAL)
         client = ScramClient("alice", PASSWORD, flag=END_POINT, binding=b"x" * 32)
         with pytest.raises(AuthFailed):
-            await run(service, client, binding=BINDING, name="SCRAM-SHA-256-PLUS")
+            await run(service, client, bindings=BINDINGS, name="SCRAM-SHA-256-PLUS")
 
     async def test_who_did_not_hear_of_the_offer_is_refused(self, service: AuthService) -> None:
         await service.authenticate("alice", PASSWORD, LOCAL)
         with pytest.raises(AuthFailed):
-            await run(service, ScramClient("alice", PASSWORD, flag="y"), binding=BINDING)
+            await run(service, ScramClient("alice", PASSWORD, flag="y"), bindings=BINDINGS)
         assert await run(service, ScramClient("alice", PASSWORD, flag="y"))
 
     @pytest.mark.parametrize(
@@ -180,18 +192,19 @@ class TestBinding:
         [
             ("SCRAM-SHA-256", END_POINT),
             ("SCRAM-SHA-256-PLUS", "n"),
-            ("SCRAM-SHA-256-PLUS", "p=tls-unique"),
+            ("SCRAM-SHA-256-PLUS", "p=tls-exporter"),
+            ("SCRAM-SHA-256", "p=tls-unique"),
         ],
     )
     async def test_flag_and_mechanism_must_fit(
         self, service: AuthService, name: str, flag: str
     ) -> None:
         with pytest.raises(Invalid):
-            await run(service, ScramClient("alice", "x", flag=flag), binding=BINDING, name=name)
+            await run(service, ScramClient("alice", "x", flag=flag), bindings=BINDINGS, name=name)
 
     async def test_it_is_offered_where_it_works(self, service: AuthService) -> None:
         assert "SCRAM-SHA-256-PLUS" not in service.mechanisms()
-        assert service.mechanisms(BINDING)[:2] == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
+        assert service.mechanisms(BINDINGS)[:2] == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
         with pytest.raises(Unsupported):
             service.exchange("SCRAM-SHA-256-PLUS", LOCAL)
 
@@ -226,6 +239,19 @@ async def test_what_is_no_final_message_is_refused(service: AuthService, raw: by
 async def test_nobody_acts_for_another(service: AuthService) -> None:
     with pytest.raises(AuthFailed):
         await service.exchange("SCRAM-SHA-256", LOCAL).step(b"n,a=bob,n=alice,r=x")
+    with pytest.raises(AuthFailed):
+        await service.exchange("PLAIN", LOCAL).step(f"bob\0alice\0{PASSWORD}".encode())
+    with pytest.raises(AuthFailed):
+        await service.exchange("PLAIN", LOCAL).step(f"a\nb\0alice\0{PASSWORD}".encode())
+
+
+@pytest.mark.parametrize("other", ["alice", "alice@example.com", "Alice@EXAMPLE.com"])
+async def test_the_same_account_may_be_named_otherwise(service: AuthService, other: str) -> None:
+    # RFC 4616 2, RFC 5802 5.1
+    found = await service.exchange("PLAIN", LOCAL).step(f"{other}\0alice\0{PASSWORD}".encode())
+    assert isinstance(found, Principal)
+    first = f"n,a={other},n=alice,r=x".encode()
+    assert isinstance(await service.exchange("SCRAM-SHA-256", LOCAL).step(first), Challenge)
 
 
 async def test_a_forged_nonce_is_refused(service: AuthService) -> None:
@@ -244,7 +270,7 @@ class TestOff:
         return {"auth": {"bcrypt_cost": 4, "scram": False}}
 
     async def test_nothing_is_kept_or_offered(self, service: AuthService, kernel: Kernel) -> None:
-        assert service.mechanisms(BINDING) == ["PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"]
+        assert service.mechanisms(BINDINGS) == ["PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"]
         with pytest.raises(Unsupported):
             service.exchange("SCRAM-SHA-256", LOCAL)
         await service.authenticate("alice", PASSWORD, LOCAL)

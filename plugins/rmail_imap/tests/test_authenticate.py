@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 from base64 import b64decode, b64encode
@@ -11,6 +12,7 @@ import pytest
 
 from rmail_kernel.model import SessionInfo
 from rmail_kernel.testing import RunningServer, Transcript
+from rmail_kernel.testing.transcript import trusting_context
 from tests.auth.scram_client import ScramClient
 
 
@@ -78,6 +80,26 @@ async def test_scram_plus_is_bound_to_the_certificate(
             await scram(client, "SCRAM-SHA-256-PLUS", proof)
             await client.run(f"S: {end}")
         await client.run("C:\nS: a OK *")
+
+
+@pytest.mark.parametrize("wrong", [b"", b"x"])
+async def test_tls_1_2_is_bound_by_its_handshake_too(
+    rmail_server: RunningServer, wrong: bytes
+) -> None:
+    # RFC 5802 6.1
+    await keep_keys(rmail_server)
+    context = trusting_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with rmail_server.connect("imap") as client:
+        await client.run("S: * OK *\nC: t STARTTLS\nS: t OK *")
+        async with asyncio.timeout(10):
+            await client.writer.start_tls(context)
+        tls = client.writer.get_extra_info("ssl_object")
+        assert isinstance(tls, ssl.SSLObject)
+        binding = wrong or tls.get_channel_binding("tls-unique")
+        proof = ScramClient("alice", "secret", flag="p=tls-unique", binding=binding or b"")
+        await scram(client, "SCRAM-SHA-256-PLUS", proof)
+        await client.run("S: a NO [AUTHENTICATIONFAILED] *" if wrong else "S: + *\nC:\nS: a OK *")
 
 
 async def test_who_was_not_offered_to_bind_may_say_so(rmail_server: RunningServer) -> None:

@@ -38,6 +38,9 @@ class Logins(Protocol):
     async def authenticate(self, login: str, secret: str, session: SessionInfo) -> Principal:
         """See `rmail_kernel.auth.api.Auth`."""
 
+    async def is_same(self, login: str, other: str) -> bool:
+        """Whether two logins mean one account."""
+
     async def by_token(self, login: str, token: str, session: SessionInfo) -> Principal:
         """See `rmail_kernel.auth.proofs.Proofs`."""
 

@@ -24,7 +24,7 @@ class Plain:
         if len(parts) != _PARTS_OF_PLAIN:
             raise Invalid("Not a login and a password")
         acting_as, login, secret = map(text_of, parts)
-        if acting_as not in ("", login):
+        if acting_as and not await self._logins.is_same(login, acting_as):
             raise AuthFailed("Wrong login or password")  # nobody may act for another
         return await self._logins.authenticate(login, secret, self._session)
 

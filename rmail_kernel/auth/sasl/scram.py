@@ -1,6 +1,6 @@
 """SCRAM-SHA-256 and SCRAM-SHA-256-PLUS: both sides prove the password, nobody says it.
 
-RFC 5802 5 to 7, RFC 7677, channel binding of the type tls-server-end-point (RFC 5929 4).
+RFC 5802 5 to 7, RFC 7677, channel binding of the types that there are (RFC 5929).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import binascii
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rmail_kernel.auth.sasl.api import Challenge, Logins
@@ -21,11 +22,10 @@ from rmail_kernel.errors import AuthFailed, Invalid
 from rmail_kernel.model import Principal, SessionInfo
 from rmail_kernel.storage.accounts import Account, ScramKeys
 
-BINDING_TYPE = "tls-server-end-point"
 _NONCE_BYTES = 18
 # RFC 5802 7. "m=" announces extensions that must be understood; there are none.
 _FIRST = re.compile(
-    r"(?P<header>(?P<flag>[ny]|p=[A-Za-z0-9.-]+),(?:a=(?P<acting_as>[^,]+))?,)"
+    r"(?P<header>(?P<flag>[ny]|p=(?P<type>[A-Za-z0-9.-]+)),(?:a=(?P<acting_as>[^,]+))?,)"
     r"(?P<bare>n=(?P<name>[^,]+),r=(?P<nonce>[!-+\--~]{1,256})(?:,[A-Za-z]=[^,]+)*)\Z"
 )
 _FINAL = re.compile(
@@ -42,6 +42,7 @@ class _Offer:
     account: Account | None
     keys: ScramKeys
     header: str
+    raw_binding: bytes
     nonce: str
     messages: str
 
@@ -57,16 +58,21 @@ class Scram:
     """One SCRAM exchange.
 
     Args:
-        binding: what the channel is known by; None: it cannot be bound.
+        bindings: what the channel is known by, by type; None: it cannot be bound.
         is_bound: this is the -PLUS form.
     """
 
     def __init__(
-        self, logins: Logins, session: SessionInfo, binding: bytes | None, *, is_bound: bool
+        self,
+        logins: Logins,
+        session: SessionInfo,
+        bindings: Mapping[str, bytes] | None,
+        *,
+        is_bound: bool,
     ) -> None:
         self._logins = logins
         self._session = session
-        self._binding = binding
+        self._bindings = bindings
         self._is_bound = is_bound
         self._state: _Offer | _Proved | None = None
 
@@ -87,35 +93,41 @@ class Scram:
         first = _FIRST.match(message)
         if first is None:
             raise Invalid("Not a client-first-message")
-        self._check_flag(first["flag"])
+        raw_binding = self._binding(first["flag"], first["type"])
         login = saslprep(decoded_name(first["name"]))
-        if first["acting_as"] and decoded_name(first["acting_as"]) != login:
+        other = first["acting_as"]
+        if other and not await self._logins.is_same(login, decoded_name(other)):
             raise AuthFailed("Wrong login or password")  # nobody may act for another
         account, keys = await self._logins.keys(login, self._session)
         nonce = first["nonce"] + secrets.token_urlsafe(_NONCE_BYTES)
         salt = base64.b64encode(keys.salt).decode()
         reply = f"r={nonce},s={salt},i={keys.iterations}"
         messages = f"{first['bare']},{reply}"
-        self._state = _Offer(login, account, keys, first["header"], nonce, messages)
+        self._state = _Offer(login, account, keys, first["header"], raw_binding, nonce, messages)
         return Challenge(reply.encode())
 
-    def _check_flag(self, flag: str) -> None:
-        """RFC 5802 6: the client must bind in the -PLUS form and only there; "y" from who was
-        offered that form means that somebody hid the offer.
+    def _binding(self, flag: str, kind: str | None) -> bytes:
+        """What the client's "c" must end with. RFC 5802 6: it must bind in the -PLUS form and only
+        there, with a type that there is; "y" from who was offered that form means that somebody hid
+        the offer.
         """
-        if self._is_bound != flag.startswith("p="):
+        if self._is_bound != (kind is not None):
             raise Invalid("Channel binding belongs to the PLUS form of the mechanism")
-        if flag == "y" and self._binding is not None:
+        if flag == "y" and self._bindings is not None:
             raise AuthFailed("The offer of channel binding did not reach you")
-        if self._is_bound and flag != f"p={BINDING_TYPE}":
-            raise Invalid(f"The type of channel binding here is {BINDING_TYPE}")
+        if kind is None:
+            return b""
+        found = (self._bindings or {}).get(kind)
+        if found is None:
+            raise Invalid("There is no such type of channel binding here")
+        return found
 
     async def _prove(self, offer: _Offer, message: str) -> Challenge:
         final = _FINAL.match(message)
         if final is None:
             raise Invalid("Not a client-final-message")
         raw_message = f"{offer.messages},{final['unproved']}".encode()
-        wanted = offer.header.encode() + (self._binding or b"" if self._is_bound else b"")
+        wanted = offer.header.encode() + offer.raw_binding
         is_ours = hmac.compare_digest(_decoded(final["binding"]), wanted)
         is_ours &= hmac.compare_digest(final["nonce"], offer.nonce)
         if not (is_ours & is_proof(offer.keys, _decoded(final["proof"]), raw_message)):

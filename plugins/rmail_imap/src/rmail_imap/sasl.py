@@ -9,7 +9,7 @@ from typing import Final
 from rmail_imap.errors import BadSyntax
 from rmail_kernel.auth.sasl.mechanisms import names
 
-MECHANISMS: Final = frozenset(names(has_scram=True, binding=b""))
+MECHANISMS: Final = frozenset(names(has_scram=True, is_bindable=True))
 """All mechanisms that there may be; which ones are offered depends on settings and connection."""
 
 

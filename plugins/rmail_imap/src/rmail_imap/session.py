@@ -5,6 +5,7 @@ It decides nothing; the connection runs commands, the command modules act.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -41,7 +42,7 @@ class Session:
 
     Attributes:
         info: where the client comes from, and its principal after login.
-        binding: what the TLS channel is known by (RFC 5929 4), if it can be bound.
+        bindings: what the TLS channel is known by (RFC 5929), if it can be bound.
         selected: the selected mailbox, or None.
         annotations: tells what others changed of them, after ENABLE METADATA.
         is_over: LOGOUT was given.
@@ -77,7 +78,7 @@ class Session:
         self.values = values
         self.lanes = lanes
         self.off = disabled(settings)
-        self.binding: bytes | None = None
+        self.bindings: Mapping[str, bytes] | None = None
         self.selected: Selected | None = None
         self.annotations: AnnotationWatch | None = None
         self.failed_logins = 0
@@ -136,16 +137,16 @@ class Session:
         return is_early and not self.info.tls and self.kernel.tls is not None
 
     def bind(self) -> None:
-        """Notes what the channel is known by, for mechanisms that bind to it (RFC 5929 4)."""
+        """Notes what the channel is known by, for mechanisms that bind to it (RFC 5929)."""
         tls, connection = self.kernel.tls, self.wire.channel()
-        self.binding = None if tls is None or connection is None else tls.end_point(connection)
+        self.bindings = None if tls is None or connection is None else tls.bindings(connection)
 
     @property
-    def offered_binding(self) -> bytes | None:
-        """The binding that mechanisms may use. Who was not offered to bind does not say otherwise,
+    def offered_bindings(self) -> Mapping[str, bytes] | None:
+        """The bindings that mechanisms may use. Who was not offered to bind does not say otherwise,
         and must not be taken for the victim of somebody who hid the offer (RFC 5802 6).
         """
-        return None if "AUTH=SCRAM-SHA-256-PLUS" in self.off else self.binding
+        return None if "AUTH=SCRAM-SHA-256-PLUS" in self.off else self.bindings
 
     def logged_in(self, principal: Principal) -> None:
         """Notes who it is; silence may last longer from now on."""

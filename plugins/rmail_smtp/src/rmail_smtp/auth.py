@@ -46,7 +46,7 @@ async def auth(session: Session, raw_argument: bytes) -> Reply:
         return refusal
     try:
         name = words[0].decode("ascii", "replace")
-        exchange = session.kernel.auth.exchange(name, session.info, session.binding)
+        exchange = session.kernel.auth.exchange(name, session.info, session.bindings)
         initial = _decoded(words[1]) if len(words) > 1 else None
         session.logged_in(await _run(session, exchange, initial))
     except Unsupported:

@@ -113,12 +113,12 @@ class SmtpConnection(SMTP):
         super().connection_made(transport)
         info = self._described(transport)
         if self._original_transport is not None:
-            self._state.begin_anew(info, self._binding(transport))
+            self._state.begin_anew(info, self._bindings(transport))
             return
         pace = Pace(self._options.idle_s, self._options.min_bytes_per_s)
         wire = Wire(self._reader, self._writer, pace)
-        binding = self._binding(transport)
-        self._state = Session(self._kernel, self._role, self._options, wire, info, binding)
+        bindings = self._bindings(transport)
+        self._state = Session(self._kernel, self._role, self._options, wire, info, bindings)
 
     def _described(self, transport: asyncio.BaseTransport) -> SessionInfo:
         """A session that has said nothing yet, at its two ends."""
@@ -134,11 +134,11 @@ class SmtpConnection(SMTP):
             tls=f"{cipher[1]} {cipher[0]}" if cipher else "",
         )
 
-    def _binding(self, transport: asyncio.BaseTransport) -> bytes | None:
+    def _bindings(self, transport: asyncio.BaseTransport) -> Mapping[str, bytes] | None:
         channel = transport.get_extra_info("ssl_object")
         if channel is None or self._kernel.tls is None:
             return None
-        return self._kernel.tls.end_point(channel)
+        return self._kernel.tls.bindings(channel)
 
     def eof_received(self) -> bool:
         """The client sends no more; it still hears the answers to what it sent."""

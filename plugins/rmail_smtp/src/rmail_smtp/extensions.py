@@ -65,7 +65,7 @@ EXTENSIONS = (
         "AUTH",
         "4954",
         lambda session: session.can_log_in,
-        lambda session: " ".join(session.kernel.auth.mechanisms(session.binding)),
+        lambda session: " ".join(session.kernel.auth.mechanisms(session.bindings)),
         verb=b"AUTH",
         parameters=("AUTH",),
     ),

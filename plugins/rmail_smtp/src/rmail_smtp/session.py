@@ -5,6 +5,7 @@ It knows no command and no socket; the connection reads and dispatches. RFC 5321
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rmail_kernel.kernel import Kernel
@@ -52,7 +53,7 @@ class Session:
     Attributes:
         wire: the bytes of the connection.
         info: who is at the other end, as hooks and logs see it.
-        binding: what the TLS channel is known by (RFC 5929 4), if it can be bound.
+        bindings: what the TLS channel is known by (RFC 5929), if it can be bound.
         budget: how much of our patience is used up.
         transaction: what MAIL began, or None.
         has_said_hello: since the connection or its TLS began.
@@ -67,7 +68,7 @@ class Session:
     options: SmtpSettings
     wire: Wire
     info: SessionInfo
-    binding: bytes | None = None
+    bindings: Mapping[str, bytes] | None = None
     budget: Budget = field(default_factory=Budget)
     transaction: Transaction | None = None
     has_said_hello: bool = False
@@ -125,10 +126,10 @@ class Session:
         """AUTH succeeded."""
         self.info = replace(self.info, principal=principal)
 
-    def begin_anew(self, info: SessionInfo, binding: bytes | None) -> None:
+    def begin_anew(self, info: SessionInfo, bindings: Mapping[str, bytes] | None) -> None:
         """TLS has begun: what the client said before counts no more (RFC 3207 4.2)."""
         self.info = info
-        self.binding = binding
+        self.bindings = bindings
         self.has_said_hello = False
         self.transaction = None
         self.hello_notes = []
