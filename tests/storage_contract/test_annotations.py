@@ -151,10 +151,25 @@ async def test_what_is_no_special_use_is_invalid_and_nothing_is_set(
     assert await store.mail.annotations(ALICE, mailbox) == before
 
 
-async def test_entries_outlive_other_changes_and_take_no_modseq(store: Opened) -> None:
-    before = (await store.mail.status(ALICE, "INBOX")).highestmodseq
+async def test_what_changes_takes_a_modseq_of_the_mailbox(store: Opened) -> None:
+    await store.put(item(b""))
+    before = await store.mail.status(ALICE, "INBOX")
+    for changes, by in (
+        ({COMMENT: b"a"}, 1),
+        ({COMMENT: b"a"}, 1),  # as it is
+        ({COMMENT: None, "/shared/x": b""}, 2),
+    ):
+        await store.mail.annotate(ALICE, "INBOX", changes)
+        status = await store.mail.status(ALICE, "INBOX")
+        assert status.highestmodseq == before.highestmodseq + by
+    await store.mail.annotate(ALICE, None, {COMMENT: b"a"})
+    assert (await store.mail.status(ALICE, "INBOX")).highestmodseq == status.highestmodseq
+    news = await store.mail.changes(ALICE, before.id, before.highestmodseq)
+    assert (news.upto, news.changed, news.vanished) == (status.highestmodseq, [], [])
+
+
+async def test_entries_outlive_other_changes(store: Opened) -> None:
     await store.mail.annotate(ALICE, "INBOX", {COMMENT: b"a"})
-    assert (await store.mail.status(ALICE, "INBOX")).highestmodseq == before
     await store.put(item(b"", "$Keyword"))
     await store.mail.subscribe(ALICE, "INBOX", False)
     assert await store.mail.annotations(ALICE, "INBOX") == {COMMENT: b"a"}

@@ -71,8 +71,8 @@ async def test_a_store_leaves_what_others_changed_alone(connect: Connect, fill: 
         C: a STORE 1:4 (UNCHANGEDSINCE {first}) +FLAGS.SILENT (\\Deleted)
         S: * OK [HIGHESTMODSEQ {first}] *
         S: * 1 FETCH (UID 1 MODSEQ ({first + 2}))
-        S: * 3 FETCH (UID 3 MODSEQ ({first + 2}))
         S: * 2 FETCH (UID 2 FLAGS (\\Flagged) MODSEQ ({first + 1}))
+        S: * 3 FETCH (UID 3 MODSEQ ({first + 2}))
         S: * 4 FETCH (UID 4 FLAGS (\\Flagged) MODSEQ ({first + 1}))
         S: a OK [MODIFIED 2,4] *
         C: b UID STORE 1,2 (UNCHANGEDSINCE {first + 1}) FLAGS (\\Seen)
@@ -80,6 +80,7 @@ async def test_a_store_leaves_what_others_changed_alone(connect: Connect, fill: 
         S: * 2 FETCH (UID 2 FLAGS (\\Seen) MODSEQ ({first + 3}))
         S: b OK [MODIFIED 1] *
         C: c STORE 3 (UNCHANGEDSINCE 0) FLAGS.SILENT ()
+        S: * 3 FETCH (UID 3 FLAGS (\\Deleted) MODSEQ ({first + 2}))
         S: c OK [MODIFIED 3] *
         C: d STORE 3 (UNCHANGEDSINCE {first + 9}) FLAGS (\\Seen)
         S: * 3 FETCH (UID 3 FLAGS (\\Seen) MODSEQ ({first + 4}))
@@ -87,9 +88,8 @@ async def test_a_store_leaves_what_others_changed_alone(connect: Connect, fill: 
     """)
 
 
-async def test_what_others_did_to_another_flag_is_no_conflict_once_it_was_told(
-    connect: Connect, fill: Fill
-) -> None:
+async def test_what_others_did_to_another_flag_is_no_conflict(connect: Connect, fill: Fill) -> None:
+    # RFC 7162 3.1.12, also before the client was told of it
     await fill(3)
     client, other = await connect(), await connect("INBOX")
     first = await _highest(client, "SELECT INBOX (CONDSTORE)")
@@ -102,16 +102,14 @@ async def test_what_others_did_to_another_flag_is_no_conflict_once_it_was_told(
         S: b OK *
     """)
     await client.run(f"""
-        C: a STORE 1 (UNCHANGEDSINCE {first}) +FLAGS.SILENT ($Taken)
+        C: a STORE 1:3 (UNCHANGEDSINCE {first}) +FLAGS.SILENT ($Taken)
         S: * FLAGS *
         S: * OK [PERMANENTFLAGS *
-        S: * 1 FETCH (UID 1 FLAGS (\\Flagged) MODSEQ ({first + 1}))
-        S: * 2 FETCH (UID 2 FLAGS (\\Flagged $Taken) MODSEQ ({first + 2}))
-        S: a OK [MODIFIED 1] *
-        C: b STORE 1:3 (UNCHANGEDSINCE {first}) +FLAGS.SILENT ($Taken)
         S: * 1 FETCH (UID 1 MODSEQ ({first + 4}))
+        S: * 2 FETCH (UID 2 FLAGS (\\Flagged $Taken) MODSEQ ({first + 2}))
         S: * 3 FETCH (UID 3 MODSEQ ({first + 3}))
-        S: b OK [MODIFIED 2] *
+        S: * 1 FETCH (UID 1 FLAGS (\\Flagged $Taken) MODSEQ ({first + 4}))
+        S: a OK [MODIFIED 2] *
         C: c STORE 1:2 (UNCHANGEDSINCE {first}) -FLAGS (\\Flagged)
         S: * 1 FETCH (UID 1 FLAGS ($Taken) MODSEQ ({first + 5}))
         S: * 2 FETCH (UID 2 FLAGS ($Taken) MODSEQ ({first + 5}))
@@ -122,11 +120,66 @@ async def test_what_others_did_to_another_flag_is_no_conflict_once_it_was_told(
         C: e STORE 1 (UNCHANGEDSINCE {first}) FLAGS (\\Seen)
         S: * 1 FETCH (UID 1 FLAGS ($Taken) MODSEQ ({first + 5}))
         S: e OK [MODIFIED 1] *
-        C: f STORE 1 (UNCHANGEDSINCE 0) +FLAGS (\\Seen)
-        S: * 1 FETCH (UID 1 FLAGS ($Taken) MODSEQ ({first + 5}))
-        S: f OK [MODIFIED 1] *
         C: g NOOP
         S: g OK *
+    """)
+
+
+async def test_what_others_did_and_the_client_did_not_hear_of_is_a_conflict(
+    connect: Connect, fill: Fill
+) -> None:
+    await fill(2, flags=frozenset({"\\Flagged"}))
+    client, other = await connect(), await connect("INBOX")
+    first = await _highest(client, "SELECT INBOX (CONDSTORE)")
+    await other.run("""
+        C: a STORE 1 -FLAGS.SILENT (\\Flagged)
+        S: a OK *
+    """)
+    await client.run(f"""
+        C: a STORE 1 (UNCHANGEDSINCE {first}) +FLAGS.SILENT (\\Flagged)
+        S: * 1 FETCH (UID 1 FLAGS () MODSEQ ({first + 1}))
+        S: a OK [MODIFIED 1] *
+        C: b STORE 1 (UNCHANGEDSINCE {first + 1}) +FLAGS.SILENT (\\Flagged)
+        S: * 1 FETCH (UID 1 MODSEQ ({first + 2}))
+        S: b OK STORE completed
+        C: c STORE 2 (UNCHANGEDSINCE {first}) -FLAGS.SILENT (\\Flagged $None)
+        S: * 2 FETCH (UID 2 MODSEQ ({first + 3}))
+        S: c OK STORE completed
+    """)
+
+
+async def test_unchangedsince_0_asks_for_a_keyword_that_is_not_there(
+    connect: Connect, fill: Fill
+) -> None:
+    # RFC 7162 3.1.3, example 8
+    await fill(1)
+    client, other = await connect(), await connect("INBOX")
+    first = await _highest(client, "SELECT INBOX (CONDSTORE)")
+    await client.run(f"""
+        C: a STORE 1 (UNCHANGEDSINCE 0) +FLAGS.SILENT (\\Seen)
+        S: * 1 FETCH (UID 1 FLAGS () MODSEQ ({first}))
+        S: a OK [MODIFIED 1] *
+        C: b STORE 1 (UNCHANGEDSINCE 0) +FLAGS.SILENT ($MDNSent)
+        S: * FLAGS *
+        S: * OK [PERMANENTFLAGS *
+        S: * 1 FETCH (UID 1 MODSEQ ({first + 1}))
+        S: b OK STORE completed
+        C: c STORE 1 (UNCHANGEDSINCE 0) +FLAGS.SILENT ($MDNSent)
+        S: * 1 FETCH (UID 1 FLAGS ($MDNSent) MODSEQ ({first + 1}))
+        S: c OK [MODIFIED 1] *
+        C: d STORE 1 (UNCHANGEDSINCE 0) -FLAGS.SILENT ($MDNSent)
+        S: * 1 FETCH (UID 1 FLAGS ($MDNSent) MODSEQ ({first + 1}))
+        S: d OK [MODIFIED 1] *
+        C: e STORE 1 (UNCHANGEDSINCE 0) FLAGS.SILENT ($New)
+        S: * 1 FETCH (UID 1 FLAGS ($MDNSent) MODSEQ ({first + 1}))
+        S: e OK [MODIFIED 1] *
+    """)
+    await other.run("""
+        C: a NOOP
+        S: * FLAGS (\\Answered \\Deleted \\Flagged \\Seen \\Draft $MDNSent)
+        S: * OK [PERMANENTFLAGS *
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent $MDNSent))
+        S: a OK *
     """)
 
 

@@ -80,6 +80,7 @@ def annotate(
         raise QuotaExceeded(f"There are at most {MAX_ANNOTATIONS} annotations in one place")
     if row is not None:
         row.special_use = use
+        tx.touched(row, tx.next_modseq())  # RFC 7162 3.2
     _write(tx, row, after)
 
 
@@ -99,7 +100,6 @@ def _write(tx: Transaction, row: MailboxRow | None, after: Mapping[str, bytes]) 
     texts = {name: _text(after[name]) for name in sorted(after)}
     write_json(path, {**_read(path), **own, FIELD: texts}, tx.owner, durable=True)
     failpoints.reach("annotate.written")
-    # RFC 5464 2.1: an annotation is no change of a message, so no MODSEQ is taken for it.
     if row is None:
         tx.changes[0] = tx.account.modseq
     else:

@@ -57,6 +57,8 @@ class Selected:
         last_uid: the largest UID that was given to a message here, as far as this session knows.
         modseq: where the numbers stand.
         told_modseq: up to where the client was told what vanished.
+        known: what the flags are that a client that understands MODSEQ was told, while that can
+            be said.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Selected:
         self.saved: Sequence[int] = ()
         self.news = News()
         self.told_modseq: ModSeq = view.modseq
+        self.known: MailboxView | None = None
         self.last_uid = view.uidnext - 1
         self._own: frozenset[int] = frozenset()
         self._is_shared = True
@@ -237,6 +240,11 @@ class Selected:
         gone = self.news.vanished
         rows = ((self.number_of(uid), uid, *flags[uid]) for uid in sorted(flags) if uid not in gone)
         return [(row[0], *row[1:]) for row in rows if row[0] is not None]
+
+    def forget_news(self, uid: int, modseq: int) -> None:
+        """The client has just been told the flags of a message, as they are since `modseq`."""
+        if self.news.flags.get(uid, (0, modseq + 1))[1] <= modseq:
+            del self.news.flags[uid]
 
     def _append(self, fresh: Sequence[Changed]) -> None:
         if not fresh:

@@ -43,6 +43,15 @@ async def drain(session: Session, *, tells_expunge: bool) -> None:
     if session.is_qresync and selected.holds_expunges:
         # RFC 7162 3.2: a MODSEQ that was told must not hide an expunge that was not.
         session.write(highest_modseq(selected.told_modseq))
+    if session.is_condstore:
+        await _note_told(session, selected)
+
+
+async def _note_told(session: Session, selected: Selected) -> None:
+    """Notes what the flags are that the client knows (RFC 7162 3.1.12)."""
+    if selected.known is None or selected.known.modseq != selected.modseq:
+        view = await session.mail.view(session.account, selected.id)
+        selected.known = view if view.modseq == selected.modseq else None
 
 
 async def take_changes(session: Session, selected: Selected) -> int:

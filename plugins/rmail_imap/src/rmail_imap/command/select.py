@@ -77,6 +77,7 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
         session.write(highest_modseq(view.modseq))
     if args.is_condstore:
         session.use_condstore()
+    selected.known = view if session.is_condstore else None
     session.selected = selected
     if args.known is not None:
         await tell_missed(session, selected, args.known)

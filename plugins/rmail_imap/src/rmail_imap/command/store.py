@@ -9,6 +9,7 @@ from typing import Final, Literal
 from rmail_imap import updates, write
 from rmail_imap.command.expunge import writable
 from rmail_imap.commands import Reply, command
+from rmail_imap.conditional import may_pass
 from rmail_imap.errors import BadSyntax
 from rmail_imap.fetch_lines import CHUNK, view_lines
 from rmail_imap.flag_words import FlagWriter, flag_mask
@@ -88,8 +89,9 @@ async def store(session: Session, args: StoreArgs) -> Reply | None:
     updates.tell_keywords(session, selected, result.keywords)
     if before is not None and not _is_surprise(args, before, result):
         selected.mark_own(result)
-    if result.failed and args.unchanged_since and before is not None:
+    if result.failed and before is not None:
         result = await _spared(session, args, before, result)
+        updates.tell_keywords(session, selected, result.keywords)
     if session.is_condstore:
         await _tell_modseqs(session, args, uids, result)
     elif not args.is_silent:
@@ -100,16 +102,11 @@ async def store(session: Session, args: StoreArgs) -> Reply | None:
 async def _spared(
     session: Session, args: StoreArgs, before: MailboxView, result: StoreResult
 ) -> StoreResult:
-    """Does what failed only because another flag had changed (RFC 7162 3.1.3, 3.1.12): the client
-    was told of all that happened to the message, and no flag of the command is as the command
-    would have it, so nobody else has done the same. Not with FLAGS, which names all flags.
+    """Does what failed only because another flag had changed (RFC 7162 3.1.3, 3.1.12). Not with
+    FLAGS, which names all flags.
     """
     selected = session.mailbox
-    mask = flag_mask(args.flags, result.keywords)
-    wanted = {"add": 0, "remove": mask}.get(args.op)
-    failed = [uid for uid in result.failed if uid not in selected.news.flags]
-    words = dict(zip(before.uids[: before.total], before.flags, strict=False)) if failed else {}
-    uids = [uid for uid in failed if uid in words and words[uid] & mask == wanted]
+    uids = [*may_pass(selected, before, result, args.op, args.flags, args.unchanged_since)]
     if not uids:
         return result
     second = await session.mail.store_flags(
@@ -133,8 +130,8 @@ def _modified(selected: Selected, args: StoreArgs, result: StoreResult) -> Reply
 async def _tell_modseqs(
     session: Session, args: StoreArgs, uids: list[Uid], result: StoreResult
 ) -> None:
-    """The flags with MODSEQ; the MODSEQ also when flags are to be kept silent about, but not of
-    messages left alone (RFC 7162 3.1.3).
+    """The flags with MODSEQ; the MODSEQ also when flags are to be kept silent about. Of messages
+    left alone both, so that the client need not ask why (RFC 7162 3.1.3).
     """
     selected = session.mailbox
     left_alone = frozenset(result.failed)
@@ -144,10 +141,9 @@ async def _tell_modseqs(
     async for batch in fetched:
         for row in batch:
             values = [b"UID %d" % row.uid]  # RFC 7162 3.2.4
-            if not args.is_silent:
+            if not args.is_silent or row.uid in left_alone:
                 values.append(b"FLAGS " + flags.render(row.uid, row.flags))
-            elif row.uid in left_alone:
-                continue
+                selected.forget_news(row.uid, row.modseq)
             values.append(b"MODSEQ (%d)" % row.modseq)
             number = numbers[row.uid]
             session.write(b"* %d FETCH (%b)\r\n" % (number, b" ".join(values)))
