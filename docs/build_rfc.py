@@ -9,7 +9,7 @@ LIST = Path(__file__).with_name("rfc.toml")
 PAGE = Path(__file__).with_name("rfc.md")
 _INTRO = """# RFCs
 
-Made from `rfc.toml` by `make docs`. "partial" names what is missing.
+Made from `rfc.toml` by `make docs`. "partial" names what is missing, "yes" may name a choice.
 
 | RFC | | state | where | |
 |---|---|---|---|---|
@@ -26,7 +26,7 @@ def render() -> str:
             entry["title"],
             entry["status"],
             ", ".join(entry["where"]),
-            entry.get("missing", ""),
+            entry.get("missing", entry.get("note", "")),
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return _INTRO + "\n".join(rows) + "\n"

@@ -16,6 +16,7 @@ _NOT_BASE64: Final = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 )
 _SPACE_BEFORE_END: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _LINE_BYTES: Final = 57
 """Bytes that a line of base64 holds: 76 characters (RFC 2045 6.8)."""
 _LONGEST_LINE_BYTES: Final = 1 << 16
@@ -76,6 +77,24 @@ class _QuotedPrintable:
 def _quoted(raw: bytes) -> bytes:
     # RFC 2045 6.7 (3): white space at the end of a line was added on the way.
     return binascii.a2b_qp(_SPACE_BEFORE_END.sub(b"", raw))
+
+
+class LineEnds:
+    """Ends all lines with CRLF, as text has them in protocols (RFC 3516 6)."""
+
+    def __init__(self) -> None:
+        self._cr = b""
+
+    def feed(self, raw: bytes) -> bytes:
+        """See `Decoder.feed`."""
+        known = len(self._cr)
+        found = _BARE_LF.sub(b"\r\n", self._cr + raw)[known:]
+        self._cr = b"\r" if raw.endswith(b"\r") else b""
+        return found
+
+    def finish(self) -> bytes:
+        """See `Decoder.finish`."""
+        return b""
 
 
 _DECODERS: Final[dict[str, Callable[[], Decoder]]] = {

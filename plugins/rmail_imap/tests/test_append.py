@@ -66,7 +66,7 @@ async def test_append_that_is_wrong(client: Transcript) -> None:
         C: b APPEND INBOX (\\Foo) {9}
         S: + *
         C: 123456789
-        S: b BAD *
+        S: b NO [CANNOT] *
         C: c APPEND INBOX "text"
         S: c BAD *
         C: d APPEND INBOX {0}

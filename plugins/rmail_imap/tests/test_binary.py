@@ -75,6 +75,52 @@ async def test_a_large_part_comes_decoded_in_pieces(connect: Connect, fill: Fill
     await client.expect("b OK *")
 
 
+async def test_lines_of_text_end_with_crlf_however_they_came(connect: Connect, fill: Fill) -> None:
+    # RFC 3516 6; what an encoding has in it is not touched
+    long = b"line\n" * 70_000
+    await fill(
+        [
+            b"Subject: x\n\na\nb\r\nc\r\rd\n",
+            b"Content-Transfer-Encoding: quoted-printable\r\n\r\na=\nb=0Ac\nd\r\n",
+            b"Content-Transfer-Encoding: base64\r\n\r\nYQpiCg==\n",
+            b"Content-Transfer-Encoding: binary\r\n\r\na\nb",
+            b"Content-Type: image/x\r\n\r\na\nb",
+            b"Subject: long\r\n\r\n" + long,
+        ]
+    )
+    client = await connect("INBOX")
+    await client.send(b"a FETCH 1:6 (BINARY.SIZE[1] BINARY.PEEK[1])\r\n")
+    for number, raw in enumerate(
+        [b"a\r\nb\r\nc\r\rd\r\n", b"ab\nc\r\nd\r\n", b"a\nb\n", b"a\nb", b"a\nb"], 1
+    ):
+        found = b"* %d FETCH (BINARY.SIZE[1] %d BINARY[1] {%d}\r\n" % (number, len(raw), len(raw))
+        assert await client.reader.readexactly(len(found + raw) + 3) == found + raw + b")\r\n"
+    size = 6 * 70_000  # RFC 3516 4.3: without a NUL in it no literal8 is needed, however long
+    head = b"* 6 FETCH (BINARY.SIZE[1] %d BINARY[1] {%d}\r\n" % (size, size)
+    assert await client.reader.readexactly(len(head)) == head
+    assert await client.reader.readexactly(size) == long.replace(b"\n", b"\r\n")
+    await client.run("S: )\nS: a OK *")
+
+
+async def test_what_cannot_be_decoded_hides_neither_others_nor_seen(
+    connect: Connect, fill: Fill
+) -> None:
+    odd = b"Content-Transfer-Encoding: x-odd\r\n\r\n?"
+    await fill([b"Subject: 1\r\n\r\none", odd, b"Subject: 3\r\n\r\nthree"])
+    client = await connect("INBOX")
+    await client.run("""
+        C: a FETCH 1:3 BINARY[1]
+        S: * 1 FETCH (FLAGS (\\Seen \\Recent) BINARY[1] {3}
+        S: one)
+        S: * 3 FETCH (FLAGS (\\Seen \\Recent) BINARY[1] {5}
+        S: three)
+        S: * 2 FETCH (UID 2 FLAGS (\\Seen \\Recent))
+        S: a NO [UNKNOWN-CTE] *
+        C: b NOOP
+        S: b OK *
+    """)
+
+
 @pytest.mark.parametrize(
     "item", ["BINARY", "BINARY[HEADER]", "BINARY[1.MIME]", "BINARY.SIZE[1]<0.1>"]
 )

@@ -40,8 +40,8 @@ async def test_all_are_stored_with_their_own_flags_and_dates(client: Transcript)
         (b" {0}\r\n", "NO [CANNOT] *"),  # RFC 3502 6.3.11: cancels the command
         (b" {0+}\r\n\r\n", "NO [CANNOT] *"),
         (b" {99999999}\r\n", "NO [TOOBIG] *"),
-        (b" (\\Foo) {3}\r\n", "BAD *"),
-        (b" (\\Foo) {3+}\r\nabc {4+}\r\nabcd\r\n", "BAD *"),
+        (b" (\\Foo) {3}\r\n", "NO [CANNOT] *"),
+        (b" (\\Foo) {3+}\r\nabc {4+}\r\nabcd\r\n", "NO [CANNOT] *"),
         (b" {3+}\r\na\0c\r\n", "BAD *"),
         (b" {3+}\r\na\0c {4+}\r\nabcd {3}\r\n", "BAD *"),
         (b" {3+}\r\nabc x\r\n", "BAD *"),

@@ -31,7 +31,7 @@ async def test_the_three_ways_to_change_flags(connect: Connect, fill: Fill) -> N
         S: * 2 FETCH (FLAGS (\\Draft \\Recent))
         S: e OK *
         C: f STORE 1 FLAGS (\\Foo)
-        S: f BAD *
+        S: f NO [CANNOT] *
         C: g STORE 9 FLAGS ()
         S: g BAD *
         C: h UID STORE 9 FLAGS ()

@@ -7,7 +7,7 @@ Large bodies are decoded from file to file, in pieces.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from rmail_imap.errors import Refused
 from rmail_kernel.content import Content, ContentWriter
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.mime import Buffer, Part, scan
-from rmail_kernel.mime.decoding import IDENTITY, base64_lines, decoder
+from rmail_kernel.mime.decoding import IDENTITY, Decoder, LineEnds, base64_lines, decoder
 from rmail_kernel.mime.headers import logical_lines
 from rmail_kernel.storage.mail import MessageReader
 
@@ -26,9 +26,10 @@ _ENCODING: Final = b"content-transfer-encoding"
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The bytes of a part without its transfer encoding."""
+    """The bytes of a part without its transfer encoding; `has_nul`: there is a NUL among them."""
 
     content: Content
+    has_nul: bool
 
     def read(self, start: int, end: int) -> bytes:
         """A piece of them."""
@@ -36,21 +37,57 @@ class Decoded:
 
 
 async def decode(kernel: Kernel, reader: MessageReader, part: Part) -> Decoded:
-    """The body of a leaf whose encoding is none of IDENTITY.
+    """The body of a leaf.
 
     Raises:
         Refused: UNKNOWN-CTE (RFC 3516 4.3).
     """
-    work = decoder(part.encoding)
-    if work is None:
-        raise Refused("The transfer encoding of a part is not known", b"UNKNOWN-CTE")
+    steps = _steps(part)
+    has_nul = False
     with kernel.writer(memory_bytes=_MEMORY_BYTES) as writer:
         for start in range(part.body_start, part.body_end, _PIECE_BYTES):
             raw = await reader.read(start, min(start + _PIECE_BYTES, part.body_end))
-            piece = work.feed(raw) if len(raw) < _MEMORY_BYTES else await kernel.run(work.feed, raw)
+            is_short = len(raw) < _MEMORY_BYTES
+            piece = _fed(steps, raw) if is_short else await kernel.run(_fed, steps, raw)
+            has_nul = has_nul or b"\0" in piece
             writer.write(piece)
-        writer.write(work.finish())
-        return Decoded(writer.finish())
+        piece = _finished(steps)
+        writer.write(piece)
+        return Decoded(writer.finish(), has_nul or b"\0" in piece)
+
+
+def is_decoded(part: Part) -> bool:
+    """Whether the bytes of a leaf may be others without its encoding."""
+    return part.encoding not in IDENTITY or _has_lines(part)
+
+
+def _has_lines(part: Part) -> bool:
+    """Whether it is text whose ends of lines are its own, and not within an encoding."""
+    return part.type == "text" and part.encoding not in ("base64", "binary")
+
+
+def _steps(part: Part) -> list[Decoder]:
+    # RFC 3516 6: lines of text end with CRLF, however they are kept.
+    steps: list[Decoder] = [LineEnds()] if _has_lines(part) else []
+    if part.encoding not in IDENTITY:
+        work = decoder(part.encoding)
+        if work is None:
+            raise Refused("The transfer encoding of a part is not known", b"UNKNOWN-CTE")
+        steps.append(work)
+    return steps
+
+
+def _fed(steps: Sequence[Decoder], raw: bytes) -> bytes:
+    for step in steps:
+        raw = step.feed(raw)
+    return raw
+
+
+def _finished(steps: Sequence[Decoder]) -> bytes:
+    raw = b""
+    for step in steps:
+        raw = step.feed(raw) + step.finish()
+    return raw
 
 
 async def without_nul(kernel: Kernel, content: Content) -> Content:

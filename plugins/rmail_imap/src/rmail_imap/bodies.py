@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
-from rmail_imap.binary import Decoded, decode
+from rmail_imap.binary import Decoded, decode, is_decoded
 from rmail_imap.parse.fetch import BodyItem
 from rmail_imap.session import Session
 from rmail_imap.wire import Disconnected
 from rmail_kernel.errors import Corrupt, NotFound, RmailError
 from rmail_kernel.mime import CACHED_FIELDS, Part, decode_structure, field_block, find_part, locate
-from rmail_kernel.mime.decoding import IDENTITY
 from rmail_kernel.storage.mail import Fetched, Field, MessageReader
 
 PIECE_BYTES: Final = 1 << 18
@@ -35,6 +34,11 @@ class Found:
     start: int = 0
     end: int = 0
     decoded: Decoded | None = None
+
+    @property
+    def may_have_nul(self) -> bool:
+        """Whether a NUL may be among them; it may in what was not decoded."""
+        return self.decoded is None or self.decoded.has_nul
 
     @property
     def range(self) -> tuple[int, int]:
@@ -193,7 +197,7 @@ class Body:
         part = find_part(await self._structure(), item.section.part)
         if part is None:
             return None
-        if part.children or part.is_multipart or part.encoding in IDENTITY:
+        if part.children or part.is_multipart or not is_decoded(part):
             return _clip(*part.body_range, item)
         decoded = self._decodings.get(item.section.part)
         if decoded is None:

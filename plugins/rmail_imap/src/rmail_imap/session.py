@@ -197,8 +197,9 @@ class Session:
         if began_at is None or wire.time() - began_at < interval_s or "INPROGRESS" in self.off:
             return
         if wire.written_bytes == self._quiet_since:
-            tag = write.string(self.raw_tag)
-            wire.write(b"* OK [INPROGRESS (%b NIL NIL)] Still at work\r\n" % tag)
+            # A response code ends with the first bracket, also within quotes (RFC 9585 4).
+            tag = b"" if b"]" in self.raw_tag else b" (%b NIL NIL)" % write.string(self.raw_tag)
+            wire.write(b"* OK [INPROGRESS%b] Still at work\r\n" % tag)
             wire.send()
             self._quiet_since = wire.written_bytes
 

@@ -75,7 +75,7 @@ async def receive(
             if len(uploads.items) >= most:
                 raise BadSyntax("Too many messages in one command", b"LIMIT")
             message = _following(session, rest)
-        except BadSyntax:
+        except RmailError:
             await _skip_announced(session, rest)
             raise
 

@@ -8,7 +8,7 @@ from typing import Final, cast
 from rmail_imap import updates
 from rmail_imap.bodies import PIECE_BYTES, Body
 from rmail_imap.commands import command, feature
-from rmail_imap.errors import BadSyntax
+from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.fetch_lines import CHUNK, KEPT_CHUNK, Plan, plan_of, view_lines
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
@@ -119,7 +119,7 @@ async def _changed(
 async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Known) -> None:
     numbers = dict(zip(known.uids, known.numbers, strict=True))
     words = dict(zip(known.uids, known.words, strict=True))
-    unreadable: Corrupt | None = None
+    unreadable: RmailError | None = None
     fetched = session.mail.fetch(
         session.account, session.mailbox.id, cast("Sequence[Uid]", known.uids), plan.fields
     )
@@ -163,9 +163,9 @@ async def _write_batch(
     told: frozenset[int],
     numbers: Sequence[int],
     batch: list[Fetched],
-) -> Corrupt | None:
+) -> RmailError | None:
     """Messages with bodies, each as it can be read; the error of one that cannot."""
-    unreadable = None
+    unreadable: RmailError | None = None
     try:
         for number, stored in zip(numbers, batch, strict=True):
             more = _told_with_body(session, plan) if stored.uid in told else ()
@@ -174,8 +174,10 @@ async def _write_batch(
                 await _write_bodies(session, plan, number, stored, values)
             except NotFound:
                 continue  # expunged meanwhile
-            except Corrupt as error:
+            except (Corrupt, Refused) as error:
                 unreadable = error
+                if stored.uid in told:  # what the response would have said of it
+                    session.mailbox.news.flags[stored.uid] = stored.flags, stored.modseq
     finally:
         _close(batch)
     return unreadable
@@ -250,7 +252,7 @@ async def _write_body(response: _Response, body: Body, item: BodyItem) -> None:
         mark = b"~" if item.form == "decoded" and b"\0" in raw else b""
         response.add(b" %b{%d}\r\n%b" % (mark, len(raw), raw))
     else:
-        mark = b"~" if item.form == "decoded" else b""  # RFC 3516 4.3: it may hold NUL
+        mark = b"~" if item.form == "decoded" and found.may_have_nul else b""  # RFC 3516 4.3
         response.add(b" %b{%d}\r\n" % (mark, found.size))
         response.end()
         await body.send(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rmail_imap.errors import BadSyntax
+from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
 from rmail_kernel.storage.mail import SYSTEM_FLAGS
 
@@ -14,7 +14,12 @@ _MAX_KEYWORD_BYTES: Final = 100
 
 
 def flag(cursor: Cursor) -> str | None:
-    """One flag in its usual case; None for `\\Recent`, which no client sets (RFC 3501 2.3.2)."""
+    """One flag in its usual case; None for `\\Recent`, which no client sets (RFC 3501 2.3.2).
+
+    Raises:
+        Refused: a system flag that does not exist: its syntax is right (RFC 9051 9:
+            flag-extension), but it cannot be stored.
+    """
     raw = cursor.flag()
     name = raw.decode("ascii")
     if not name.startswith("\\"):
@@ -24,7 +29,7 @@ def flag(cursor: Cursor) -> str | None:
     if name.upper() == "\\RECENT":
         return None
     if name.upper() not in _SYSTEM:
-        raise BadSyntax("Unknown system flag")
+        raise Refused("There is no such system flag", b"CANNOT")
     return _SYSTEM[name.upper()]
 
 
