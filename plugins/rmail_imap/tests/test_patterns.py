@@ -26,6 +26,11 @@ from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern, matching
         (b"Entw&APw-rfe", "Entwürfe", True),
         (b"Entw*rfe", "Entwürfe", True),
         (b"", "a", False),
+        (b"&-&-%", "&&x", True),
+        (b"inbox/%", "INBOX/a", True),
+        (b"inbox/A", "INBOX/a", False),
+        (b"in*", "INBOX/a", True),
+        (b"sent/%", "Sent/a", False),
     ],
 )
 def test_patterns(pattern: bytes, name: str, expected: bool) -> None:

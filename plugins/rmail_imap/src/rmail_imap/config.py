@@ -18,8 +18,10 @@ class ImapSettings(Section):
     """Port with TLS from the first byte; null: off, 0: any free one."""
     max_connections: int = Field(20_000, ge=1)
     """Most connections at one time in one worker process."""
-    max_message_bytes: int = Field(52_428_800, ge=1024, json_schema_extra=unit("bytes"))
-    """Largest message that APPEND takes."""
+    max_message_bytes: int = Field(
+        52_428_800, ge=1024, le=0xFFFFFFFF, json_schema_extra=unit("bytes")
+    )
+    """Largest message that APPEND takes, and that APPENDLIMIT tells (RFC 7889 5: 32 bits)."""
     refuse_8bit_headers: bool = False
     """Refuse messages with 8-bit header fields from clients that did not give ENABLE UTF8=ACCEPT
     (RFC 9755 4). Off: they are taken as they are, so that old mail can be moved here.
