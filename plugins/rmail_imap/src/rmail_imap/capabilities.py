@@ -15,8 +15,7 @@ def capabilities(session: Session) -> list[str]:
         names.append("STARTTLS")
     if session.state is State.NOT_AUTHENTICATED:
         if session.may_log_in:
-            mechanisms = session.kernel.auth.mechanisms(session.offered_bindings)
-            names += [f"AUTH={name}" for name in mechanisms]
+            names += [f"AUTH={name}" for name in session.kernel.auth.mechanisms(session.bindings)]
         else:
             names.append("LOGINDISABLED")
     return [name for name in names if name.upper() not in session.off]

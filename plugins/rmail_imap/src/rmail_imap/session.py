@@ -139,14 +139,11 @@ class Session:
     def bind(self) -> None:
         """Notes what the channel is known by, for mechanisms that bind to it (RFC 5929)."""
         tls, connection = self.kernel.tls, self.wire.channel()
-        self.bindings = None if tls is None or connection is None else tls.bindings(connection)
-
-    @property
-    def offered_bindings(self) -> Mapping[str, bytes] | None:
-        """The bindings that mechanisms may use. Who was not offered to bind does not say otherwise,
-        and must not be taken for the victim of somebody who hid the offer (RFC 5802 6).
-        """
-        return None if "AUTH=SCRAM-SHA-256-PLUS" in self.off else self.bindings
+        # Off for a client of some name is not enough: whoever hides the offer could give that name,
+        # and a client that says it did not get the offer would be believed (RFC 5802 6).
+        is_off = "AUTH=SCRAM-SHA-256-PLUS" in disabled(self.settings)
+        if tls is not None and connection is not None and not is_off:
+            self.bindings = tls.bindings(connection)
 
     def logged_in(self, principal: Principal) -> None:
         """Notes who it is; silence may last longer from now on."""

@@ -46,7 +46,7 @@ async def authenticate(session: Session, args: AuthenticateArgs) -> Reply:
         raise Refused("Unknown mechanism", b"CANNOT")
     check_privacy(session)
     initial = None if args.raw_initial is None else _initial(args.raw_initial)
-    exchange = session.kernel.auth.exchange(args.mechanism, session.info, session.offered_bindings)
+    exchange = session.kernel.auth.exchange(args.mechanism, session.info, session.bindings)
     return await log_in(session, _run(session, exchange, initial))
 
 
