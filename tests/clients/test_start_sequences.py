@@ -1,7 +1,8 @@
 """What widespread IMAP clients send when they start, command by command, and what they need back.
 
 Each program is a table: a command as that client words it, and patterns that must be found in
-the untagged lines before the tagged OK. `{new}` is the UID of the newest message.
+the untagged lines before the tagged OK; lines that go out together stand in one. `{new}` is the
+UID of the newest message.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ THUNDERBIRD: Final[tuple[Step, ...]] = (
     ("capability", (r"\* CAPABILITY IMAP4rev1 .*IDLE.*",)),
     (f"authenticate PLAIN {PLAIN}", ()),
     ('ID ("name" "Thunderbird" "version" "128.5.0")', (r"\* ID \(.*",)),
+    ("ENABLE UTF8=ACCEPT", (r"\* ENABLED UTF8=ACCEPT",)),
     ("namespace", (r'\* NAMESPACE \(\("" "/"\)\) NIL NIL',)),
     ("enable condstore", (r"\* ENABLED CONDSTORE",)),
     ('list (subscribed) "" "*" return (special-use)', (r'\* LIST \(.*\) "/" "?INBOX"?',)),
@@ -44,7 +46,7 @@ THUNDERBIRD: Final[tuple[Step, ...]] = (
     (
         f"UID fetch {{new}} (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS ({_FIELDS} "
         "In-Reply-To Content-Type Reply-To)])",
-        (r"\* 3 FETCH \(UID {new} RFC822\.SIZE \d+ FLAGS .*HEADER\.FIELDS.*\{\d+\}",),
+        (r"\* 3 FETCH \(UID {new} .*RFC822\.SIZE \d+ .*HEADER\.FIELDS.*\{\d+\}",),
     ),
     ("UID fetch {new} (UID RFC822.SIZE BODY.PEEK[])", (r"Subject: Report", r"JVBERi0=")),
     ("uid store {new} +Flags (\\Seen)", (r"\* 3 FETCH .*\\Seen.*",)),
@@ -86,6 +88,22 @@ APPLE_MAIL: Final[tuple[Step, ...]] = (
     ("UID COPY {new} Archive", ()),
     ("LOGOUT", (r"\* BYE.*",)),
 )
+IOS_MAIL: Final[tuple[Step, ...]] = (
+    (f"AUTHENTICATE PLAIN {PLAIN}", ()),
+    (
+        'ID ("name" "com.apple.email.maild" "version" "3818.100.11.2.3" "os" "iOS" "os-version" '
+        '"18.0 (22A3354)" "vendor" "Apple Inc")',
+        (r"\* ID .*",),
+    ),
+    (
+        'NAMESPACE\nLIST "" "*" RETURN (SPECIAL-USE)',
+        (r"\* NAMESPACE .*", r"\* LIST \(.*\\Trash.*\) .*", r'\* LIST \(.*\) "/" "?INBOX"?'),
+    ),
+    ('SELECT "INBOX" (CONDSTORE)', (r"\* 3 EXISTS", r"\* OK \[HIGHESTMODSEQ \d+\].*")),
+    ("FETCH 1:3 (FLAGS UID)", (r"\* 3 FETCH \(FLAGS \(.*\) UID {new}.*",)),
+    ("UID FETCH {new} (BODYSTRUCTURE BODY.PEEK[HEADER])", (r".*BODYSTRUCTURE .*",)),
+    ("LOGOUT", (r"\* BYE.*",)),
+)
 OUTLOOK: Final[tuple[Step, ...]] = (
     ("CAPABILITY", (r"\* CAPABILITY .*",)),
     ("LOGIN alice@example.com secret", ()),
@@ -104,6 +122,11 @@ OUTLOOK: Final[tuple[Step, ...]] = (
         (r'\* 3 FETCH .*ENVELOPE \("Sat, 21 Nov 2026 .*"<r1@example\.org>".*',),
     ),
     ("UID FETCH {new} (UID RFC822.HEADER)", (r"Subject: Report",)),
+    (
+        "UID fetch {new} (UID RFC822.SIZE RFC822.peek)",
+        (r"\* 3 FETCH \(UID {new} RFC822\.SIZE \d+ RFC822 \{\d+\}", r"JVBERi0="),
+    ),
+    ("UID SEARCH UNSEEN", (r"\* SEARCH 1 2 3",)),
     ("UID FETCH {new} (BODY.PEEK[1] BODY.PEEK[2])", (r"JVBERi0=.*",)),
     ("UID STORE {new} +FLAGS (\\Seen \\Deleted)", (r"\* 3 FETCH .*\\Deleted.*",)),
     ("UID EXPUNGE {new}", (r"\* 3 EXPUNGE",)),
@@ -115,6 +138,8 @@ K9: Final[tuple[Step, ...]] = (
     ('ID ("name" "K-9 Mail" "version" "6.806")', (r"\* ID .*",)),
     ("NAMESPACE", (r"\* NAMESPACE .*",)),
     ('LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE)', (r"\* LIST \(.*\\Trash.*",)),
+    ('EXAMINE "INBOX"', (r"\* OK \[PERMANENTFLAGS \(\)\].*",)),
+    ("NOOP", ()),
     ('SELECT "INBOX"', (r"\* OK \[UIDNEXT \d+\].*",)),
     ("UID SEARCH 1:* NOT DELETED", (r"\* SEARCH 1 2 3",)),
     (
@@ -133,6 +158,7 @@ K9: Final[tuple[Step, ...]] = (
 PROGRAMS: Final = {
     "Thunderbird": THUNDERBIRD,
     "Apple Mail": APPLE_MAIL,
+    "iOS Mail": IOS_MAIL,
     "Outlook": OUTLOOK,
     "K-9": K9,
 }
@@ -150,10 +176,17 @@ async def test_start_up(rmail_server: RunningServer, client: str) -> None:
     async with Transcript("127.0.0.1", rmail_server.ports["imap"]) as imap:
         await imap.expect("* OK *")
         for number, (command, patterns) in enumerate(PROGRAMS[client]):
-            tag = f"{number}.x"
-            await imap.send(f"{tag} {command.replace('{new}', '3')}\r\n".encode())
-            *untagged, answer = await imap.until(f"{tag} *")
-            assert answer.startswith(f"{tag} OK"), (command, answer)
+            lines = [
+                f"{number}.{place} {line}\r\n"
+                for place, line in enumerate(command.replace("{new}", "3").split("\n"))
+            ]
+            await imap.send("".join(lines).encode())
+            untagged = []
+            for line in lines:
+                tag = line.split(" ")[0]
+                *found, answer = await imap.until(f"{tag} *")
+                assert answer.startswith(f"{tag} OK"), (line, answer)
+                untagged += found
             for pattern in patterns:
                 expression = pattern.replace("{new}", "3")
                 assert any(re.search(expression, line) for line in untagged), (command, untagged)

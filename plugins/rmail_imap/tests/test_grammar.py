@@ -175,9 +175,15 @@ def test_fetch_sections() -> None:
     )
 
 
-def test_rfc822_header_does_not_set_seen() -> None:
-    items = fetched(b"1 (RFC822 RFC822.HEADER RFC822.TEXT)").items
-    assert [item.sets_seen for item in items if isinstance(item, BodyItem)] == [True, False, True]
+def test_rfc822_header_and_peek_do_not_set_seen() -> None:
+    items = fetched(b"1 (RFC822 RFC822.HEADER RFC822.TEXT RFC822.Peek)").items
+    bodies = [(item.label, item.sets_seen) for item in items if isinstance(item, BodyItem)]
+    assert bodies == [
+        (b"RFC822", True),
+        (b"RFC822.HEADER", False),
+        (b"RFC822.TEXT", True),
+        (b"RFC822", False),
+    ]
 
 
 @pytest.mark.parametrize(

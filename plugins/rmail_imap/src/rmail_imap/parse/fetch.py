@@ -91,6 +91,8 @@ _MACROS: Final[dict[str, tuple[Item, ...]]] = {
 _ITEMS: Final[dict[str, Item | BodyItem]] = {
     **{item.value.decode(): item for item in Item},
     "RFC822": BodyItem(Section(), b"RFC822", sets_seen=True),
+    # Older than RFC 3501, and yet what Outlook asks for.
+    "RFC822.PEEK": BodyItem(Section(), b"RFC822", sets_seen=False),
     "RFC822.TEXT": BodyItem(Section(kind="TEXT"), b"RFC822.TEXT", sets_seen=True),
     "RFC822.HEADER": BodyItem(Section(kind="HEADER"), b"RFC822.HEADER", sets_seen=False),
 }
