@@ -1,11 +1,12 @@
-"""Reading ahead: texts of messages that no index has yet, while nobody else wants the process, so
-that the first search after they came finds them in memory. It reads no more than is remembered.
+"""Reading ahead: texts of messages that no index has yet, so that the first search after they came
+finds them in memory. While there are changes, a process of low priority reads, otherwise this one;
+never more than is remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ from typing import Final
 
 from rmail_kernel.errors import RmailError
 from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.reading_apart import Found, Wanted
 from rmail_kernel.storage.filesystem.remembering import Box, Texts
 from rmail_kernel.storage.filesystem.unindexed import read_next
 from rmail_kernel.storage.mail import MailboxView
 
 REST_S: Final = 0.05
 """This process is at rest when nothing changed for so long."""
+FEW: Final = 16
+"""While there are changes, more than these are read, by a process of low priority."""
 AGAIN_S: Final = 10.0
 """The pause before it is looked whether the index has by now what is remembered."""
 
@@ -40,13 +44,18 @@ class ReadAhead:
     Args:
         texts: where the texts are remembered.
         pool: its threads read.
+        apart: has another process read.
     """
 
-    def __init__(self, texts: Texts, pool: Executor) -> None:
+    def __init__(
+        self, texts: Texts, pool: Executor, apart: Callable[[Wanted], Awaitable[Found]]
+    ) -> None:
+        self._apart = apart
         self._texts = texts
         self._pool = pool
         self._states: dict[_Key, _State] = {}
         self._rested_at = 0.0
+        self._looked_at = 0.0
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -93,7 +102,8 @@ class ReadAhead:
         loop = asyncio.get_running_loop()
         while self._states:
             key, state = min(self._states.items(), key=lambda item: item[1].due_at)
-            pause_s = max(state.due_at, self._rested_at) - loop.time()
+            ready_at = min(self._rested_at, self._looked_at + REST_S)
+            pause_s = max(state.due_at, ready_at) - loop.time()
             if state.due_at > loop.time():
                 self._idle.set()
             if pause_s <= 0:
@@ -108,6 +118,7 @@ class ReadAhead:
 
     async def _advance(self, key: _Key, state: _State) -> None:
         account, mailbox = key
+        self._states[key] = self._states.pop(key)  # others come first the next time
         if account.is_closed:
             del self._states[key]
             self._texts.drop(account.index)
@@ -131,14 +142,26 @@ class ReadAhead:
         box = Box(index, mailbox, row.uidvalidity)
         self._texts.forget(box, reach)
         state.upto = max(state.upto, reach)
-        loop = asyncio.get_running_loop()
-        while state.upto < row.uidnext:
-            if loop.time() < self._rested_at or account.is_closed:
+        while state.upto < row.uidnext and not account.is_closed:
+            self._looked_at = asyncio.get_running_loop().time()
+            if self._looked_at >= self._rested_at:
+                async with index.reading:
+                    upto = await read_next(account, row, state.upto, box, self._texts, self._pool)
+            elif row.uidnext - state.upto > FEW:
+                upto = await self._read_apart(account, box, state.upto)
+            else:
                 state.due_at = 0.0
                 break
-            async with index.reading:
-                upto = await read_next(account, row, state.upto, box, self._texts, self._pool)
             if upto is None:
                 break
             state.upto = upto
         return self._texts.has(box)
+
+    async def _read_apart(self, account: OpenAccount, box: Box, start: int) -> int | None:
+        """Has some read elsewhere; the UID below which that is done. None: it is not."""
+        wanted = Wanted(str(account.paths.home), box.mailbox, box.uidvalidity, start)
+        try:
+            found, upto = await self._apart(wanted)
+        except OSError:
+            return None
+        return upto if self._texts.add(box, found) else None

@@ -21,6 +21,7 @@ from rmail_kernel.storage.filesystem.fulltext import Index
 from rmail_kernel.storage.filesystem.indexer_process import IndexerProcess
 from rmail_kernel.storage.filesystem.indexing import Outcome, index_slice, lag
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.reading_apart import Found, Wanted
 
 _log = structlog.get_logger("rmail.storage")
 QUIET_S: Final = 1.0
@@ -120,7 +121,25 @@ class Follower:
                         await self._news.wait()
         finally:
             self._task = None
-            self._lingering = loop.call_later(LINGER_S, self._rest)
+            self._linger()
+
+    def _linger(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._rest)
+
+    async def texts(self, wanted: Wanted) -> Found:
+        """Has messages read by the process of low priority.
+
+        Raises:
+            OSError: it has ended, or cannot be started.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, self._process.texts, wanted)
+        finally:
+            if self._task is None and not self._is_closed:
+                self._linger()
 
     def _rest(self) -> None:
         asyncio.get_running_loop().run_in_executor(self._pool, self._process.end)

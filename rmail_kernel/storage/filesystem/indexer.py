@@ -18,6 +18,8 @@ import structlog
 
 from rmail_kernel.storage.filesystem.indexer_process import parse
 from rmail_kernel.storage.filesystem.indexing import index_slice
+from rmail_kernel.storage.filesystem.reading_apart import MAX_KEPT_BYTES, Wanted, read
+from rmail_kernel.storage.filesystem.remembering import Texts
 
 NICE: Final = 15
 """Beside one that wants all of a core, this gets a thirtieth of it: little, but not nothing."""
@@ -29,20 +31,24 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # they are for the process that started it
     os.setpriority(os.PRIO_PROCESS, 0, NICE)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    kept = Texts(MAX_KEPT_BYTES)
     with os.fdopen(0, "rb") as questions, os.fdopen(1, "wb") as answers:
         for line in questions:
-            answers.write(answer(line) + b"\n")
+            answers.write(answer(line, kept))
             answers.flush()
 
 
-def answer(line: bytes) -> bytes:
-    """Does what a line asks for; the outcome, or the trouble."""
-    paths, owner, anew = parse(line)
+def answer(line: bytes, kept: Texts) -> bytes:
+    """Does what a line asks for; the texts, the outcome, or the trouble."""
+    asked = parse(line)
+    if isinstance(asked, Wanted):
+        return read(asked, kept).dump()
+    paths, owner, anew = asked
     try:
-        outcome = index_slice(paths, owner, anew=anew, wait=False)
+        outcome = index_slice(paths, owner, anew=anew, wait=False, kept=kept)
     except (OSError, apsw.Error) as error:
-        return json.dumps(["", str(error) or type(error).__name__]).encode()
-    return json.dumps([outcome.name, ""]).encode()
+        return json.dumps(["", str(error) or type(error).__name__]).encode() + b"\n"
+    return json.dumps([outcome.name, ""]).encode() + b"\n"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rmail_kernel.storage.filesystem.account import Moved, Reader, snapshot
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fulltext import Covered
 from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.filesystem.remembering import Box, Texts
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.texts import ROWS, MessageText, stored_text
 
@@ -37,19 +38,22 @@ class Outcome(enum.Enum):
     BUSY = enum.auto()
 
 
-def index_slice(paths: AccountPaths, owner: Owner, *, anew: bool, wait: bool) -> Outcome:
+def index_slice(
+    paths: AccountPaths, owner: Owner, *, anew: bool, wait: bool, kept: Texts | None = None
+) -> Outcome:
     """Indexes some messages, or removes some that are gone.
 
     Args:
         anew: the index is removed before.
         wait: for the process that is at it, rather than to answer BUSY.
+        kept: texts that were read before; those that are indexed are dropped.
 
     Raises:
         OSError, apsw.Error: trouble that a later attempt may not meet; damage is mended by it.
     """
     try:
         with fulltext.locked(paths, owner, wait=wait) as is_held:
-            return _index_slice(paths, owner, anew=anew) if is_held else Outcome.BUSY
+            return _index_slice(paths, owner, anew, kept) if is_held else Outcome.BUSY
     except (FileNotFoundError, Moved):
         return Outcome.DONE  # the account is gone, or has no database: its next use comes back
 
@@ -92,14 +96,14 @@ def _lag(row: MailboxRow, at: Covered | None) -> int:
     return new + (at.modseq < row.highestmodseq)
 
 
-def _index_slice(paths: AccountPaths, owner: Owner, *, anew: bool) -> Outcome:
+def _index_slice(paths: AccountPaths, owner: Owner, anew: bool, kept: Texts | None) -> Outcome:
     reader = Reader(paths)
     try:
         db = _open(paths, owner, anew=anew)
         try:
             with snapshot(reader.db):
                 db.execute("BEGIN IMMEDIATE")
-                has_more = _Slice(paths, reader.db, db).run()
+                has_more = _Slice(paths, reader.db, db, kept or Texts(0)).run()
             reader.check()
             db.execute("COMMIT")
             if not has_more:
@@ -145,10 +149,13 @@ def _text(directory: Path, row: schema.Row) -> MessageText:
 class _Slice:
     """One transaction: `mail` is account.db, in one snapshot, and is only read."""
 
-    def __init__(self, paths: AccountPaths, mail: apsw.Connection, index: apsw.Connection) -> None:
+    def __init__(
+        self, paths: AccountPaths, mail: apsw.Connection, index: apsw.Connection, kept: Texts
+    ) -> None:
         self._paths = paths
         self._mail = mail
         self._index = index
+        self._kept = kept
         self._gathered = shortgrams.Gathered()
         self._messages = SLICE
         self._bytes = SLICE_BYTES
@@ -247,9 +254,13 @@ class _Slice:
         rows = self._next(row, uidnext)
         if self._mail.in_transaction:
             self._mail.execute("COMMIT")  # of a snapshot that is held for long, the log grows
+        box = Box(str(self._paths.home), row.id, row.uidvalidity)
+        known = self._kept.known(box, [one[0] for one in rows])
         for one in rows:
-            self._put(schema.summary_key(row.id, one[0]), _text(directory, one))
+            text = known.get(one[0]) or _text(directory, one)
+            self._put(schema.summary_key(row.id, one[0]), text)
             uidnext = one[0] + 1
+        self._kept.forget(box, uidnext)
         self._gathered.save(self._index)
         return uidnext if self._is_full else row.uidnext
 

@@ -120,8 +120,8 @@ class FilesystemMailStore:
         self._searchers = ThreadPoolExecutor(SEARCHERS, "search")
         self._turns = asyncio.Semaphore(SEARCHERS)
         self._memory = Memory()
-        self._ahead = ReadAhead(self._memory.texts, self._searchers)
         self._follower = Follower(self._owner)
+        self._ahead = ReadAhead(self._memory.texts, self._searchers, self._follower.texts)
         self._promises = Promises(root / "journal", self._owner, self._append_promised, reserve)
 
     async def close(self) -> None:

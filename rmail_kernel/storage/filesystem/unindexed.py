@@ -30,8 +30,8 @@ _FEW: Final = 50
 """Texts that are searched sooner than a thread is asked."""
 _ROWS_AT_ONCE: Final = 100
 _AT_ONCE_S: Final = 0.05
-_ROWS_OF_PIECE: Final = 50
-PIECE_S: Final = 0.01
+_ROWS_OF_PIECE: Final = 64
+PIECE_S: Final = 0.025
 """How long a thread reads ahead at once; a change that comes waits for no more than that."""
 _Answer = Callable[[MessageText], bool]
 
@@ -97,14 +97,29 @@ async def read_next(
     """Remembers texts of messages from UID `start` on, as many as are read in PIECE_S; the UID
     below which that is done. None: there is no room for them.
     """
-    rows = await account.read_large(partial(_next_rows, row, start), pool)
-    if not rows:
-        return row.uidnext
-    known = texts.known(box, [one[0] for one in rows])
-    new = [one for one in rows if one[0] not in known]
     directory = account.paths.mailbox(row.name)
-    read, last = await account.run(_read, directory, new, True, PIECE_S, pool=pool)
-    return (last or rows[-1][0]) + 1 if texts.add(box, read) else None
+    read = partial(_read_next, directory, row, start, box, texts)
+    return await account.read_large(read, pool)
+
+
+def _read_next(
+    directory: Path, row: MailboxRow, start: int, box: Box, texts: Texts, db: apsw.Connection
+) -> int | None:
+    read, upto = read_rows(directory, row, start, db)
+    return upto if texts.add(box, read) else None
+
+
+def read_rows(
+    directory: Path, row: MailboxRow, start: int, db: apsw.Connection
+) -> tuple[dict[int, MessageText], int]:
+    """Texts of the messages from UID `start` on, as many as are read in PIECE_S, and the UID below
+    which that is done. Blocks.
+    """
+    rows = _next_rows(row, start, db)
+    if not rows:
+        return {}, row.uidnext
+    read, last = _read(directory, rows, True, PIECE_S)
+    return read, (last or rows[-1][0]) + 1
 
 
 class _Deciding:
