@@ -31,6 +31,11 @@ from rmail_imap.patterns import MAX_PATTERN_BYTES, Pattern, matching
         (b"inbox/A", "INBOX/a", False),
         (b"in*", "INBOX/a", True),
         (b"sent/%", "Sent/a", False),
+        (b"Cafe&AwE-/%", "Caf\u00e9/b", True),  # in NFD, as some file systems have names
+        (b"Caf&AOk-/%", "Caf\u00e9/b", True),
+        (b"Caf&A*-/b", "Caf\u00e9/b", True),
+        (b"Caf&AO%", "Caf\u00e9", True),
+        (b"Cafe/%", "Caf\u00e9/b", False),
     ],
 )
 def test_patterns(pattern: bytes, name: str, expected: bool) -> None:

@@ -14,10 +14,12 @@ from typing import Final
 
 import re2
 
-from rmail_imap.mailbox_names import SEPARATOR, encode_name
+from rmail_imap.mailbox_names import SEPARATOR, decode_name, encode_name
+from rmail_kernel.errors import Invalid
 from rmail_kernel.turns import Pace
 
 MAX_PATTERN_BYTES: Final = 1024
+_PIECE: Final = re.compile(rb"[^*%]+")
 _WILDCARDS: Final = re.compile("[*%]+")
 _HEAD: Final = re.compile(rb"\A[^/*]+")
 
@@ -29,8 +31,8 @@ class Pattern:
 
     def __init__(self, raw: bytes, *, is_utf8: bool = False) -> None:
         self._is_void = len(raw) > MAX_PATTERN_BYTES
-        self._raw = b"" if self._is_void else raw
         self._is_utf8 = is_utf8 or not raw.isascii()
+        self._raw = b"" if self._is_void else _normal(raw, is_utf8=self._is_utf8)
         self._exact = _compile(self._raw)
 
     def matches(self, name: str) -> bool:
@@ -71,9 +73,24 @@ def _upper(match: re.Match[bytes]) -> bytes:
     return match[0].upper()
 
 
+def _normal(raw: bytes, *, is_utf8: bool) -> bytes:
+    """The pattern in NFC, as names are: one that is not must match them all the same (RFC 9051
+    5.1).
+    """
+    if is_utf8:
+        return unicodedata.normalize("NFC", raw.decode("utf-8", "replace")).encode()
+    return _PIECE.sub(_normal_piece, raw)
+
+
+def _normal_piece(match: re.Match[bytes]) -> bytes:
+    try:
+        return encode_name(unicodedata.normalize("NFC", decode_name(match[0])))
+    except Invalid:  # a wildcard may stand anywhere, also within what is encoded
+        return match[0]
+
+
 def _compile(raw: bytes) -> re2._Regexp[str]:
-    # Names are in NFC, so a pattern that is not must match them all the same (RFC 9051 5.1).
-    text = unicodedata.normalize("NFC", raw.decode("utf-8", "replace"))
+    text = raw.decode()
     pieces, at = [], 0
     for match in _WILDCARDS.finditer(text):
         pieces.append(re2.escape(text[at : match.start()]))
