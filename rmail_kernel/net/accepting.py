@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -21,8 +22,9 @@ from rmail_kernel.net.proxied import hear
 
 MAX_WAITING: Final = 512
 """Connections of one listener without their header, or within a TLS handshake."""
-YIELD_S: Final = 0.005
-"""How long a connection waits for a worker that has fewer."""
+YIELD_S: Final = 0.001
+YIELDS: Final = 5
+"""How long, and how many times, a connection waits for a worker that has fewer."""
 _PAUSE_S: Final = 0.5  # after an accept that failed, as for want of descriptors
 _log = structlog.get_logger("rmail.accept")
 
@@ -66,59 +68,70 @@ class Acceptor:
         self._crowd = crowd
         self._loop = asyncio.get_running_loop()
         self._beginning: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(MAX_WAITING)
-        self._accepting = self._loop.create_task(self._accept(), name="accept")
+        self._later: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._listen()
 
     def close(self) -> None:
         """Stops accepting; connections that stand go on. Idempotent."""
-        self._accepting.cancel()
+        if self._is_closed:
+            return
+        self._rest()
+        self._is_closed = True
         for task in self._beginning:
             task.cancel()
-        if self._listening.fileno() >= 0:
-            self._loop.remove_reader(self._listening)
         self._listening.close()
 
-    async def _accept(self) -> None:
-        while True:
-            await self._room.acquire()
-            try:
-                accepted, address = await self._next()
-            except OSError as error:
-                self._room.release()
-                _log.warning("cannot accept", reason=str(error))
-                await asyncio.sleep(_PAUSE_S)
-                continue
-            task = self._loop.create_task(self._begin(accepted, address), name="begin")
-            self._beginning.add(task)
-            task.add_done_callback(self._begun)
+    def _listen(self) -> None:
+        self._later = None
+        if not self._is_closed and len(self._beginning) < MAX_WAITING:
+            self._loop.add_reader(self._listening, self._ready)
+
+    def _rest(self, pause_s: float | None = None, then: Callable[[], None] | None = None) -> None:
+        """Looks at no connection, None: until it is told to."""
+        self._loop.remove_reader(self._listening)
+        if self._later is not None:
+            self._later.cancel()
+        self._later = (
+            None if pause_s is None else self._loop.call_later(pause_s, then or self._listen)
+        )
+
+    def _ready(self) -> None:
+        self._take_or_yield(YIELDS)
+
+    def _take_or_yield(self, yields: int) -> None:
+        """Takes a connection, if one is left; after those that have fewer, unless they do not."""
+        if yields and self._crowd is not None and self._crowd.is_ahead:
+            self._rest(YIELD_S, partial(self._take_or_yield, yields - 1))
+            return
+        if self._later is not None:
+            self._listen()
+        self._take()
+
+    def _take(self) -> None:
+        try:
+            accepted, address = self._listening.accept()
+        except BlockingIOError:
+            return  # another worker was first
+        except OSError as error:
+            _log.warning("cannot accept", reason=str(error))
+            self._rest(_PAUSE_S)
+            return
+        if self._crowd is not None:
+            self._crowd.expect(1)
+        task = self._loop.create_task(self._begin(accepted, address), name="begin")
+        self._beginning.add(task)
+        task.add_done_callback(self._begun)
+        if len(self._beginning) >= MAX_WAITING:
+            self._rest()
 
     def _begun(self, task: asyncio.Task[None]) -> None:
+        if self._crowd is not None:  # by now it counts
+            self._crowd.expect(-1)
+        is_full = len(self._beginning) >= MAX_WAITING
         self._beginning.discard(task)
-        self._room.release()
-
-    async def _next(self) -> tuple[socket.socket, object]:
-        """The next connection that no other worker takes."""
-        while True:
-            await self._readable()
-            if self._crowd is not None and self._crowd.is_ahead:
-                await asyncio.sleep(YIELD_S)
-            try:
-                accepted = self._listening.accept()
-            except BlockingIOError:
-                continue  # another worker was first
-            if self._crowd is not None:  # until it counts
-                self._crowd.expect(1)
-                self._loop.call_later(YIELD_S, self._crowd.expect, -1)
-            return accepted
-
-    async def _readable(self) -> None:
-        ready = self._loop.create_future()
-        self._loop.add_reader(self._listening, _set, ready)
-        try:
-            await ready
-        finally:
-            if self._listening.fileno() >= 0:  # else the number may be another's already
-                self._loop.remove_reader(self._listening)
+        if is_full:
+            self._listen()
 
     async def _begin(self, accepted: socket.socket, address: object) -> None:
         terms = self._terms
@@ -141,8 +154,3 @@ class Acceptor:
         finally:
             if not is_taken:
                 accepted.close()
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)

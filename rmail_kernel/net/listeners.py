@@ -25,6 +25,8 @@ class Listener:
         backlog: length of the accept queue.
         is_http: the handshake offers http/1.1 by ALPN (RFC 7301).
         has_own_tls: the protocol does implicit TLS by itself, and gets what comes as it comes.
+        is_lasting: clients stay long, so each goes to the worker that has fewest connections; that
+            takes longer than to let in who comes and goes.
     """
 
     name: str
@@ -35,3 +37,4 @@ class Listener:
     backlog: int = 1024
     is_http: bool = False
     has_own_tls: bool = False
+    is_lasting: bool = False

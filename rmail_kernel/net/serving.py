@@ -1,7 +1,8 @@
-"""Accepting on listening sockets: one acceptor per listener."""
+"""Accepting on listening sockets: one server per listener."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 
@@ -25,9 +26,11 @@ class Serving:
     def __init__(self, proxies: ProxyProtocolSettings, crowd: Crowd | None) -> None:
         self._proxies = proxies
         self._crowd = crowd
-        self._acceptors: list[Acceptor] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
 
-    def add(self, tls: TlsContexts | None, listener: Listener, listening: socket.socket) -> None:
+    async def add(
+        self, tls: TlsContexts | None, listener: Listener, listening: socket.socket
+    ) -> None:
         """Starts to accept on one socket.
 
         Raises:
@@ -41,17 +44,28 @@ class Serving:
                 context = tls.http if listener.is_http else tls.server
         is_proxied = listener.name in self._proxies.listeners
         trusted = tuple(self._proxies.trusted) if is_proxied else ()
-        terms = Terms(trusted, self._proxies.header_s, context, HANDSHAKE_S)
-        self._acceptors.append(Acceptor(listening, listener.protocol, terms, self._crowd))
+        crowd = self._crowd if listener.is_lasting else None
+        if trusted or crowd is not None:
+            terms = Terms(trusted, self._proxies.header_s, context, HANDSHAKE_S)
+            self._servers.append(Acceptor(listening, listener.protocol, terms, crowd))
+            return
+        server = await asyncio.get_running_loop().create_server(
+            listener.protocol,
+            sock=listening,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_S if context else None,
+            backlog=listener.backlog,
+        )
+        self._servers.append(server)
 
     def close(self) -> None:
         """Stops accepting; open connections go on. Idempotent."""
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self._acceptors.clear()
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
 
-def serve(
+async def serve(
     tls: TlsContexts | None,
     listeners: Sequence[Listener],
     sockets: Mapping[str, socket.socket],
@@ -72,7 +86,7 @@ def serve(
     serving = Serving(proxies, crowd)
     try:
         for listener in listeners:
-            serving.add(tls, listener, sockets[listener.name])
+            await serving.add(tls, listener, sockets[listener.name])
     except BaseException:
         serving.close()
         raise

@@ -112,7 +112,7 @@ class Node:
         tasks = kernel.bus.collect("register_tasks", SingletonTask, kernel=kernel)
         tasks += [*kernel.delivery.tasks(), *kernel.auth.tasks()]
         self._singletons = Singletons(kernel.settings.mail_root, tasks)
-        self._serving = serve(
+        self._serving = await serve(
             kernel.tls,
             _distinct(listeners),
             sockets,

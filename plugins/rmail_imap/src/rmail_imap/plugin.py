@@ -28,7 +28,13 @@ class ImapPlugin:
         found = []
         if settings.port is not None:
             found.append(
-                Listener("imap", settings.host, settings.port, lambda: service.protocol("imap"))
+                Listener(
+                    "imap",
+                    settings.host,
+                    settings.port,
+                    lambda: service.protocol("imap"),
+                    is_lasting=True,
+                )
             )
         if settings.imaps_port is not None and kernel.settings.tls.enabled:
             found.append(
@@ -39,6 +45,7 @@ class ImapPlugin:
                     lambda: service.protocol("imaps", is_tls=True),
                     implicit_tls=True,
                     has_own_tls=True,
+                    is_lasting=True,
                 )
             )
         return found
