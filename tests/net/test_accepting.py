@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from rmail_kernel.net import crowd
+from rmail_kernel.net import accepting, crowd
 from rmail_kernel.net.accepting import Acceptor, Terms
 from rmail_kernel.net.crowd import Crowd
 
@@ -94,3 +94,24 @@ def test_what_was_accepted_counts_before_it_is_told(workers: _Workers) -> None:
     assert second.is_ahead
     second.expect(-2)
     assert not second.is_ahead
+
+
+async def test_those_without_a_header_are_so_many_and_no_more(
+    workers: _Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepting, "MAX_WAITING", 1)
+    terms = Terms(trusted=("127.0.0.1",), header_s=10.0)
+    own = workers.crowds[0]
+    acceptor = Acceptor(workers.listening, lambda: _Greeting(0, own), terms, None)
+    address = workers.listening.getsockname()
+    async with asyncio.timeout(10):
+        silent, silent_writer = await asyncio.open_connection(*address)
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+        silent_writer.close()
+        assert await reader.readexactly(1) == b"0"
+        assert await silent.read() == b""
+    writer.close()
+    acceptor.close()
