@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
 
@@ -70,6 +72,24 @@ async def test_expunges_wait_for_commands_that_use_numbers(connect: Connect, fil
         S: * SEARCH 2
         S: e OK *
     """)
+
+
+@pytest.mark.parametrize("command", ["FETCH 1 UID", "STORE 1 +FLAGS.SILENT (x)", "SEARCH ALL"])
+async def test_a_client_hears_that_an_expunge_waits(
+    connect: Connect, fill: Fill, command: str
+) -> None:
+    # RFC 5530 3
+    await fill(3)
+    client, other = await connect("INBOX"), await connect("INBOX")
+    await client.send(f"a {command}\r\n".encode())
+    assert "EXPUNGEISSUED" not in (await client.until("a OK *"))[-1]
+    await other.send(b"a STORE 2 +FLAGS.SILENT (\\Deleted)\r\nb EXPUNGE\r\n")
+    await other.until("b OK *")
+    await client.send(f"b {command}\r\n".encode())
+    await client.until("b OK [EXPUNGEISSUED] *")
+    await client.run("C: c NOOP\nS: * 2 EXPUNGE\nS: c OK NOOP completed")
+    await client.send(f"d {command}\r\n".encode())
+    assert "EXPUNGEISSUED" not in (await client.until("d OK *"))[-1]
 
 
 async def test_new_mail_behind_an_expunge_that_was_not_told(connect: Connect, fill: Fill) -> None:

@@ -72,6 +72,31 @@ async def test_tls_from_the_first_byte(rmail_server: RunningServer) -> None:
         await client.expect_close()
 
 
+@pytest.mark.parametrize("raw", ["=", "==", "A", "=AAA", "AAA=BBB", "AA A", "AAAA=", "\u00e9"])
+async def test_a_response_that_is_no_base64_is_bad(rmail_server: RunningServer, raw: str) -> None:
+    # RFC 9051 6.2.2: `=` alone is an initial response, and nothing else
+    async with rmail_server.connect("imap") as client:
+        await client.run(f"""
+            S: * OK *
+            C: a AUTHENTICATE PLAIN
+            S: +*
+            C: {raw}
+            S: a BAD Not base64
+        """)
+        if raw.isascii() and " " not in raw and raw != "=":
+            await client.run(f"C: b AUTHENTICATE PLAIN {raw}\nS: b BAD Not base64")
+        await client.run("C: c NOOP\nS: c OK *")
+
+
+async def test_an_empty_initial_response_is_one(rmail_server: RunningServer) -> None:
+    async with rmail_server.connect("imap") as client:
+        await client.run("""
+            S: * OK *
+            C: a AUTHENTICATE PLAIN =
+            S: a BAD Not a login and a password
+        """)
+
+
 async def test_starttls(rmail_server: RunningServer) -> None:
     async with rmail_server.connect("imap") as client:
         await client.run("""

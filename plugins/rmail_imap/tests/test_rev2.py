@@ -193,6 +193,15 @@ async def test_a_name_that_is_stored_otherwise_is_told_with_the_old_one(client: 
         C: f RENAME Tea "Thé"
         S: * LIST () "/" "Thé" ("OLDNAME" ("Tea"))
         S: f OK *
+        C: g0 APPEND "Thé" {4+}
+        C: x: y
+        S: * LIST () "/" "Thé" ("OLDNAME" ("Thé"))
+        S: * 1 EXISTS
+        S: g0 OK [APPENDUID * 1] *
+        C: g1 APPEND "Thé" {4+}
+        C: x: y
+        S: * 2 EXISTS
+        S: g1 OK [APPENDUID * 2] *
         C: g DELETE "Thé"
         S: * LIST (\\NonExistent) "/" "Thé" ("OLDNAME" ("Thé"))
         S: g OK *
