@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def worker_of(client: Transcript, workers: list[int]) -> int:
             inodes.add(f"socket:[{fields[9]}]")
     for pid in workers:
         for fd in Path(f"/proc/{pid}/fd").iterdir():
-            if os.readlink(fd) in inodes:
-                return pid
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                if os.readlink(fd) in inodes:
+                    return pid
     raise AssertionError("no worker has this connection")
