@@ -250,7 +250,8 @@ async def _write_body(response: _Response, body: Body, item: BodyItem) -> None:
     elif found.size <= PIECE_BYTES:
         raw = await body.read(found)
         mark = b"~" if item.form == "decoded" and b"\0" in raw else b""
-        response.add(b" %b{%d}\r\n%b" % (mark, len(raw), raw))
+        response.add(b" %b{%d}\r\n" % (mark, len(raw)))
+        response.add(raw)
     else:
         mark = b"~" if item.form == "decoded" and found.may_have_nul else b""  # RFC 3516 4.3
         response.add(b" %b{%d}\r\n" % (mark, found.size))
