@@ -462,7 +462,7 @@ class MailStore(Protocol):
         changes: Mapping[str, bytes | None],
     ) -> None:
         """Sets entries, None removes one; all or none, durable on return. No MODSEQ changes. What
-        `/private/specialuse` becomes, the special use of the mailbox becomes.
+        `/private/specialuse` becomes, the special use of the mailbox becomes; it is set by itself.
 
         Raises:
             Invalid: a bad name, or no use that a mailbox can have (then with the field

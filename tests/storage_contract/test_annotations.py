@@ -118,11 +118,15 @@ async def test_the_special_use_is_an_entry(store: Opened, other: Opened) -> None
 
     await store.mail.create(ALICE, "Work")
     with pytest.raises(Conflict) as caught:
-        await store.mail.annotate(ALICE, "Work", {COMMENT: b"a", USE: b"\\Sent"})
+        await store.mail.annotate(ALICE, "Work", {USE: b"\\Sent"})
     assert caught.value.fields["special_use"] == "\\Sent"
     assert await other.mail.annotations(ALICE, "Work") == {}
     await store.mail.annotate(ALICE, "Sent", {USE: None})
-    await store.mail.annotate(ALICE, "Work", {COMMENT: b"a", USE: b" \\sent "})
+    with pytest.raises(Invalid):  # by itself
+        await store.mail.annotate(ALICE, "Work", {COMMENT: b"a", USE: b"\\Sent"})
+    assert await other.mail.annotations(ALICE, "Work") == {}
+    await store.mail.annotate(ALICE, "Work", {COMMENT: b"a"})
+    await store.mail.annotate(ALICE, "Work", {USE: b" \\sent "})
     assert await uses(store) == await uses(other) == {"Work": "\\Sent", "Junk": "\\Junk"}
     assert await other.mail.annotations(ALICE, "Work") == {COMMENT: b"a", USE: b"\\Sent"}
     await store.mail.annotate(ALICE, "Work", {USE: b"\\SENT"})
@@ -146,7 +150,7 @@ async def test_what_is_no_special_use_is_invalid_and_nothing_is_set(
 ) -> None:
     before = await store.mail.annotations(ALICE, mailbox)
     with pytest.raises(Invalid) as caught:
-        await store.mail.annotate(ALICE, mailbox, {COMMENT: b"a", USE: value})
+        await store.mail.annotate(ALICE, mailbox, {USE: value})
     assert "special_use" in caught.value.fields
     assert await store.mail.annotations(ALICE, mailbox) == before
 

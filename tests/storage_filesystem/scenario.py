@@ -59,6 +59,7 @@ STEPS: list[Step] = [
         ALICE, INBOX, [Uid(1), Uid(3)], "add", frozenset({"$K", "\\Seen"})
     ),
     lambda s: s.mail.annotate(ALICE, "Work", {"/private/comment": b"mine", "/shared/x": b"\xff"}),
+    lambda s: s.mail.annotate(ALICE, "Work", {"/private/specialuse": b"\\Flagged"}),
     lambda s: s.mail.copy(ALICE, INBOX, [Uid(1), Uid(2)], "Work/Now", op_id="copy"),
     lambda s: s.mail.move(ALICE, INBOX, [Uid(3), Uid(4)], "Work", op_id="move"),
     lambda s: s.mail.expunge(ALICE, INBOX, [Uid(2)], only_deleted=False),

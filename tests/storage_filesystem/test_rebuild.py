@@ -312,6 +312,25 @@ async def test_annotations_live_without_the_database_and_through_a_torn_file(
     assert await mail.annotations(ALICE, None) == {"/private/c": b"z"}
 
 
+async def test_the_special_use_is_what_the_row_says(
+    store: Opened, mail: FilesystemMailStore, paths: AccountPaths
+) -> None:
+    """Older versions let clients keep anything as /private/specialuse."""
+    use, comment = "/private/specialuse", "/private/comment"
+    await mail.create(ALICE, "Work")
+    await mail.annotate(ALICE, "Work", {comment: b"a"})
+    path = paths.mailboxes / "Work/status.json"
+    found = json.loads(path.read_text())
+    found["annotations"][use] = "\\Old"
+    path.write_text(json.dumps(found))
+    assert await mail.annotations(ALICE, "Work") == {comment: b"a"}
+    await mail.annotate(ALICE, "Work", {use: b"\\Flagged"})
+    assert json.loads(path.read_text())["annotations"] == {comment: "a"}
+    harm(store.root, "deleted")
+    assert await mail.annotations(ALICE, "Work") == {comment: b"a", use: b"\\Flagged"}
+    assert (await mail.status(ALICE, "Work")).special_use == "\\Flagged"
+
+
 async def test_subscriptions_without_mailbox_live_without_the_database_and_have_a_limit(
     store: Opened, mail: FilesystemMailStore, paths: AccountPaths
 ) -> None:

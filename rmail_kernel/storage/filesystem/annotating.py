@@ -69,6 +69,8 @@ def annotate(
     row = None if mailbox is None else tx.mailbox(mailbox)
     use = None if row is None else row.special_use
     if row is not None and special_uses.ENTRY in asked:
+        if len(asked) > 1:  # one is in the row, others are in the file: a crash could part them
+            raise Invalid("The special use is set by itself", special_use="")
         use = special_uses.use_of(tx, row, asked.pop(special_uses.ENTRY))
     before = entries(_file(tx, row))
     if row is not None:
