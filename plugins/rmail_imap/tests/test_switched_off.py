@@ -13,6 +13,7 @@ from rmail_imap.catalog import Catalog
 from rmail_imap.commands import TABLE
 from rmail_imap.config import ImapSettings
 from rmail_imap.dependencies import with_dependents
+from rmail_imap.errors import BadSyntax
 from rmail_imap.extensions import Command, Extension, Feature, FetchItem, State, no_arguments
 from rmail_imap.offer import disabled
 from rmail_imap.parse.gates import GATES
@@ -417,5 +418,12 @@ def test_what_is_added_is_advertised_and_can_be_switched_off() -> None:
         "X-THREE",
     }
     catalog.check(ImapSettings(disabled_capabilities=["X-ONE", "X-TWO", "X-THREE"]))
+    mixed = Catalog(
+        [Command("X-A", no_arguments, TABLE["NOOP"].run, State.ANY, capability="x-One")]
+    )
+    mixed.find("X-A", is_uid=False, now=State.AUTHENTICATED)
+    off = disabled(ImapSettings(disabled_capabilities=["X-ONE"]))
+    with pytest.raises(BadSyntax, match="Unknown command"):
+        mixed.find("X-A", is_uid=False, now=State.AUTHENTICATED, off=off)
     with pytest.raises(ConfigError, match="there twice"):
         Catalog([FetchItem("X-B", _values), FetchItem("X-B", _values)])
