@@ -16,7 +16,7 @@ from rmail_kernel.errors import NotFound
 from rmail_kernel.process.control import ask
 
 app = typer.Typer()
-_TITLES = ("id", "protocol", "account", "peer", "client", "mailbox", "age_s", "in", "out")
+_TITLES = ("id", "protocol", "account", "peer", "tls", "client", "mailbox", "age_s", "in", "out")
 Who = Annotated[str, typer.Argument(metavar="WHO", help="The id of a session, or an account.")]
 
 

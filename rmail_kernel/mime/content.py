@@ -39,7 +39,7 @@ _TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++"
 _COMMENTS: Final = rb"\s*+(?:\([^()]*+\)\s*+)*+"
 _TYPE: Final = re.compile(_COMMENTS + rb"(" + _TOKEN + rb")\s*+/\s*+(" + _TOKEN + rb")")
 _WORD: Final = re.compile(_COMMENTS + rb"(" + _TOKEN + rb")")
-_LANGUAGE: Final = re.compile(rb"[A-Za-z0-9*-]+")
+_LANGUAGE: Final = re.compile(rb"[A-Za-z0-9*_-]+")
 
 
 def parse_content(raw_header: bytes, default: ContentFields) -> ContentFields:

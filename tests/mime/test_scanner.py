@@ -192,7 +192,7 @@ Content-ID: <a@example.org>
 Content-Description: =?utf-8?q?a?=
  folded
 Content-Disposition: Attachment; FileName="a \\"b\\".pdf"
-Content-Language: en, de-CH
+Content-Language: en, de-CH, en_US
 Content-Location: http://example.org/a
 Content-MD5: Q2hlY2sgSW50ZWdyaXR5IQ==
 
@@ -203,7 +203,7 @@ Content-MD5: Q2hlY2sgSW50ZWdyaXR5IQ==
     assert part.content_id == "<a@example.org>"
     assert part.description == "=?utf-8?q?a?= folded"
     assert part.disposition == ("attachment", (("filename", 'a "b".pdf'),))
-    assert part.language == ("en", "de-CH")
+    assert part.language == ("en", "de-CH", "en_US")
     assert part.location == "http://example.org/a"
     assert part.md5 == "Q2hlY2sgSW50ZWdyaXR5IQ=="
     assert part.filename == 'a "b".pdf'

@@ -82,8 +82,9 @@ async def test_a_trace_hears_an_account_and_no_password(
     listening = asyncio.create_task(listen())
     async with asyncio.timeout(10):
         while not has_answer.is_set():
-            await client.send(b"b LOGIN alice secret\r\nc NOOP\r\n")
-            await client.run("S: b BAD *\nS: c OK *")
+            await client.send(b"b LOGIN alice secret\r\nb LOGIN {5+}\r\nalice {6+}\r\nsecret\r\n")
+            await client.send(b"c NOOP\r\n")
+            await client.run("S: b BAD *\nS: b BAD *\nS: c OK *")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await has_answer.wait()

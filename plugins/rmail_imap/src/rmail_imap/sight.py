@@ -5,14 +5,12 @@ Passwords never pass: nothing is heard before login, and what logs in is masked 
 
 from __future__ import annotations
 
-import re
-from typing import Final, Literal
+from typing import Literal
 
 from rmail_imap.errors import Goodbye
+from rmail_imap.masking import Mask
 from rmail_imap.session import Session
 from rmail_kernel.observe.sessions import OpenSession, SessionFacts, Tracer
-
-_SECRET: Final = re.compile(rb"(?im)^([^ \r\n]{1,64} (?:LOGIN|AUTHENTICATE)) [^\n]*")
 
 
 def seen(session: Session) -> OpenSession:
@@ -43,8 +41,11 @@ def _facts(session: Session) -> SessionFacts:
 
 
 def _masked(session: Session, tracer: Tracer) -> Tracer:
+    mask = Mask()
+
     def hear(source: Literal["client", "server"], raw: bytes) -> None:
-        if session.info.principal is not None:  # an account is heard, not who comes after it
-            tracer(source, _SECRET.sub(rb"\1 ***", raw) if source == "client" else raw)
+        shown = mask(raw) if source == "client" else raw
+        if shown and session.info.principal is not None:  # an account, not who comes after it
+            tracer(source, shown)
 
     return hear
