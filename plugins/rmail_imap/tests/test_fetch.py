@@ -51,6 +51,35 @@ async def test_everything_on_the_view_and_in_the_store(connect: Connect, fill: F
     """)
 
 
+async def test_fields_that_are_kept_and_others_come_in_one_response(
+    connect: Connect, fill: Fill
+) -> None:
+    await fill([b"Subject: s\r\nX-Foo: a\r\nX-Foo: b\r\n\r\nbody\r\n"])
+    client = await connect("INBOX")
+    await client.run("""
+        C: a FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)] BODY.PEEK[HEADER.FIELDS (X-Foo)])
+        S: * 1 FETCH (BODY[HEADER.FIELDS (Subject)] {14}
+        S: Subject: s
+        S:
+        S:  BODY[HEADER.FIELDS (X-Foo)] {22}
+        S: X-Foo: a
+        S: X-Foo: b
+        S:
+        S: )
+        S: a OK *
+        C: b FETCH 1 (BODY.PEEK[HEADER.FIELDS (X-Foo Subject)] BODY.PEEK[HEADER.FIELDS (To)])
+        S: * 1 FETCH (BODY[HEADER.FIELDS (X-Foo Subject)] {34}
+        S: Subject: s
+        S: X-Foo: a
+        S: X-Foo: b
+        S:
+        S:  BODY[HEADER.FIELDS (To)] {2}
+        S:
+        S: )
+        S: b OK *
+    """)
+
+
 async def test_sections(connect: Connect, fill: Fill) -> None:
     await fill([_MIXED])
     client = await connect("INBOX")

@@ -154,7 +154,7 @@ class Body:
         if item.form != "encoded":
             return await self._decoded(item)
         stored = self._stored
-        if section.kind == "HEADER.FIELDS" and not section.part and stored.raw_headers is not None:
+        if needs(item) is Field.HEADERS and stored.raw_headers is not None:
             if stored.has_all_headers:
                 return _cut(filter_fields(stored.raw_headers, section.fields), item)
             await self._reopen()
