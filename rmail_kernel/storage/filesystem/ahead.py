@@ -23,6 +23,8 @@ REST_S: Final = 0.05
 """This process is at rest when nothing changed for so long."""
 FEW: Final = 16
 """While there are changes, more than these are read, by a process of low priority."""
+LOOK_S: Final = 0.1
+"""While there are changes, it is looked so often whether there is something to read."""
 AGAIN_S: Final = 10.0
 """The pause before it is looked whether the index has by now what is remembered."""
 
@@ -102,7 +104,7 @@ class ReadAhead:
         loop = asyncio.get_running_loop()
         while self._states:
             key, state = min(self._states.items(), key=lambda item: item[1].due_at)
-            ready_at = min(self._rested_at, self._looked_at + REST_S)
+            ready_at = min(self._rested_at, self._looked_at + LOOK_S)
             pause_s = max(state.due_at, ready_at) - loop.time()
             if state.due_at > loop.time():
                 self._idle.set()

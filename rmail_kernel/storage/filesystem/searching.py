@@ -62,6 +62,7 @@ NEW: Final = 64
 MAX_KEPT_CHARS: Final = 256
 _INLINE: Final = 2000
 _CHUNK: Final = 1000
+_DENSE: Final = 1.5
 _NOWHERE: Final = b"\xff"  # not in ASCII
 _DAY_S: Final = 86_400
 _OfColumns = Arrived | Dated | ModifiedSince | Sized
@@ -268,17 +269,23 @@ def _from_summaries(
     yes: set[int] = set()
     told: set[int] = set()
     uids = sorted(asked)
-    sql = (
-        "SELECT key, headers FROM summary WHERE has_all_headers"
-        " AND key IN (SELECT value FROM json_each(?))"
-    )
     for start in range(0, len(uids), _CHUNK):
-        keys = json.dumps([low + uid for uid in uids[start : start + _CHUNK]])
-        for key, raw in schema.rows(db, sql, keys):
-            told.add(key - low)
-            if matches(raw):
-                yes.add(key - low)
+        for key, raw in _headers(db, low, uids[start : start + _CHUNK]):
+            if key - low in asked:
+                told.add(key - low)
+                if matches(raw):
+                    yes.add(key - low)
     return Split(yes, asked - told)
+
+
+def _headers(db: apsw.Connection, low: int, uids: list[int]) -> Iterator[schema.Row]:
+    """Keys and header lines of some messages; of all between, if these are most of them."""
+    sql = "SELECT key, headers FROM summary WHERE has_all_headers"
+    if uids[-1] - uids[0] < _DENSE * len(uids):  # in sequence, a row takes two thirds of the time
+        among = "key BETWEEN ? AND ?"
+        return schema.rows(db, f"{sql} AND {among}", low + uids[0], low + uids[-1])
+    among = "key IN (SELECT value FROM json_each(?))"
+    return schema.rows(db, f"{sql} AND {among}", json.dumps([low + uid for uid in uids]))
 
 
 def _of_block(condition: Header | Dated) -> Callable[[bytes], bool]:
@@ -292,29 +299,42 @@ def _of_block(condition: Header | Dated) -> Callable[[bytes], bool]:
 
         return is_then
     name, needle = condition.name.lower().encode(), casemap(condition.text)
-    field, may_match = _field(name), _prefilter(needle, name in ADDRESS_FIELDS)
-    return lambda raw: (
-        may_match(raw)
-        and any(
+    field, quickly = _field(name), _quickly(name, needle)
+
+    def has(raw: bytes) -> bool:
+        answer = quickly(raw)
+        if answer is not None:
+            return answer
+        return any(
             needle in text
             for found in field.finditer(raw)
             for text in value_texts(name, found[1].removesuffix(b"\r"))
         )
-    )
+
+    return has
 
 
-def _prefilter(needle: str, has_addresses: bool) -> Callable[[bytes], bool]:
-    """Whether header lines may have a text, told ten times as quickly. If they are ASCII without
-    encoded words or comments, nothing changes but case, and folds, which are at white space.
+def _quickly(name: bytes, needle: str) -> Callable[[bytes], bool | None]:
+    """Whether a field of header lines has a text, told in a fifth of the time; None: it is not.
+
+    If they are ASCII without encoded words or comments, nothing changes but case, and folds, which
+    are at white space: so lines that have not its longest word have not the text, and the first
+    line of a field has a word that stands in it.
     """
     if not needle.strip():
-        return lambda _: True
+        return lambda _: None
+    start, has_addresses = b"\n" + name.upper() + b":", name in ADDRESS_FIELDS
     word = max(needle.split(), key=len).encode() if needle.isascii() else _NOWHERE
+    is_word = word == needle.encode("utf-8", "surrogatepass")
 
-    def check(raw: bytes) -> bool:
-        if word in raw.upper() or b"=?" in raw or not raw.isascii():
-            return True
-        return has_addresses and b"(" in raw
+    def check(raw: bytes) -> bool | None:
+        upper = raw.upper()
+        if word in upper:
+            at = upper.find(start) + len(start) if is_word else 0
+            line = upper[at : upper.find(b"\n", at)] if at >= len(start) else b""
+            return True if word in line and b"=?" not in line else None
+        is_plain = raw.isascii() and b"=?" not in raw and not (has_addresses and b"(" in raw)
+        return False if is_plain else None
 
     return check
 
