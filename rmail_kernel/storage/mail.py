@@ -419,9 +419,15 @@ class MailStore(Protocol):
         target: str | MailboxId,
         *,
         op_id: str | None = None,
+        needs_all: bool = False,
     ) -> CopyResult:
-        """Copies within the account, all or nothing; flags and dates are kept. QuotaExceeded,
-        NotFound.
+        """Copies within the account, all or nothing; flags and dates are kept.
+
+        Args:
+            needs_all: a message that is gone is no copy of the others, either.
+
+        Raises:
+            QuotaExceeded. NotFound: with the field `expunged` for `needs_all`.
         """
 
     async def move(

@@ -40,6 +40,16 @@ async def test_copy_keeps_flags_dates_and_content(store: Opened) -> None:
     assert target.highestmodseq == result.modseq > source.highestmodseq
 
 
+async def test_a_copy_that_needs_all_makes_none_without_one(store: Opened) -> None:
+    await store.put(item(), item())
+    with pytest.raises(NotFound) as caught:
+        await store.mail.copy(ALICE, INBOX, _uids(1, 2, 3), "Sent", needs_all=True)
+    assert caught.value.fields["expunged"]
+    assert (await store.mail.status(ALICE, "Sent")).uidnext == 1
+    result = await store.mail.copy(ALICE, INBOX, _uids(1, 2), "Sent", needs_all=True)
+    assert result.target == [1, 2]
+
+
 async def test_copy_into_the_same_mailbox_makes_new_messages(store: Opened) -> None:
     await store.put(item(MESSAGE, "$A"))
     result = await store.mail.copy(ALICE, INBOX, _uids(1), INBOX)

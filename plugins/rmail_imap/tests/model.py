@@ -448,6 +448,12 @@ class World:
         action: str,
     ) -> None:
         into = self.mailboxes.get(target)
+        first, last = map(int, numbers.split(":"))
+        if into is not None and action == "copy" and len(uids) <= last - first:
+            # Some are gone that the client still counts: no partial copy (RFC 9051 6.4.7).
+            said = await client.command(f"COPY {numbers} {target}")
+            assert said.startswith("NO [EXPUNGEISSUED]")
+            return
         if into is not None:
             for uid in uids:
                 into.add(mailbox.messages[uid])

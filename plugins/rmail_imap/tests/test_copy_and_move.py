@@ -28,6 +28,26 @@ async def test_copy_gives_the_new_uids(connect: Connect, fill: Fill) -> None:
     """)
 
 
+async def test_what_was_expunged_makes_no_partial_copy(connect: Connect, fill: Fill) -> None:
+    # RFC 9051 6.4.7, RFC 2180 4.4.1; UIDs that are gone are ignored (RFC 9051 6.4.9)
+    await fill(4)
+    client, other = await connect("INBOX"), await connect("INBOX")
+    await other.send(b"a STORE 2 +FLAGS.SILENT (\\Deleted)\r\nb EXPUNGE\r\n")
+    await other.until("b OK *")
+    await client.run("""
+        C: a COPY 1:3 Sent
+        S: a NO [EXPUNGEISSUED] *
+        C: b STATUS Sent (MESSAGES UIDNEXT)
+        S: * STATUS "Sent" (MESSAGES 0 UIDNEXT 1)
+        S: * 2 EXPUNGE
+        S: b OK *
+        C: c COPY 1:3 Sent
+        S: c OK [COPYUID * 1,3:4 1:3] *
+        C: d UID COPY 2:3 Sent
+        S: d OK [COPYUID * 3 4] *
+    """)
+
+
 async def test_copy_into_the_same_mailbox(connect: Connect, fill: Fill) -> None:
     await fill(1)
     client = await connect("INBOX")

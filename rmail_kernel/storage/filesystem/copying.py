@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rmail_kernel import failpoints
+from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.digest import COPY_DIGEST, COPY_SUMMARY, COPY_UNDIGESTED
 from rmail_kernel.storage.filesystem.disk import make_way, sync_file, write_file
@@ -38,13 +39,17 @@ def copy(
     target: str | int,
     op_id: str | None,
     room: Room,
+    *,
+    needs_all: bool = False,
 ) -> CopyResult:
-    """Copies messages; see MailStore.copy."""
+    """Copies messages. See MailStore.copy."""
     known = remembered(tx, op_id)
     if known is not None:
         return _result(known)
     source_row, target_row = tx.mailbox(source), tx.mailbox(target)
     found = _existing(tx, source_row, uids)
+    if needs_all and len(found) < len(set(uids)):
+        raise NotFound("Some of the messages are gone", expunged=True)
     tx.book(sum(message[3] for message, _ in found), len(found), room)
     modseq = tx.next_modseq() if found else target_row.highestmodseq
     new_uids = _link_all(tx, source_row, target_row, found, modseq)

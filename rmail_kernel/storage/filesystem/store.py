@@ -375,11 +375,14 @@ class FilesystemMailStore:
         target: str | MailboxId,
         *,
         op_id: str | None = None,
+        needs_all: bool = False,
     ) -> CopyResult:
-        """Copies within the account, all or nothing. QuotaExceeded, NotFound."""
+        """See MailStore.copy."""
         async with (use := self._use(account)) as one:
             room = use.room
-            return await one.write(lambda tx: copying.copy(tx, source, uids, target, op_id, room))
+            return await one.write(
+                lambda tx: copying.copy(tx, source, uids, target, op_id, room, needs_all=needs_all)
+            )
 
     async def move(
         self,

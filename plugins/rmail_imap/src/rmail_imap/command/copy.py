@@ -41,7 +41,15 @@ async def copy(session: Session, args: CopyArgs) -> Reply:
     target = await target_mailbox(session, args.mailbox)
     if not uids:
         return Reply("Nothing to copy")
-    result = await session.mail.copy(session.account, selected.id, uids, target.id)
+    try:
+        result = await session.mail.copy(
+            session.account, selected.id, uids, target.id, needs_all=not args.messages.is_uid
+        )
+    except NotFound as error:
+        if "expunged" not in error.fields:
+            raise
+        # RFC 9051 6.4.7: no partial copy. A UID that is gone is ignored (RFC 9051 6.4.9).
+        raise Refused("Some of the messages were expunged", b"EXPUNGEISSUED") from error
     return Reply(code=copy_code(session, result))
 
 
