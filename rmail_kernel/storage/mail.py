@@ -187,6 +187,8 @@ class AppendItem:
         op_id: makes a retry return the first result; None when a retry cannot happen.
         replaces: a message that is expunged in the same transaction, for the quota before the new
             one is stored (RFC 8508); one that is gone already is no fault.
+        claims_recent: the caller has the mailbox selected: \\Recent of this message is taken for
+            it, as `claim_recent` does, unless older messages still wait for somebody to do that.
     """
 
     mailbox: str
@@ -196,16 +198,18 @@ class AppendItem:
     op_id: str | None = None
     create: bool = False  # create the mailbox when it is absent (delivery), instead of NotFound
     replaces: tuple[MailboxId, Uid] | None = None
+    claims_recent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where a message landed (RFC 4315 APPENDUID)."""
+    """Where a message landed (RFC 4315 APPENDUID). `is_claimed`: \\Recent was taken with it."""
 
     mailbox: MailboxId
     uidvalidity: int
     uid: Uid
     modseq: ModSeq
+    is_claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

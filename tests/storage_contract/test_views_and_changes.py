@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rmail_kernel.storage.events import Change
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from tests.storage_contract.rig import ALICE, BOB, MESSAGE, Opened, item
@@ -102,6 +104,19 @@ async def test_recent_belongs_to_the_first_that_claims_it(store: Opened, other: 
     await store.put(item())
     assert await other.mail.claim_recent(ALICE, INBOX) == {3}
     assert (await store.mail.status(ALICE, "INBOX")).recent == 0
+
+
+async def test_recent_can_be_claimed_with_what_comes(store: Opened, other: Opened) -> None:
+    mine = replace(item(), claims_recent=True)
+    assert [one.is_claimed for one in await store.put(mine, mine)] == [True, True]
+    assert await other.mail.claim_recent(ALICE, INBOX) == frozenset()
+    await store.put(item())
+    (waits,) = await store.put(mine)  # for whoever claims the one before it
+    assert not waits.is_claimed
+    assert await other.mail.claim_recent(ALICE, INBOX) == {3, 4}
+    (again,) = await store.put(mine)
+    assert again.is_claimed
+    assert (await other.mail.status(ALICE, "INBOX")).recent == 0
 
 
 async def test_events_come_after_the_commit_to_the_account_concerned(store: Opened) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from rmail_kernel.testing import RunningServer, Transcript
+
+if TYPE_CHECKING:
+    from plugins.rmail_imap.tests.conftest import Connect
 
 
 async def test_append_asks_for_the_message(client: Transcript) -> None:
@@ -44,6 +49,28 @@ async def test_append_to_the_selected_mailbox_is_told(client: Transcript) -> Non
         S: * 1 EXISTS
         S: * 1 RECENT
         S: b OK *
+    """)
+
+
+async def test_what_a_session_appends_is_recent_for_it_alone(connect: Connect) -> None:
+    first, second = await connect("INBOX"), await connect("INBOX")
+    await first.send(b"b APPEND INBOX {9+}\r\nA: b\r\n\r\nx\r\n")
+    await first.run("""
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: b OK *
+        C: c FETCH 1 FLAGS
+        S: * 1 FETCH (FLAGS (\\Recent))
+        S: c OK *
+    """)
+    await second.run("""
+        C: b NOOP
+        S: * 1 EXISTS
+        S: * 0 RECENT
+        S: b OK *
+        C: c FETCH 1 FLAGS
+        S: * 1 FETCH (FLAGS ())
+        S: c OK *
     """)
 
 

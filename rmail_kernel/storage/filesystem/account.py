@@ -154,8 +154,7 @@ class OpenAccount:
         failed: Callable[[], None] | None = None,
     ) -> T:
         """Runs an operation in the next batch. It goes on when the caller is cancelled."""
-        work = Work(run, alone, durable, vital, before, failed)
-        value: T = await asyncio.shield(self._writer.submit(work))
+        value: T = await self._writer.submit(Work(run, alone, durable, vital, before, failed))
         return value
 
     async def sync_files(

@@ -166,12 +166,16 @@ def place(tx: Transaction, one: Prepared, row: MailboxRow, uid: int, modseq: int
         ),
     )
     insert(tx, row.id, uid, one.digest)
+    is_claimed = one.item.claims_recent and not row.recent
+    if is_claimed:
+        row.recent_from = uid + 1
+    else:
+        row.recent += 1
     row.total += 1
-    row.recent += 1
     row.size_bytes += one.size_bytes
     count(row, word, 1)
     tx.touched(row, modseq)
-    result = Appended(MailboxId(row.id), row.uidvalidity, Uid(uid), ModSeq(modseq))
+    result = Appended(MailboxId(row.id), row.uidvalidity, Uid(uid), ModSeq(modseq), is_claimed)
     if one.item.op_id is not None:
         remember(tx, one.item.op_id, [row.id, row.uidvalidity, uid, modseq])
     return result

@@ -21,6 +21,7 @@ from rmail_imap.session import Session
 from rmail_imap.wire import LineTooLong
 from rmail_kernel.content import Content
 from rmail_kernel.errors import NotFound, RmailError
+from rmail_kernel.storage.ids import MailboxId
 from rmail_kernel.storage.mail import AppendItem, Fetched, Quota
 
 MEMORY_BYTES: Final = 1 << 20
@@ -35,6 +36,7 @@ class _Uploads:
     session: Session
     mailbox: str
     items: list[AppendItem]
+    claims_recent: bool
     replaces: Fetched | None = None
     size_bytes: int = 0
 
@@ -63,9 +65,9 @@ async def receive(
         Refused, BadSyntax: the command fails; nothing of it is left to be read.
         Goodbye: too much was sent without asking.
     """
-    uploads = _Uploads(session, mailbox, [], replaces)
     async with refusing(session, first):
-        await _check_mailbox(session, mailbox)
+        found = await _check_mailbox(session, mailbox)
+    uploads = _Uploads(session, mailbox, [], _is_told_first(session, found), replaces)
     message = first
     while True:
         rest = await _one(uploads, message)
@@ -105,7 +107,15 @@ async def _one(uploads: _Uploads, message: Announced) -> bytes:
     except RmailError:
         await _skip_announced(session, rest)
         raise
-    uploads.items.append(AppendItem(uploads.mailbox, content, message.flags, message.internal_date))
+    uploads.items.append(
+        AppendItem(
+            uploads.mailbox,
+            content,
+            message.flags,
+            message.internal_date,
+            claims_recent=uploads.claims_recent,
+        )
+    )
     uploads.size_bytes += content.size
     return rest
 
@@ -138,11 +148,21 @@ async def refusing(session: Session, message: Announced) -> AsyncIterator[None]:
         raise
 
 
-async def _check_mailbox(session: Session, mailbox: str) -> None:
+async def _check_mailbox(session: Session, mailbox: str) -> MailboxId:
     try:
-        await session.mail.status(session.account, mailbox)
+        return (await session.mail.status(session.account, mailbox)).id
     except NotFound as error:
         raise Refused("There is no such mailbox", b"TRYCREATE") from error
+
+
+def _is_told_first(session: Session, mailbox: MailboxId) -> bool:
+    """Whether the session tells its client of what comes into a mailbox, with \\Recent (RFC 3501
+    2.3.2).
+    """
+    selected = session.selected
+    if selected is None or selected.id != mailbox:
+        return False
+    return not (selected.is_read_only or session.is_rev2)
 
 
 async def _check(uploads: _Uploads, message: Announced) -> None:

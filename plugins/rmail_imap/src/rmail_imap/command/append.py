@@ -31,9 +31,13 @@ async def append(session: Session, args: AppendArgs) -> Reply:
 async def store(session: Session, items: list[AppendItem]) -> list[Appended]:
     """Stores what was received. Refused [TRYCREATE]: the mailbox is gone."""
     try:
-        return await session.mail.append(session.account, items)
+        stored = await session.mail.append(session.account, items)
     except NotFound as error:
         raise Refused("There is no such mailbox", b"TRYCREATE") from error
+    claimed = [one.uid for one in stored if one.is_claimed]
+    if claimed and session.selected is not None:
+        session.selected.recent |= frozenset(claimed)
+    return stored
 
 
 def tell_normal_name(session: Session, name: str) -> None:
