@@ -28,7 +28,6 @@ COUNTS = {
     "annotate.written": 2,
     "subscriptions.written": 1,
     "keywords.written": 2,
-    "copy.settled": 3,
     "copy.linked": 4,
     "unsettled.synced": 2,
     "commit.before": 23,

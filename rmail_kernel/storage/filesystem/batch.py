@@ -82,6 +82,7 @@ class Batches:
             raise NotFound("No such account")
         self._is_fresh = True
         self._is_log_doubtful = False  # a sync of it failed
+        self._is_synced = True  # every commit, unless somebody says otherwise
         self._notes: dict[Shard, int] = {}
         make_directory(paths.temporary, owner)
         self._home = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -204,7 +205,7 @@ class Batches:
         if schema.migrate(self._paths.database):
             _log.info("index migrated", path=str(self._paths.database))
         self._db = schema.connect(self._paths.database)
-        self._is_fresh = True
+        self._is_fresh = self._is_synced = True
         if rebuild.is_stale(self._db, self._paths, known):
             raise Stale("older than the files")
         if recovery.is_needed(self._db, self._paths):
@@ -259,7 +260,7 @@ class Batches:
         is_durable = any(work.is_durable for work in works)
         tx = self._begin(db, is_durable=is_durable)
         try:
-            outcomes = [_one(tx, work) for work in works]
+            outcomes = [_one(tx, work, is_alone=len(works) == 1) for work in works]
             tx.sync()
             failpoints.reach("commit.before")
         except BaseException:
@@ -278,7 +279,9 @@ class Batches:
         return outcomes, tx.changes
 
     def _begin(self, db: apsw.Connection, *, is_durable: bool) -> Transaction:
-        db.execute("PRAGMA synchronous=FULL" if is_durable else "PRAGMA synchronous=NORMAL")
+        if is_durable != self._is_synced:
+            db.execute("PRAGMA synchronous=FULL" if is_durable else "PRAGMA synchronous=NORMAL")
+            self._is_synced = is_durable
         db.execute("BEGIN IMMEDIATE")
         try:
             now = int(self._time())
@@ -354,7 +357,7 @@ class Batches:
             shards = done.own_shards(has_names=are_names_next)
             done.land(shards)
             if are_names_next:
-                followup.files(done.paths, done.unlinks, done.renames)
+                followup.files(done.paths, done.unlinks, done.renames, shards)
             self._notes = mtimes(shards)
             if done.has_directories:
                 self._follow_directories(db, done, is_few=is_few)
@@ -380,8 +383,8 @@ def _is_behind(db: apsw.Connection) -> bool:
     return any(schema.first(db, f"SELECT 1 FROM {name} LIMIT 1") for name in tables)  # noqa: S608 - constants
 
 
-def _one(tx: Transaction, work: Work) -> Outcome:
-    mark = tx.begin()
+def _one(tx: Transaction, work: Work, *, is_alone: bool) -> Outcome:
+    mark = tx.begin(is_alone=is_alone)
     try:
         value = work.run(tx)
         tx.end()

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import Final
 
 from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.filesystem import schema
-from rmail_kernel.storage.filesystem.digest import COPY_DIGEST, COPY_SUMMARY, COPY_UNDIGESTED
-from rmail_kernel.storage.filesystem.disk import make_way, sync_file, write_file
+from rmail_kernel.storage.filesystem.digest import COPIES
+from rmail_kernel.storage.filesystem.disk import make_way, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
+from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.layout import file_name
 from rmail_kernel.storage.filesystem.locate import Names, settled
 from rmail_kernel.storage.filesystem.retries import remember, remembered
@@ -27,6 +32,14 @@ from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, CopyResult
 
 _SYSTEM_BITS = (1 << (FIRST_KEYWORD_BIT - 1)) - 1
 _CHUNK_BYTES = 1 << 18
+_MANY: Final = 32
+"""Messages for which a shard is listed rather than each of its files looked up."""
+_RUN: Final = 128
+"""Rows that are copied by one statement: SQLite keeps them all before it inserts the first."""
+_COPY_INCOMING = (
+    "INSERT INTO incoming (key, content) SELECT key + ?, content FROM incoming"
+    " WHERE key BETWEEN ? AND ?"
+)
 _Found = tuple[schema.Row, str]  # a row of COLUMNS, and its file
 # The file has as many links as it can have, or the file system has no links.
 _NO_LINK = {errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV}
@@ -53,7 +66,7 @@ def copy(
     tx.book(sum(message[3] for message, _ in found), len(found), room)
     modseq = tx.next_modseq() if found else target_row.highestmodseq
     new_uids = _link_all(tx, source_row, target_row, found, modseq)
-    _copy_summaries(tx, source_row, target_row, found, new_uids)
+    _copy_rows(tx, source_row, target_row, found, new_uids)
     return _done(tx, target_row, [message[0] for message, _ in found], new_uids, modseq, op_id)
 
 
@@ -69,7 +82,7 @@ def move(
     modseq = tx.next_modseq() if found else target_row.highestmodseq
     new_uids = _link_all(tx, source_row, target_row, found, modseq)
     tx.book(sum(message[3] for message, _ in found), len(found))
-    _copy_summaries(tx, source_row, target_row, found, new_uids)
+    _copy_rows(tx, source_row, target_row, found, new_uids)
     if found:
         remove(tx, source_row, [message for message, _ in found], modseq)
     return _done(tx, target_row, [message[0] for message, _ in found], new_uids, modseq, op_id)
@@ -77,8 +90,7 @@ def move(
 
 def _existing(tx: Transaction, row: MailboxRow, uids: Sequence[int]) -> list[_Found]:
     """The messages that exist, with their files; one whose file was taken away does not."""
-    mailbox = str(tx.paths.mailbox(row.name))
-    unsettled, names = _unsettled(tx, row.id), Names()
+    mailbox, names = str(tx.paths.mailbox(row.name)), Names(is_many=len(uids) >= _MANY)
     found = []
     for message in schema.messages(tx.db, row.id, uids, COLUMNS):
         arrival = tx.arrivals.get((row.id, message[0]))
@@ -88,18 +100,8 @@ def _existing(tx: Transaction, row: MailboxRow, uids: Sequence[int]) -> list[_Fo
             else names.find(mailbox, message[0], message[1], settled(message[2]))
         )
         if path is not None:
-            if message[0] in unsettled:
-                sync_file(Path(path))  # a link is as durable as what it leads to
-                failpoints.reach("copy.settled")
             found.append((message, path))
     return found
-
-
-def _unsettled(tx: Transaction, mailbox: int) -> set[int]:
-    """The UIDs of messages whose files are not on disk yet."""
-    low, high = schema.summary_key(mailbox, 0), schema.summary_key(mailbox + 1, 0)
-    sql = "SELECT key FROM incoming WHERE key >= ? AND key < ?"
-    return {key - low for (key,) in schema.rows(tx.db, sql, low, high)}
 
 
 def _link_all(
@@ -111,12 +113,10 @@ def _link_all(
 ) -> list[int]:
     if not found:
         return []
+    given = {flags for (_, flags, *_), _ in found}
     # All at once: a place that is free but for the rows to come must not be given out twice.
-    used = 0
-    for (_, flags, *_), _ in found:
-        used |= flags
-    _translated(tx, source, target, used)
-    words = {flags: _translated(tx, source, target, flags) for (_, flags, *_), _ in found}
+    _translated(tx, source, target, reduce(or_, given))
+    words = {flags: _translated(tx, source, target, flags) for flags in given}
     uids = list(tx.allocate(target, len(found)))
     tx.intend(target, uids)
     rows = []
@@ -124,15 +124,16 @@ def _link_all(
         word = words[flags]
         _link(tx, path, f"{tx.shard(target, uid)}/{file_name(uid, word)}", date)
         failpoints.reach("copy.linked")
-        named = new_name(tx, target, uid, word)
+        named = word if word <= IN_NAMES else new_name(tx, target, uid, word)
         rows.append((target.id, uid, word, modseq, named, size, date, tx.now))
-        count(target, word, 1)
-        target.size_bytes += size
     tx.db.executemany(
         "INSERT INTO message (mailbox, uid, flags, modseq, named, size_bytes, internal_date,"
         " save_date) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
+    for word, times in Counter(row[2] for row in rows).items():
+        count(target, word, times)
+    target.size_bytes += sum(row[5] for row in rows)
     target.total += len(rows)
     target.recent += len(rows)
     tx.touched(target, modseq)
@@ -152,31 +153,55 @@ def _translated(tx: Transaction, source: MailboxRow, target: MailboxRow, flags: 
 
 
 def _link(tx: Transaction, source: str, target: str, date: int) -> None:
-    make_way(target)
     try:
-        os.link(source, target)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            make_way(target)
+            os.link(source, target)
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
+        make_way(target)
         with Path(source).open("rb") as file:
             pieces = iter(lambda: file.read(_CHUNK_BYTES), b"")
             write_file(Path(target), pieces, tx.owner, mtime=date)
     tx.made(target)
 
 
-def _copy_summaries(
+def _copy_rows(
     tx: Transaction,
     source: MailboxRow,
     target: MailboxRow,
     found: Sequence[_Found],
     uids: Sequence[int],
 ) -> None:
-    pairs = [
-        (schema.summary_key(target.id, uid), schema.summary_key(source.id, message[0]))
-        for uid, (message, _) in zip(uids, found, strict=True)
+    """What is kept of a message beside its row; also its bytes, while its file is not on disk: a
+    link is as durable as what it leads to.
+    """
+    old = [message[0] for message, _ in found]
+    runs = [
+        (
+            schema.summary_key(target.id, new) - schema.summary_key(source.id, first),
+            schema.summary_key(source.id, first),
+            schema.summary_key(source.id, last),
+        )
+        for first, last, new in _runs(old, uids)
     ]
-    for copy_rows in (COPY_SUMMARY, COPY_DIGEST, COPY_UNDIGESTED):
-        tx.db.executemany(copy_rows, pairs)
+    for sql in (*COPIES, _COPY_INCOMING):
+        tx.db.executemany(sql, runs)
+
+
+def _runs(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Originals with UIDs in a row, the first and the last, and the UID of the first one's copy;
+    those of copies are always in a row.
+    """
+    start = 0
+    for end in range(1, len(old) + 1):
+        is_next = end < len(old) and old[end] == old[end - 1] + 1
+        if not is_next or end - start == _RUN:
+            yield old[start], old[end - 1], new[start]
+            start = end
 
 
 def _done(

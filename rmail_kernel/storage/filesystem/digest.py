@@ -103,13 +103,13 @@ def complete(tx: Transaction, mailbox: int, uid: int, found: Digest) -> None:
     tx.db.execute("DELETE FROM undigested WHERE key=?", (key,))
 
 
-COPY_SUMMARY = (
+COPIES = (
     "INSERT INTO summary (key, envelope, body, bodystructure, headers, has_all_headers, structure,"
-    " preview) SELECT ?, envelope, body, bodystructure, headers, has_all_headers, structure,"
-    " preview FROM summary WHERE key=?"
+    " preview) SELECT key + ?, envelope, body, bodystructure, headers, has_all_headers, structure,"
+    " preview FROM summary WHERE key BETWEEN ? AND ?",
+    "INSERT INTO digest (key, email, thread, keys) SELECT key + ?, email, thread, keys"
+    " FROM digest WHERE key BETWEEN ? AND ?",
+    "INSERT INTO undigested (key) SELECT key + ? FROM undigested WHERE key BETWEEN ? AND ?",
 )
-COPY_DIGEST = (
-    "INSERT INTO digest (key, email, thread, keys) SELECT ?, email, thread, keys"
-    " FROM digest WHERE key=?"
-)
-COPY_UNDIGESTED = "INSERT INTO undigested (key) SELECT ? FROM undigested WHERE key=?"
+"""What copies of messages share with them: by how much their keys are greater, and a range of the
+keys of the originals."""

@@ -33,21 +33,28 @@ def find_name(mailbox: str, uid: int, *words: int) -> str | None:
 class Names:
     """Files of many messages: no shard is listed twice. For those that hold the account's lock, and
     tell of the files that they change.
+
+    Args:
+        is_many: shards are listed at once, for who will ask for much of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_many: bool = False) -> None:
+        self._is_many = is_many
         self._listed: dict[str, dict[str, list[str]]] = {}
 
     def find(self, mailbox: str, uid: int, *words: int) -> str | None:
         """The file of a message: by the names it may have, then by its UID in the shard."""
         shard = f"{mailbox}/{shard_name(shard_of(uid))}"
-        for word in words:
-            name = f"{shard}/{file_name(uid, word)}"
-            if os.path.exists(name):  # noqa: PTH110 - see above
-                return name
+        wanted = [file_name(uid, word) for word in words]
+        for name in () if self._is_many else wanted:
+            if os.path.exists(path := f"{shard}/{name}"):  # noqa: PTH110 - see above
+                return path
         if shard not in self._listed:
             self._listed[shard] = _by_uid(shard)
         found = self._listed[shard].get(f"{uid:08d}", ())
+        for name in wanted:
+            if name in found:
+                return f"{shard}/{name}"
         return next((f"{shard}/{name}" for name in found if parse_file(name)), None)
 
     def forget(self, mailbox: str, uid: int) -> None:

@@ -117,6 +117,8 @@ def connect(path: Path, busy_ms: int = _BUSY_MS) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         db.set_busy_timeout(busy_ms)
+        # A statement is planned once, not for each range of UIDs anew.
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         if value(db, "PRAGMA user_version") != VERSION:
             raise apsw.CorruptError("another version")
         db.execute("PRAGMA journal_mode=WAL")

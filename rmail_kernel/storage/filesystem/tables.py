@@ -115,7 +115,7 @@ class MailboxRow:
     def values(self) -> tuple[Any, ...]:
         """The columns in order, `id` first."""
         found = list(_VALUES(self))
-        found[_KEYWORDS] = json.dumps(self.keywords)
+        found[_KEYWORDS] = _keywords_text(self.keywords)
         return tuple(found)
 
 
@@ -211,6 +211,11 @@ def _mailbox(found: schema.Row) -> MailboxRow:
 def _keywords(text: str) -> tuple[str, ...]:
     """A keyword table; rows are read far more often than it changes."""
     return tuple(json.loads(text))
+
+
+@lru_cache(maxsize=256)
+def _keywords_text(keywords: tuple[str, ...]) -> str:
+    return json.dumps(keywords)
 
 
 def write_status(directory: Path, row: MailboxRow, owner: Owner, *, durable: bool) -> None:

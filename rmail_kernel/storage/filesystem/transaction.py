@@ -55,12 +55,8 @@ class _Shard:
     mtime_ns: int  # when it was first looked at; 0: it was made
 
 
-@dataclass(slots=True)
-class _Made:
-    """A file that exists because of this transaction; `source`: where it was before, if renamed."""
-
-    path: str
-    source: str | None = None
+_Made = tuple[str, str | None]
+"""A file that exists because of this transaction, and where it was before, if renamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +135,22 @@ class Transaction:
         self._stored_account = self._account.copy()
         self._is_flushed = False
         self._committed_modseq = self._account.modseq
-        self._left: dict[Shard, int] = {}  # mtimes of known shards, as stored
+        self._notes = notes
+        self._left = dict(notes)  # mtimes of known shards, as stored
+        self._is_alone = False
         self._store_mtimes(notes)
 
     # -- one operation ---------------------------------------------------------------------
 
-    def begin(self) -> Mark:
-        """Starts an operation; returns what `undo` needs."""
-        self.db.execute("SAVEPOINT operation")
+    def begin(self, *, is_alone: bool = False) -> Mark:
+        """Starts an operation; returns what `undo` needs.
+
+        Args:
+            is_alone: there is no other in this transaction.
+        """
+        self._is_alone = is_alone
+        if not is_alone:
+            self.db.execute("SAVEPOINT operation")
         rows = {number: row.copy() for number, row in self._mailboxes.items()}
         return Mark(
             len(self._made),
@@ -161,7 +165,8 @@ class Transaction:
 
     def end(self) -> None:
         """Keeps what the operation did."""
-        self.db.execute("RELEASE operation")
+        if not self._is_alone:
+            self.db.execute("RELEASE operation")
         self._written.clear()
 
     def undo(self, mark: Mark) -> None:
@@ -177,6 +182,14 @@ class Transaction:
         self._written.clear()
         self._shards = {key: one for key, one in self._shards.items() if one.path.is_dir()}
         if self.db.in_transaction:
+            self._undo_rows()
+
+    def _undo_rows(self) -> None:
+        if self._is_alone:  # under the account's lock, so nobody comes between
+            self.db.execute("ROLLBACK")
+            self.db.execute("BEGIN IMMEDIATE")
+            self._store_mtimes(self._notes)
+        else:
             self.db.execute("ROLLBACK TO operation")
             self.db.execute("RELEASE operation")
 
@@ -192,10 +205,10 @@ class Transaction:
     def undo_files(self, mark: int = 0) -> None:
         """Takes back files made since `mark`, newest first."""
         while len(self._made) > mark:
-            made = self._made.pop()
-            path = Path(made.path)
-            if made.source is not None:
-                path.rename(made.source)
+            made, source = self._made.pop()
+            path = Path(made)
+            if source is not None:
+                path.rename(source)
             elif path.is_dir():
                 _remove_directory(path)
             else:
@@ -364,7 +377,7 @@ class Transaction:
         """Moves a file into a shard; undone when the operation fails."""
         make_way(str(target))
         source.rename(target)
-        self._made.append(_Made(str(target), str(source)))
+        self._made.append((str(target), str(source)))
         self._unsynced.add(str(target.parent))
 
     def arrive(self, row: MailboxRow, uid: int, source: Path, name: str) -> None:
@@ -404,7 +417,7 @@ class Transaction:
 
     def made(self, path: Path | str) -> None:
         """Notes a new file or directory, removed again when the operation fails."""
-        self._made.append(_Made(str(path)))
+        self._made.append((str(path), None))
         self._unsynced.add(str(path).rpartition("/")[0])
 
     def sync(self) -> None:
