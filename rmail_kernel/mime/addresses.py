@@ -60,13 +60,16 @@ _TOKEN: Final = re.compile(
        | (?P<special>.)""",
     re.VERBOSE | re.DOTALL,
 )
-# The two forms that nearly all From fields have, without the cost of the general parser.
+# The two forms that nearly all addresses have, without the cost of the general parser.
 _SIMPLE: Final = re.compile(
     rb"""\s*+ (?: "([^"\\]*+)" \s*+ | ([^"(),:;<>@\[\]\\]*+) )
-         <([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)>\s*+""",
+         <([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)>\s*+ (?: , | \Z )""",
     re.VERBOSE,
 )
-_BARE: Final = re.compile(rb"\s*+([^\s\"(),:;<>@\[\]\\]++)@([^\s\"(),:;<>@\[\]\\]++)\s*+")
+_BARE: Final = re.compile(
+    rb"""\s*+ ([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)\s*+ (?: , | \Z )""",
+    re.VERBOSE,
+)
 _PARENTHESIS: Final = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -84,15 +87,28 @@ def addresses(raw_value: bytes) -> tuple[AddressItem, ...]:
     Words without an address become a Mailbox with the name only; a lone word becomes a local part
     without a domain.
     """
-    bare = _BARE.fullmatch(raw_value)
-    if bare is not None and b"=?" not in raw_value:
-        return (Mailbox(None, decode_raw(bare[1]), decode_raw(bare[2])),)
-    simple = _SIMPLE.fullmatch(raw_value)
-    if simple is None:
-        return _List(raw_value).items()
+    found: list[AddressItem] = []
+    position, end = 0, len(raw_value)
+    while position < end:
+        simple = _SIMPLE.match(raw_value, position)
+        if simple is not None:
+            found.append(_named(simple))
+            position = simple.end()
+            continue
+        bare = _BARE.match(raw_value, position)
+        if bare is None or b"=?" in bare[0]:
+            break
+        found.append(Mailbox(None, decode_raw(bare[1]), decode_raw(bare[2])))
+        position = bare.end()
+    else:
+        return tuple(found)
+    return _List(raw_value).items()
+
+
+def _named(simple: re.Match[bytes]) -> Mailbox:
     words = b" ".join(simple[2].split()) if simple[1] is None else simple[1]
-    local, domain = decode_raw(simple[3]), decode_raw(simple[4])
-    return (Mailbox(decode_words(words) if words else None, local, domain, words or None),)
+    name = decode_words(words) if words else None
+    return Mailbox(name, decode_raw(simple[3]), decode_raw(simple[4]), words or None)
 
 
 class _List:

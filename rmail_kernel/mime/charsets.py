@@ -8,6 +8,7 @@ a name out of a message would grow Python's codec cache without bound and reach 
 
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import lru_cache
 from typing import Final
 
 _NOT_CHARSETS: Final = frozenset(
@@ -32,6 +33,7 @@ _KNOWN: Final[dict[str, str]] = {
     "cp_850": "cp850",
     "macintosh": "mac_roman",
 }
+_LONGEST: Final = 40
 _ASCII: Final = frozenset({"ascii", "utf_8"})
 
 
@@ -39,7 +41,12 @@ def codec_of(charset: str) -> str | None:
     """Python's codec for the MIME `charset` name, or None for a name that is no known character
     set.
     """
-    if len(charset) > 40 or not charset.isascii():
+    return _codec(charset) if len(charset) <= _LONGEST else None
+
+
+@lru_cache(maxsize=256)
+def _codec(charset: str) -> str | None:
+    if not charset.isascii():
         return None
     return _KNOWN.get(normalize_encoding(charset.strip().lower()).lower())
 

@@ -310,7 +310,7 @@ class OpenAccount:
     ) -> tuple[MailboxRow, Changes | None]:
         known = self._boxes.get(mailbox)
         if known is not None and known.floor <= since and known.highestmodseq <= since:
-            return known, views.read_changes(db, known, since)
+            return known, views.no_changes(known, since)
         with snapshot(db):
             row = tables.mailbox_row(db, mailbox)
             if row is None:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -150,7 +151,7 @@ class OpenAccounts:
         while (account := self._open.get(name)) is None:
             await self._open_once(name)
         self._open.move_to_end(name)
-        return Room(record.quota_mb << 20, record.quota_messages), account
+        return _room(record.quota_mb, record.quota_messages), account
 
     async def _open_once(self, name: AccountId) -> None:
         task = self._opening.get(name)
@@ -208,3 +209,8 @@ class OpenAccounts:
             _, account = self._open.popitem()
             await self._background.finish(account)
             await account.close()
+
+
+@lru_cache(maxsize=256)
+def _room(quota_mb: int, quota_messages: int | None) -> Room:
+    return Room(quota_mb << 20, quota_messages)

@@ -27,6 +27,12 @@ BLOCK: Final = 20_000
 """Rows that become numbers at a time: other threads wait for that long, under a millisecond."""
 
 
+_CHANGES: Final = (
+    "SELECT uid, flags, modseq FROM message WHERE mailbox=?1 AND modseq>?2 UNION ALL"
+    " SELECT uid, -1, modseq FROM expunged WHERE mailbox=?1 AND modseq>?2 LIMIT ?3"
+)
+
+
 def load(db: apsw.Connection, row: MailboxRow) -> MailboxView:
     """A view read from the database; `db` and `row` stand in one snapshot."""
     # All of the room at once: what grows moves, and has to be copied to be of the right size.
@@ -79,21 +85,24 @@ def _view(row: MailboxRow, uids: array[int], flags: array[int]) -> MailboxView:
 def read_changes(
     db: apsw.Connection, row: MailboxRow, since: int, limit: int = -1
 ) -> Changes | None:
-    """What happened after `since`; None: more than `limit` rows. In one snapshot with `row`."""
-    changed: list[Changed] = []
-    vanished: list[Uid] = []
-    if since < row.highestmodseq:
-        sql = "SELECT uid, flags, modseq FROM message WHERE mailbox=? AND modseq>? LIMIT ?"
-        changed = [Changed(*found) for found in schema.rows(db, sql, row.id, since, limit)]
-        sql = "SELECT uid FROM expunged WHERE mailbox=? AND modseq>? LIMIT ?"
-        vanished = [Uid(uid) for (uid,) in schema.rows(db, sql, row.id, since, limit)]
-    if limit >= 0 and limit in (len(changed), len(vanished)):
+    """What happened after `since`; None: `limit` rows or more. In one snapshot with `row`."""
+    if since >= row.highestmodseq and since >= row.floor:
+        return no_changes(row, since)
+    found = list(schema.rows(db, _CHANGES, row.id, since, limit))
+    if len(found) == limit:
         return None
+    changed = [Changed(Uid(uid), flags, ModSeq(at)) for uid, flags, at in found if flags >= 0]
+    vanished = sorted(Uid(uid) for uid, flags, _ in found if flags < 0)
     changed.sort(key=_uid)
-    vanished.sort()
     upto, uidnext = ModSeq(row.highestmodseq), Uid(row.uidnext)
     is_truncated = since < row.floor
     return Changes(ModSeq(since), upto, uidnext, changed, vanished, row.keywords, is_truncated)
+
+
+def no_changes(row: MailboxRow, since: int) -> Changes:
+    """Nothing happened after `since`."""
+    upto, uidnext = ModSeq(row.highestmodseq), Uid(row.uidnext)
+    return Changes(ModSeq(since), upto, uidnext, (), (), row.keywords)
 
 
 def _uid(changed: Changed) -> int:
