@@ -53,7 +53,7 @@ class Reader:
 
     def check(self) -> None:
         """Raises Moved if the database was deleted, replaced or cut short."""
-        if not self._identity.is_still(Identity.of(self._path)):
+        if not self._identity.is_at(self._path):
             raise Moved
 
     def version(self) -> int:

@@ -195,9 +195,9 @@ class Batches:
     def _open(self) -> apsw.Connection:
         """The connection, to the file that is account.db now; made anew if there is none."""
         path = str(self._paths.database)
-        now = Identity.of(path)
-        if self._db is not None and self._identity is not None and self._identity.is_still(now):
+        if self._db is not None and self._identity is not None and self._identity.is_at(path):
             return self._db
+        now = Identity.of(path)
         known = max(self._leave(now), self._lock.modseq)
         if now is None:
             self._rebuild()

@@ -18,7 +18,7 @@ from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.digest import COPIES
-from rmail_kernel.storage.filesystem.disk import make_way, write_file
+from rmail_kernel.storage.filesystem.disk import Owner, make_way, temporary_name, write_file
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
 from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
@@ -119,10 +119,16 @@ def _link_all(
     words = {flags: _translated(tx, source, target, flags) for flags in given}
     uids = list(tx.allocate(target, len(found)))
     tx.intend(target, uids)
+    unsettled = _unsettled(tx, source.id)
     rows = []
-    for uid, ((_, flags, _, size, date), path) in zip(uids, found, strict=True):
+    for uid, ((old, flags, _, size, date), path) in zip(uids, found, strict=True):
         word = words[flags]
-        _link(tx, path, f"{tx.shard(target, uid)}/{file_name(uid, word)}", date)
+        name = file_name(uid, word)
+        if old in unsettled:
+            tx.arrive(target, uid, _aside(tx, path, date), name)
+        else:
+            _link(path, f"{tx.shard(target, uid)}/{name}", tx.owner, date)
+            tx.made(f"{tx.shard(target, uid)}/{name}")
         failpoints.reach("copy.linked")
         named = word if word <= IN_NAMES else new_name(tx, target, uid, word)
         rows.append((target.id, uid, word, modseq, named, size, date, tx.now))
@@ -152,7 +158,24 @@ def _translated(tx: Transaction, source: MailboxRow, target: MailboxRow, flags: 
     return flags & _SYSTEM_BITS | word_of(tx, target, keywords)
 
 
-def _link(tx: Transaction, source: str, target: str, date: int) -> None:
+def _unsettled(tx: Transaction, mailbox: int) -> set[int]:
+    """The UIDs of messages whose files are not on disk yet."""
+    low, high = schema.summary_key(mailbox, 0), schema.summary_key(mailbox + 1, 0)
+    sql = "SELECT key FROM incoming WHERE key >= ? AND key < ?"
+    return {key - low for (key,) in schema.rows(tx.db, sql, low, high)}
+
+
+def _aside(tx: Transaction, source: str, date: int) -> Path:
+    """A link that gets its name after the commit, when there is a row with the bytes: a name whose
+    file is not on disk would be found empty after a power loss.
+    """
+    path = temporary_name(tx.paths.temporary)
+    _link(source, str(path), tx.owner, date)
+    tx.made(path, is_lasting=False)
+    return path
+
+
+def _link(source: str, target: str, owner: Owner, date: int) -> None:
     try:
         try:
             os.link(source, target)
@@ -165,8 +188,7 @@ def _link(tx: Transaction, source: str, target: str, date: int) -> None:
         make_way(target)
         with Path(source).open("rb") as file:
             pieces = iter(lambda: file.read(_CHUNK_BYTES), b"")
-            write_file(Path(target), pieces, tx.owner, mtime=date)
-    tx.made(target)
+            write_file(Path(target), pieces, owner, mtime=date)
 
 
 def _copy_rows(
@@ -176,9 +198,7 @@ def _copy_rows(
     found: Sequence[_Found],
     uids: Sequence[int],
 ) -> None:
-    """What is kept of a message beside its row; also its bytes, while its file is not on disk: a
-    link is as durable as what it leads to.
-    """
+    """What is kept of a message beside its row; also its bytes, while its file is not on disk."""
     old = [message[0] for message, _ in found]
     runs = [
         (

@@ -60,6 +60,18 @@ class Identity:
             log = 0
         return cls(found.st_dev, found.st_ino, found.st_size, log)
 
+    def is_at(self, path: str) -> bool:
+        """As `is_still` of what lies at `path` now, at half of the cost."""
+        try:
+            found = os.stat(path)
+            if self.log and os.stat(f"{path}-wal").st_ino != self.log:
+                return False
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return (found.st_dev, found.st_ino) == (self.device, self.inode) and (
+            found.st_size >= self.size_bytes
+        )
+
     def is_still(self, now: Identity | None) -> bool:
         """Whether `now` is the same file and has lost nothing."""
         return self.is_file(now) and self.log in (0, now.log if now else 0)

@@ -40,6 +40,9 @@ class AccountPaths:
     index: Path  # search.db
     index_lock: Path
 
+    def __hash__(self) -> int:
+        return hash(self.home)
+
     @classmethod
     def of(cls, root: Path, account: AccountId) -> AccountPaths:
         """Raises NotFound for an id that cannot be an account of this store."""

@@ -138,12 +138,11 @@ class FilesystemMailStore:
     # -- accounts --------------------------------------------------------------------------
 
     def _use(self, name: AccountId) -> Use:
-        return Use(self._current, name)
+        return Use(self._current if self._promises.holds(name) else self.accounts.ready, name)
 
     async def _current(self, name: AccountId) -> tuple[Room, OpenAccount]:
         """The account with all that it was promised."""
-        if self._promises.holds(name):
-            await self._promises.flush(name)
+        await self._promises.flush(name)
         return await self.accounts.ready(name)
 
     def _publish(self, name: AccountId, modseqs: dict[int, int]) -> None:

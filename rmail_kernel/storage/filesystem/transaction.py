@@ -415,10 +415,15 @@ class Transaction:
             os.rename(arrival.source, name)  # noqa: PTH104 - a Path more is dear
             failpoints.reach("append.landed")
 
-    def made(self, path: Path | str) -> None:
-        """Notes a new file or directory, removed again when the operation fails."""
+    def made(self, path: Path | str, *, is_lasting: bool = True) -> None:
+        """Notes a new file or directory, removed again when the operation fails.
+
+        Args:
+            is_lasting: its name is to be durable before the commit.
+        """
         self._made.append((str(path), None))
-        self._unsynced.add(str(path).rpartition("/")[0])
+        if is_lasting:
+            self._unsynced.add(str(path).rpartition("/")[0])
 
     def sync(self) -> None:
         """Writes the rows, makes new names durable and notes the shards' mtimes, so that our own
