@@ -18,7 +18,13 @@ from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound
 from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.digest import COPIES
-from rmail_kernel.storage.filesystem.disk import Owner, make_way, temporary_name, write_file
+from rmail_kernel.storage.filesystem.disk import (
+    Owner,
+    make_directory,
+    make_way,
+    temporary_name,
+    write_file,
+)
 from rmail_kernel.storage.filesystem.expunging import COLUMNS, remove
 from rmail_kernel.storage.filesystem.flagging import count, new_name, word_of
 from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
@@ -170,7 +176,11 @@ def _aside(tx: Transaction, source: str, date: int) -> Path:
     file is not on disk would be found empty after a power loss.
     """
     path = temporary_name(tx.paths.temporary)
-    _link(source, str(path), tx.owner, date)
+    try:
+        _link(source, str(path), tx.owner, date)
+    except FileNotFoundError:  # nobody needs the folder, so it may be gone
+        make_directory(tx.paths.temporary, tx.owner)
+        _link(source, str(path), tx.owner, date)
     tx.made(path, is_lasting=False)
     return path
 
