@@ -311,12 +311,16 @@ class OpenAccount:
         known = self._boxes.get(mailbox)
         if known is not None and known.floor <= since and known.highestmodseq <= since:
             return known, views.no_changes(known, since)
-        with snapshot(db):
+        db.execute("BEGIN")  # as `snapshot`, for what each command does
+        try:
             row = tables.mailbox_row(db, mailbox)
             if row is None:
                 raise NotFound("No such mailbox", mailbox=mailbox)
             self._boxes[mailbox] = row
             return row, views.read_changes(db, row, since, limit)
+        finally:
+            if db.in_transaction:
+                db.execute("COMMIT")
 
     async def view(self, mailbox: str | int) -> MailboxView:
         """The newest view of a mailbox, shared in this process."""

@@ -102,7 +102,7 @@ def read_changes(
 def no_changes(row: MailboxRow, since: int) -> Changes:
     """Nothing happened after `since`."""
     upto, uidnext = ModSeq(row.highestmodseq), Uid(row.uidnext)
-    return Changes(ModSeq(since), upto, uidnext, (), (), row.keywords)
+    return Changes(ModSeq(since), upto, uidnext, [], [], row.keywords)
 
 
 def _uid(changed: Changed) -> int:

@@ -112,7 +112,9 @@ async def _tell_new(session: Session, selected: Selected) -> None:
         selected.told = selected.total
         session.write(b"* %d EXISTS\r\n" % selected.total)
         return
-    if not selected.is_read_only and (await mail.status(session.account, selected.id)).recent:
+    news = selected.uids[selected.told : selected.total]
+    is_claimed = selected.is_read_only or all(uid in selected.recent for uid in news)
+    if not is_claimed and (await mail.status(session.account, selected.id)).recent:
         selected.recent |= await mail.claim_recent(session.account, selected.id)
     selected.told = selected.total
     # What came since belongs to this session too, but the client does not know of it yet.
