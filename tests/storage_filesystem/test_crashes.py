@@ -24,7 +24,7 @@ COUNTS = {
     "create.made": 4,
     "append.written": 8,
     "append.renamed": 2,
-    "append.landed": 6,
+    "append.landed": 9,
     "annotate.written": 2,
     "subscriptions.written": 1,
     "keywords.written": 2,
