@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rmail_imap.threads import Forest, Members, ordered_subject, references, refs
+from rmail_imap.threads import NONE, Forest, Members, ordered_subject, references, refs
 
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
@@ -51,6 +51,16 @@ def columns(members: list[Member]) -> Members:
     )
 
 
+def grown(roots: list[int], children: dict[int, list[int]], size: int) -> Forest:
+    """A forest by its children."""
+    first, following = [NONE] * (size + 1), [NONE] * (size + 1)
+    for parent, below in children.items():
+        first[parent] = below[0]
+        for one, other in pairwise(below):
+            following[one] = other
+    return Forest(roots, first, following, size)
+
+
 def shown(forest: Forest) -> str:
     names = range(1, forest.size + 1)
     return b"".join(forest.pieces(names)).decode()
@@ -58,11 +68,11 @@ def shown(forest: Forest) -> str:
 
 def test_the_responses_look_as_in_the_rfc() -> None:
     # RFC 5256 4, both examples
-    forest = Forest([2, 3], {3: [6], 6: [4, 44], 4: [23], 44: [7], 7: [96]}, 200)
+    forest = grown([2, 3], {3: [6], 6: [4, 44], 4: [23], 44: [7], 7: [96]}, 200)
     assert b"".join(forest.pieces(range(200))) == b"(2)(3 6 (4 23)(44 7 96))"
-    forest = Forest([10], {10: [3, 5]}, 10)
+    forest = grown([10], {10: [3, 5]}, 10)
     assert b"".join(forest.pieces(range(10))) == b"((3)(5))"
-    assert b"".join(Forest([], {}, 0).pieces([])) == b""
+    assert b"".join(grown([], {}, 0).pieces([])) == b""
 
 
 def test_ordered_subject_has_no_grandchildren() -> None:
@@ -187,7 +197,8 @@ def test_every_message_is_in_one_thread_once(members: list[Member]) -> None:
 def test_links_are_those_of_the_rules(members: list[Member]) -> None:
     wanted = _slow_links(members)
     forest = refs(columns(members))
-    found = {child: parent for parent, below in forest.children.items() for child in below}
+    nodes = range(len(forest.first))
+    found = {child: parent for parent in nodes for child in forest.children(parent)}
     for index in range(len(members)):
         parent = found.get(index)
         assert (parent if parent is not None and parent < len(members) else None) == wanted[index]
@@ -243,7 +254,7 @@ def test_links_made_to_cost_time_are_given_up() -> None:
     start = time.process_time()
     forest = references(columns(chain))
     assert time.process_time() - start < 20
-    assert sum(map(len, forest.children.values())) > deep
+    assert sum(child != NONE for child in [*forest.first, *forest.following]) > deep
 
 
 async def test_threads_on_the_wire(connect: Connect, fill: Fill) -> None:

@@ -7,7 +7,6 @@ keeps other threads out. References are strangers' words: what they can cost is 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -44,11 +43,29 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Threads in order: the first message of each, and the children of messages."""
+    """Threads in order. Numbers only: a list for each message would keep the garbage collector
+    busy, and so all others waiting.
+
+    Attributes:
+        roots: the first message of each.
+        first, following: of each message its first child, and the next child of its parent; NONE
+            where there is none.
+        size: how many messages there are; behind them are dummies.
+    """
 
     roots: Sequence[int]
-    children: dict[int, list[int]]
+    first: Sequence[int]
+    following: Sequence[int]
     size: int
+
+    def children(self, node: int) -> list[int]:
+        """The children of a message."""
+        found = []
+        node = self.first[node]
+        while node != NONE:
+            found.append(node)
+            node = self.following[node]
+        return found
 
     def pieces(self, names: Sequence[int]) -> Iterator[bytes]:
         """The THREAD response without its start, in small pieces (RFC 5256 4).
@@ -65,28 +82,29 @@ class Forest:
                     yield b")"
                     continue
                 yield b"("
-                children = [node]
-                separator = b""
-                while len(children) == 1:
-                    node = children[0]
-                    children = self.children.get(node, [])
+                separator, child = b"", node
+                while child != NONE and (node == child or self.following[child] == NONE):
+                    node = child
                     if node < self.size:  # a dummy is only at the top, and is not told
                         yield b"%b%d" % (separator, names[node])
                         separator = b" "
-                if children:
+                    child = self.first[node]
+                if child != NONE:
                     yield separator
                 stack.append(close)
-                stack += reversed(children)
+                stack += reversed(self.children(node) if child != NONE else ())
 
 
 def ordered_subject(members: Members) -> Forest:
     """ORDEREDSUBJECT: one level of children below the first message of a subject."""
-    by_subject: dict[str, list[int]] = {}
-    for index in ordered([(members.sent, False)]):
-        by_subject.setdefault(members.subjects[index], []).append(index)
-    threads = list(by_subject.values())  # in the order of their first messages
-    children = {thread[0]: thread[1:] for thread in threads if len(thread) > 1}
-    return Forest([thread[0] for thread in threads], children, len(members))
+    first: dict[str, int] = {}
+    order = ordered([(members.sent, False)])
+    parents = [NONE] * len(members)
+    for index in order:
+        parent = first.setdefault(members.subjects[index], index)
+        if parent != index:
+            parents[index] = parent
+    return _forest(parents, order, len(members))
 
 
 def references(members: Members) -> Forest:
@@ -106,19 +124,27 @@ def refs(members: Members) -> Forest:
     order = ordered([(members.sent, False)])
     parents = _without_dummies(links, len(members))
     forest = _forest(parents, order, len(members))
-    newest: dict[int, int] = {}
-    top: dict[int, int] = {}
-    for root in forest.roots:
-        stack = [root]
-        while stack:
-            node = stack.pop()
-            top[node] = root
-            stack += forest.children.get(node, ())
+    top = _tops(parents)
     by_arrival = ordered([(members.arrived, False)])
+    newest = [NONE] * len(parents)
     for place, index in enumerate(by_arrival):
         newest[top[index]] = place
     roots = [top[index] for place, index in enumerate(by_arrival) if newest[top[index]] == place]
-    return Forest(roots, forest.children, forest.size)
+    return Forest(roots, forest.first, forest.following, forest.size)
+
+
+def _tops(parents: Sequence[int]) -> list[int]:
+    """What is at the top above each message or dummy, itself if nothing else is."""
+    tops = [NONE] * len(parents)
+    for start in range(len(parents)):
+        path, node = [], start
+        while tops[node] == NONE and parents[node] != NONE:
+            path.append(node)
+            node = parents[node]
+        tops[node] = end = tops[node] if tops[node] != NONE else node
+        for passed in path:
+            tops[passed] = end
+    return tops
 
 
 class _Links:
@@ -197,17 +223,17 @@ def _without_dummies(links: Sequence[int], size: int) -> list[int]:
         for passed in path:
             above[passed] = end
     parents = list(links)
-    kept: dict[int, list[int]] = defaultdict(list)
+    kept = [0] * len(links)  # how many messages a dummy keeps together
     for node in range(size):
         parent = links[node]
         if parent >= size:
             parent = parent if above[parent] == NONE else above[parent]
             if parent >= size:
-                kept[parent].append(node)
+                kept[parent] += 1
         parents[node] = parent
-    for children in kept.values():
-        if len(children) == 1:
-            parents[children[0]] = NONE
+    for node in range(size):
+        if kept[parents[node]] == 1 and parents[node] >= size:
+            parents[node] = NONE
     parents[size:] = [NONE] * (len(links) - size)
     return parents
 
@@ -264,8 +290,9 @@ def _roots(
 def _forest(parents: Sequence[int], order: Sequence[int], size: int) -> Forest:
     """Step 6: siblings by date, for which they are looked at in that order."""
     roots, _ = _roots(parents, order, size)
-    children: dict[int, list[int]] = {}
-    for node in order:
-        if parents[node] != NONE:
-            children.setdefault(parents[node], []).append(node)
-    return Forest(roots, children, size)
+    first, following = [NONE] * len(parents), [NONE] * len(parents)
+    for node in reversed(order):
+        parent = parents[node]
+        if parent != NONE:
+            following[node], first[parent] = first[parent], node
+    return Forest(roots, first, following, size)
