@@ -67,6 +67,7 @@ class Field(enum.Flag):
     CONTENT = enum.auto()  # the message itself, as a MessageReader
     IDS = enum.auto()  # EMAILID and THREADID (RFC 8474 5)
     PREVIEW = enum.auto()  # the first of the text (RFC 8970)
+    PREVIEW_LAZY = enum.auto()  # the same if it is at hand, None if it would have to be made
     KEYS = enum.auto()  # what SORT and THREAD compare (RFC 5256)
 
 

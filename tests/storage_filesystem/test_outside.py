@@ -46,6 +46,23 @@ async def test_an_added_file_becomes_a_message_with_a_new_uid(
     assert (await store.put(item()))[0].uid == 80
 
 
+async def test_a_preview_that_is_asked_for_lazily_is_not_made(
+    store: Opened, paths: AccountPaths, clock: FakeClock
+) -> None:
+    # RFC 8970 4.1
+    await store.put(item(b"\r\nFirst.\r\n"))
+    (paths.mailboxes / "INBOX/0000/new.eml").write_bytes(b"\r\nSecond.\r\n")
+    clock.advance(2)
+    await store.mail.view(ALICE, "INBOX")
+
+    async def previews(field: Field) -> list[str | None]:
+        return [one.preview for one in await fetched(store, [1, 2], field)]
+
+    assert await previews(Field.PREVIEW_LAZY) == ["First.", None]
+    assert await previews(Field.PREVIEW | Field.PREVIEW_LAZY) == ["First.", "Second."]
+    assert await previews(Field.PREVIEW_LAZY) == ["First.", "Second."]
+
+
 async def test_a_removed_file_is_an_expunged_message(
     store: Opened, mail: FilesystemMailStore, paths: AccountPaths, clock: FakeClock
 ) -> None:

@@ -195,6 +195,9 @@ class _Wanted:
 @lru_cache(maxsize=256)
 def _wanted(fields: Field) -> _Wanted:
     asked = [bit for bit in Field if fields & bit]
+    values = tuple(value for bit, value in _VALUES if bit in asked)
+    if Field.PREVIEW_LAZY in asked:
+        asked.append(Field.PREVIEW)  # it is no fault if there is none
     has_summary = any(bit in asked for bit, _ in _SUMMARY_COLUMNS)
     columns = [
         name if bit in asked else "0" if name == "has_all_headers" else "NULL"
@@ -205,7 +208,7 @@ def _wanted(fields: Field) -> _Wanted:
         Field.IDS in asked,
         Field.KEYS in asked,
         Field.CONTENT in asked,
-        tuple(value for bit, value in _VALUES if bit in asked),
+        values,
     )
 
 

@@ -49,6 +49,7 @@ _FIELDS: Final[dict[Item, Field]] = {
     Item.UTF8_BODYSTRUCTURE: Field.BODYSTRUCTURE,
     Item.EMAILID: Field.IDS,
     Item.PREVIEW: Field.PREVIEW,
+    Item.PREVIEW_LAZY: Field.PREVIEW_LAZY,
     Item.THREADID: Field.IDS,
 }
 
@@ -74,6 +75,10 @@ def _id(text: str | None) -> bytes:
 
 def _save_date(at: datetime | None) -> bytes:
     return b"NIL" if at is None else write.date_time(at)
+
+
+def _preview(text: str | None) -> bytes:
+    return b"NIL" if text is None else write.string(text.encode())
 
 
 _COLUMNS: Final[dict[Item, Column]] = {
@@ -102,7 +107,10 @@ _COLUMNS: Final[dict[Item, Column]] = {
     Item.EMAILID: Column(b"EMAILID %b", lambda rows, _: [_id(row.email_id) for row in rows]),
     Item.THREADID: Column(b"THREADID %b", lambda rows, _: [_id(row.thread_id) for row in rows]),
     Item.PREVIEW: Column(
-        b"PREVIEW %b", lambda rows, _: [write.string((row.preview or "").encode()) for row in rows]
+        b"PREVIEW %b", lambda rows, _: [_preview(row.preview or "") for row in rows]
+    ),
+    Item.PREVIEW_LAZY: Column(
+        b"PREVIEW %b", lambda rows, _: [_preview(row.preview) for row in rows]
     ),
 }
 

@@ -44,6 +44,7 @@ class Item(enum.Enum):
     EMAILID = b"EMAILID"  # RFC 8474 5.3
     THREADID = b"THREADID"
     PREVIEW = b"PREVIEW"  # RFC 8970 3
+    PREVIEW_LAZY = b"PREVIEW (LAZY)"  # RFC 8970 4.1
 
 
 Form = Literal["encoded", "decoded", "size"]
@@ -205,9 +206,10 @@ def _item(cursor: Cursor) -> AnyItem:
     if item is None:
         raise BadSyntax("Unknown data item")
     if item is Item.PREVIEW:
-        # RFC 8970 4.1. Previews are kept: asking for them lazily changes nothing.
         lazy = _LAZY.match(cursor.raw, cursor.at)
-        cursor.at = cursor.at if lazy is None else lazy.end()
+        if lazy is not None:
+            cursor.at = lazy.end()
+            return Item.PREVIEW_LAZY
     return item
 
 
