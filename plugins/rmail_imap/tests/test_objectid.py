@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from rmail_imap.fetch_lines import plan_of
+from rmail_imap.flag_words import FlagWriter
+from rmail_imap.parse.fetch import Item
+
+from rmail_kernel.storage.ids import ModSeq, Uid
+from rmail_kernel.storage.mail import Fetched
 
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect, Fill
@@ -114,3 +122,13 @@ async def test_previews_are_the_first_of_the_text(connect: Connect, fill: Fill) 
     """)
     line = (await client.run("C: h FETCH 4 PREVIEW\nS: * 4 FETCH (PREVIEW *)\nS: h OK *"))[0]
     assert 100 < len(line) < 230
+
+
+def test_a_preview_that_is_not_made_yet_is_nil_only_where_that_was_allowed() -> None:
+    # RFC 8970 3.2, 4.1
+    row = Fetched(Uid(7), ModSeq(1), 0, 10, datetime(2026, 1, 1, tzinfo=UTC), None)
+    for item, wanted in ((Item.PREVIEW_LAZY, b"NIL"), (Item.PREVIEW, b'""')):
+        plan = plan_of((item,), is_read_only=True)
+        assert plan.lines([3], [row], FlagWriter((), frozenset())) == (
+            b"* 3 FETCH (PREVIEW %b)\r\n" % wanted
+        )

@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Executor
 from datetime import date
 from functools import partial
@@ -35,11 +35,13 @@ from rmail_kernel.storage.filesystem.threads import email_of, thread_number
 from rmail_kernel.storage.mail import MailboxView
 from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
 from rmail_kernel.storage.search import (
+    All,
     And,
     Arrived,
     Body,
     Dated,
     HasEmailId,
+    HasFlag,
     HasThreadId,
     Header,
     ModifiedSince,
@@ -48,6 +50,7 @@ from rmail_kernel.storage.search import (
     SearchNode,
     Sized,
     Text,
+    UidIn,
 )
 
 MAX_CONDITIONS: Final = 64
@@ -60,6 +63,9 @@ _FEW: Final = 8
 NEW: Final = 64
 """Messages that came since a condition was answered, and are looked at rather than all again."""
 MAX_KEPT_CHARS: Final = 256
+MOST_SEEN: Final = 20_000
+MOST_COMPARED: Final = 2000
+"""Messages whose flags, or columns, are looked at in no time, for one condition."""
 _INLINE: Final = 2000
 _CHUNK: Final = 1000
 _DENSE: Final = 1.5
@@ -90,6 +96,11 @@ async def find(
         turns: the sets of a search in a large mailbox take megabytes: one is done before the next.
     """
     conditions = list(dict.fromkeys(_conditions(query)))[: most_conditions(view.total)]
+    if is_light(view, conditions):
+        compared = [one for one in conditions if isinstance(one, _OfColumns)]
+        ask = partial(_columns, view.mailbox, compared)
+        told = await account.read_large(ask) if compared else {}
+        return told, await narrow(query, view, told)
     async with turns:
         known, generation = await _foreknow(account, view, conditions, memory, pool)
         narrowed = await narrow(query, view, known, pool)
@@ -109,6 +120,22 @@ async def find(
             if one in known and len(known[one].maybe) <= NEW:
                 memory.answers.keep(box, one, view.uidnext, known[one])
     return known, narrowed
+
+
+def is_light(view: MailboxView, conditions: Sequence[SearchNode]) -> bool:
+    """Whether flags, numbers and a few columns tell everything, of so few messages that it takes
+    no room: such a search must not wait for those that take long.
+    """
+    most = min(map(_most, conditions), default=MOST_SEEN)
+    return view.total * max(1, len(conditions)) <= most
+
+
+def _most(condition: SearchNode) -> int:
+    if isinstance(condition, All | HasFlag | UidIn):
+        return MOST_SEEN
+    if isinstance(condition, Dated) and condition.which == "sent":
+        return 0
+    return MOST_COMPARED if isinstance(condition, _OfColumns) else 0
 
 
 async def _foreknow(

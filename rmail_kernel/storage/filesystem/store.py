@@ -118,7 +118,7 @@ class FilesystemMailStore:
         )
         # Of their own: a hundred searches must not take the threads that appends need.
         self._searchers = ThreadPoolExecutor(SEARCHERS, "search")
-        self._turns = asyncio.Semaphore(SEARCHERS)
+        self.turns = asyncio.Semaphore(SEARCHERS)
         self._memory = Memory()
         self._follower = Follower(self._owner)
         self._ahead = ReadAhead(self._memory.texts, self._searchers, self._follower.texts)
@@ -416,7 +416,7 @@ class FilesystemMailStore:
         view = await self.view(account, mailbox)
         memory, pool = self._memory, self._searchers
         async with self._use(account) as one:
-            known, narrowed = await searching.find(one, view, query, memory, pool, self._turns)
+            known, narrowed = await searching.find(one, view, query, memory, pool, self.turns)
             self._follower.mend(one.paths, one.index)
             if not narrowed.open:
                 return narrowed.found
