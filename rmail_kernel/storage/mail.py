@@ -51,6 +51,10 @@ MAX_ANNOTATIONS = 100
 """Entries of one mailbox, or of the account (RFC 5464)."""
 MAX_ANNOTATION_BYTES = 16_384
 """Bytes of the value of one entry."""
+MAX_ALL_ANNOTATIONS_BYTES = 16 << 20
+"""Bytes of all of them in one account, as they are kept: they do not count for its quota."""
+MAX_MAILBOXES = 20_000
+"""Mailboxes of an account beyond which none is made."""
 MAX_ABSENT_SUBSCRIPTIONS = 1000
 """Subscribed names of an account that no mailbox has; beyond, the oldest is forgotten."""
 
@@ -320,7 +324,8 @@ class MailStore(Protocol):
         """Makes a mailbox (and its missing parents).
 
         Raises:
-            Conflict: it exists, or another mailbox has this special use.
+            Conflict: it exists, or another mailbox has this special use. LimitReached: there are
+                MAX_MAILBOXES.
             Invalid: a name that cannot be stored (see docs/storage.md).
         """
 
@@ -478,7 +483,8 @@ class MailStore(Protocol):
         Raises:
             Invalid: a bad name, or no use that a mailbox can have (then with the field
                 `special_use`). Conflict: another mailbox has that use. TooLarge: a value of more
-                than MAX_ANNOTATION_BYTES. QuotaExceeded: more than MAX_ANNOTATIONS.
+                than MAX_ANNOTATION_BYTES. QuotaExceeded: more than MAX_ANNOTATIONS, or than
+                MAX_ALL_ANNOTATIONS_BYTES.
         """
 
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:

@@ -8,7 +8,11 @@ import pytest
 
 from rmail_kernel.errors import Conflict, Invalid, NotFound, QuotaExceeded, TooLarge
 from rmail_kernel.storage.events import Change
-from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
+from rmail_kernel.storage.mail import (
+    MAX_ALL_ANNOTATIONS_BYTES,
+    MAX_ANNOTATION_BYTES,
+    MAX_ANNOTATIONS,
+)
 from tests.storage_contract.rig import ALICE, BOB, Opened, item
 
 COMMENT = "/private/comment"
@@ -89,6 +93,26 @@ async def test_so_many_entries_and_no_more(store: Opened, mailbox: str | None) -
         await store.mail.annotate(ALICE, mailbox, {"/private/more": b"x", "/private/1": b"y"})
     assert await store.mail.annotations(ALICE, mailbox) == full
     await store.mail.annotate(ALICE, mailbox, {"/private/more": b"x", "/private/1": None})
+
+
+async def test_all_of_an_account_have_a_limit(store: Opened) -> None:
+    """RFC 5464 7: nobody fills the disk with what counts for no quota."""
+    full = {f"/private/{n}": b"x" * MAX_ANNOTATION_BYTES for n in range(MAX_ANNOTATIONS)}
+    size_bytes = MAX_ANNOTATIONS * MAX_ANNOTATION_BYTES
+    names = ["INBOX", *(f"M{n}" for n in range(MAX_ALL_ANNOTATIONS_BYTES // size_bytes))]
+    for name in names[1:]:
+        await store.mail.create(ALICE, name)
+    for name in names[:-1]:
+        await store.mail.annotate(ALICE, name, full)
+    with pytest.raises(QuotaExceeded):
+        await store.mail.annotate(ALICE, names[-1], full)
+    with pytest.raises(QuotaExceeded):
+        await store.mail.annotate(ALICE, None, full)
+    assert await store.mail.annotations(ALICE, names[-1]) == {}
+    await store.mail.rename(ALICE, "INBOX", "Old")
+    assert await store.mail.annotations(ALICE, "Old") == {}
+    await store.mail.annotate(ALICE, "INBOX", dict.fromkeys(full))
+    await store.mail.annotate(ALICE, names[-1], full)
 
 
 async def test_entries_go_with_their_mailbox(store: Opened) -> None:

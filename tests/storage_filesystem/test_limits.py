@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rmail_kernel.errors import Temporary
-from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.errors import LimitReached, Temporary
+from rmail_kernel.storage.filesystem import FilesystemMailStore, mailboxes
 from rmail_kernel.storage.filesystem.layout import MAX_UID, AccountPaths
 from rmail_kernel.storage.filesystem.outside import MAX_JUMP
 from rmail_kernel.storage.filesystem.transaction import (
@@ -38,6 +38,25 @@ async def test_a_mailbox_without_uids_left_refuses_more(
         await store.put(item())
     assert (paths.mailboxes / "INBOX" / "4294967" / "4294967294_.eml").exists()
     assert (await mail.view(ALICE, INBOX)).total == 2
+
+
+async def test_so_many_mailboxes_and_no_more(
+    store: Opened, mail: FilesystemMailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = len(await mail.mailboxes(ALICE))
+    monkeypatch.setattr(mailboxes, "MAX_MAILBOXES", there + 3)
+    with pytest.raises(LimitReached):
+        await mail.create(ALICE, "a/b/c/d")
+    assert len(await mail.mailboxes(ALICE)) == there
+    await mail.create(ALICE, "a/b/c")
+    with pytest.raises(LimitReached):
+        await mail.create(ALICE, "d")
+    await mail.rename(ALICE, "a", "d")
+    with pytest.raises(LimitReached):
+        await mail.rename(ALICE, "d", "e/f")
+    await mail.delete(ALICE, "d/b/c")
+    await mail.create(ALICE, "g")
+    assert len(await mail.mailboxes(ALICE)) == there + 3
 
 
 async def test_a_file_with_a_uid_far_above_uidnext_gets_the_next_one(

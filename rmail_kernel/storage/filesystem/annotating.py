@@ -15,12 +15,16 @@ from typing import Final
 
 from rmail_kernel import failpoints
 from rmail_kernel.errors import Corrupt, Invalid, QuotaExceeded, TooLarge
-from rmail_kernel.storage.filesystem import special_uses
+from rmail_kernel.storage.filesystem import special_uses, tables
 from rmail_kernel.storage.filesystem.disk import read_json, write_json
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
-from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
+from rmail_kernel.storage.mail import (
+    MAX_ALL_ANNOTATIONS_BYTES,
+    MAX_ANNOTATION_BYTES,
+    MAX_ANNOTATIONS,
+)
 
 VERSION: Final = 1
 FIELD: Final = "annotations"
@@ -80,15 +84,33 @@ def annotate(
         return
     if len(after) > max(MAX_ANNOTATIONS, len(before)):
         raise QuotaExceeded(f"There are at most {MAX_ANNOTATIONS} annotations in one place")
+    if not _has_room(tx, _bytes(after) - _bytes(before)):
+        raise QuotaExceeded("The annotations of the account take up all of their room")
     if row is not None:
         row.special_use = use
         tx.touched(row, tx.next_modseq())  # RFC 7162 3.2
     _write(tx, row, after)
 
 
+def _bytes(found: Mapping[str, bytes]) -> int:
+    return sum(len(name) + len(value) for name, value in found.items())
+
+
+def _has_room(tx: Transaction, more_bytes: int) -> bool:
+    """Whether the account may keep so many bytes more; what else is in the files counts, too."""
+    if more_bytes <= 0:
+        return True
+    paths = [_file(tx, row) for row in (None, *tables.mailbox_rows(tx.db))]
+    kept_bytes = sum(path.stat().st_size for path in paths if path.exists())
+    return kept_bytes + more_bytes <= MAX_ALL_ANNOTATIONS_BYTES
+
+
 def copy(tx: Transaction, source: MailboxRow, target: MailboxRow) -> None:
-    """Gives a new mailbox the entries of another, but not its special use."""
-    if found := entries(_file(tx, source)):
+    """Gives a new mailbox the entries of another, but not its special use; where there is no room
+    for them it has none.
+    """
+    found = entries(_file(tx, source))
+    if found and _has_room(tx, _bytes(found)):
         _write(tx, target, found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmail_kernel import failpoints
-from rmail_kernel.errors import Conflict, Invalid, NotFound
+from rmail_kernel.errors import Conflict, Invalid, LimitReached, NotFound
 from rmail_kernel.storage.filesystem import annotating, schema, subscriptions, tables
 from rmail_kernel.storage.filesystem.copying import move
 from rmail_kernel.storage.filesystem.disk import make_directory
@@ -15,6 +15,7 @@ from rmail_kernel.storage.filesystem.rebuild import new_row
 from rmail_kernel.storage.filesystem.special_uses import free_use
 from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Transaction
+from rmail_kernel.storage.mail import MAX_MAILBOXES
 
 
 def create(tx: Transaction, name: str, special_use: str | None = None) -> MailboxRow:
@@ -22,12 +23,16 @@ def create(tx: Transaction, name: str, special_use: str | None = None) -> Mailbo
     name = canonical_new(name)
     if special_use is not None:
         special_use = free_use(tx, special_use)
-    _make_room(tx, [name])
+    _make_room(tx, [name], made=1)
     return _make(tx, name, special_use)
 
 
-def _make_room(tx: Transaction, names: Sequence[str]) -> None:
-    """Makes sure that none of the names is taken, and makes the parents of the first."""
+def _make_room(tx: Transaction, names: Sequence[str], *, made: int = 0) -> None:
+    """Makes sure that none of the names is taken, and makes the parents of the first.
+
+    Args:
+        made: how many of the names are those of new mailboxes.
+    """
     from rmail_kernel.storage.filesystem.outside import take_mailboxes
 
     if any(tx.paths.mailbox(name).exists() and tx.find(name) is None for name in names):
@@ -35,9 +40,14 @@ def _make_room(tx: Transaction, names: Sequence[str]) -> None:
     for name in names:
         if tx.find(name) is not None:
             raise Conflict("The mailbox exists", mailbox=name)
-    for parent in parents(names[0]):
-        if tx.find(parent) is None:
-            _make(tx, parent, None)
+    missing = [parent for parent in parents(names[0]) if tx.find(parent) is None]
+    if missing or made:
+        tx.flush()
+        there = schema.value(tx.db, "SELECT count(*) FROM mailbox")
+        if there + len(missing) + made > MAX_MAILBOXES:
+            raise LimitReached(f"An account has at most {MAX_MAILBOXES} mailboxes")
+    for parent in missing:
+        _make(tx, parent, None)
 
 
 def _make(tx: Transaction, name: str, special_use: str | None) -> MailboxRow:
