@@ -94,6 +94,17 @@ async def test_a_line_that_is_too_long_may_announce_a_literal(client: Transcript
     await client.run("S: a BAD [TOOBIG] *\nS: c OK *")
 
 
+@pytest.mark.parametrize("line", ["+++", "", "a", "* x", "a NOSUCH", "a NOOP", "a IDLE\r\nDONE?"])
+async def test_what_any_line_announces_is_no_command(client: Transcript, line: str) -> None:
+    # RFC 7888 3: "MUST check the end of every received line"
+    raw = b"x LOGOUT\r\n"
+    head = f"{line} {{{len(raw)}+}}\r\n".encode()
+    await client.send(head + raw + b" {3+}\r\nabc\r\nb NOOP\r\n")
+    heard = await client.until("b OK *")
+    assert not any("BYE" in one for one in heard)
+    assert sum(" BAD " in one for one in heard) == 1
+
+
 async def test_a_line_without_end_ends_the_connection(client: Transcript) -> None:
     for _ in range(20):
         await client.send(b"x" * 100_000)

@@ -88,6 +88,18 @@ async def test_a_response_that_is_no_base64_is_bad(rmail_server: RunningServer, 
         await client.run("C: c NOOP\nS: c OK *")
 
 
+async def test_strangers_announce_nothing_in_an_exchange(rmail_server: RunningServer) -> None:
+    async with rmail_server.connect("imap") as client:
+        await client.run("""
+            S: * OK *
+            C: a AUTHENTICATE PLAIN
+            S: +*
+            C: AAAA{5+}
+            S: * BYE [TOOBIG] *
+        """)
+        await client.expect_close()
+
+
 async def test_an_empty_initial_response_is_one(rmail_server: RunningServer) -> None:
     async with rmail_server.connect("imap") as client:
         await client.run("""

@@ -19,6 +19,7 @@ from rmail_imap import capabilities, metrics, updates, write
 from rmail_imap.catalog import Catalog
 from rmail_imap.commands import Command, Reply
 from rmail_imap.errors import BadSyntax, Goodbye, Refused, code_of
+from rmail_imap.literals import drop, drop_announced
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.wire import Disconnected, LineTooLong, Silence
@@ -34,7 +35,6 @@ _LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
 _ANNOUNCEMENT_BYTES: Final = 24  # what _LITERAL_END matches at most
 _MAX_SKIPPED_BYTES: Final = 1 << 20
 _EARLY_LITERALS: Final = frozenset({"AUTHENTICATE", "ID", "LOGIN"})
-_PIECE_BYTES: Final = 1 << 16
 
 
 _DONE: Final = Reply()
@@ -132,6 +132,7 @@ class Connection:
         head = _HEAD.match(line)
         tag = head or _TAG.match(line)
         if tag is None:
+            await drop_announced(self._session, line)
             self._fault(b"*", BadSyntax("Expected a tag and a command"))
             return None
         self._wire.intake.held_bytes = len(line)
@@ -157,12 +158,9 @@ class Connection:
         start = await self._wire.read_exactly(min(limit, 128))
         try:
             end = await self._wire.discard_line(_MAX_SKIPPED_BYTES)
-            # RFC 7888 3: every line may end so, also this one.
-            while (literal := _LITERAL_END.search(end)) is not None and literal[2]:
-                await self.discard(int(literal[1]))
-                end = await self._wire.discard_line(_MAX_SKIPPED_BYTES)
         except LineTooLong as error:
             raise Goodbye("The line is too long", b"TOOBIG") from error
+        await drop_announced(self._session, end)
         tag = _TAG.match(start)
         self._fault(tag[1] if tag else b"*", BadSyntax("The line is too long", b"TOOBIG"))
         return None
@@ -187,7 +185,7 @@ class Connection:
             if request.problem is not None:
                 if is_waiting:
                     return  # the client hears of it instead of sending
-                await self.discard(size)
+                await drop(self._session, size)
                 line = await self._rest_of_line(limit)
                 raw[:] = line
             else:
@@ -222,15 +220,6 @@ class Connection:
             return await self._wire.read_line(max(limit, 1024))
         except LineTooLong as error:
             raise Goodbye("The command is too long", b"TOOBIG") from error
-
-    async def discard(self, size: int) -> None:
-        """Drops a literal that was sent without asking. Goodbye: it is too much."""
-        is_early = self._session.info.principal is None
-        most = 0 if is_early else self._session.settings.max_message_bytes
-        if size > max(most, _MAX_SKIPPED_BYTES if not is_early else 0):
-            raise Goodbye("The literal is too large", b"TOOBIG")
-        while size:
-            size -= len(await self._wire.read_some(min(size, _PIECE_BYTES)))
 
     # --- answering
 

@@ -7,7 +7,6 @@ What can be refused is refused before the client sends it (RFC 3501 7.5); what c
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Final
 
 from rmail_imap.binary import without_nul
 from rmail_imap.errors import BadSyntax, Goodbye, Refused
+from rmail_imap.literals import drop, drop_announced
 from rmail_imap.parse.append import Announced, announced
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
@@ -26,7 +26,6 @@ from rmail_kernel.storage.mail import AppendItem, Fetched, Quota
 
 MEMORY_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 1 << 18
-_NEXT: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ async def receive(
                 raise BadSyntax("Too many messages in one command", b"LIMIT")
             message = _following(session, rest)
         except RmailError:
-            await _skip_announced(session, rest)
+            await drop_announced(session, rest)
             raise
 
 
@@ -105,7 +104,7 @@ async def _one(uploads: _Uploads, message: Announced) -> bytes:
             content = await _freed_of_nul(session, message, content)
         await _check_header(session, content)
     except RmailError:
-        await _skip_announced(session, rest)
+        await drop_announced(session, rest)
         raise
     uploads.items.append(
         AppendItem(
@@ -209,22 +208,8 @@ async def _read(uploads: _Uploads, message: Announced) -> tuple[Content, bool]:
 
 async def _skip(session: Session, size_bytes: int) -> None:
     """Drops a message that was sent without asking, and all that come after it (RFC 7888 4)."""
-    await _discard(session, size_bytes)
-    await _skip_announced(session, await _rest_of_line(session))
-
-
-async def _skip_announced(session: Session, rest: bytes) -> None:
-    """Drops what is announced at a line's end; of a client that waits nothing comes."""
-    while (literal := _NEXT.search(rest)) is not None and literal[2]:
-        await _discard(session, int(literal[1]))
-        rest = await _rest_of_line(session)
-
-
-async def _discard(session: Session, size_bytes: int) -> None:
-    if size_bytes > 2 * session.settings.max_message_bytes:
-        raise Goodbye("The message is too large", b"TOOBIG")
-    while size_bytes:
-        size_bytes -= len(await session.wire.read_some(min(size_bytes, _PIECE_BYTES)))
+    await drop(session, size_bytes)
+    await drop_announced(session, await _rest_of_line(session))
 
 
 async def _rest_of_line(session: Session) -> bytes:

@@ -9,6 +9,7 @@ from rmail_imap import sasl
 from rmail_imap.command.login import check_privacy, log_in
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax, Goodbye, Refused
+from rmail_imap.literals import drop_announced
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.session import Session
 from rmail_imap.state import State
@@ -78,6 +79,7 @@ async def _ask(session: Session, raw_challenge: bytes) -> bytes:
         except LineTooLong as endless:
             raise Goodbye("The response is too long", b"TOOBIG") from endless
         raise BadSyntax("The response is too long", b"TOOBIG") from error
+    await drop_announced(session, line)
     raw = line.rstrip(b"\r\n")
     if raw == b"*":  # RFC 3501 6.2.2
         raise BadSyntax("Cancelled")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rmail_imap import updates
 from rmail_imap.commands import command, no_arguments
 from rmail_imap.errors import BadSyntax, Goodbye
+from rmail_imap.literals import drop_announced
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_imap.wire import Silence
@@ -34,6 +35,7 @@ async def idle(session: Session, _: None) -> None:
                 raise Silence
     line = await session.wire.read_line(session.line_limit_bytes)
     if line.strip().upper() != b"DONE":
+        await drop_announced(session, line)
         raise BadSyntax("Expected DONE")
 
 
