@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import Final
 
 from rmail_imap import write
@@ -48,7 +49,8 @@ class Session:
         is_over: LOGOUT was given.
         raw_tag: the tag of the command that runs.
         client_name: what the client calls itself in ID.
-        busy_since: when the command that runs began, by the clock of the wire.
+        busy_since: when the command that runs began, by `time.monotonic`: the clock of a loop may
+            tick in milliseconds, and most commands take less.
         offer: what this server offers.
         values: what is kept of messages for all sessions.
         lanes: where long commands of all sessions wait for their turn.
@@ -178,20 +180,20 @@ class Session:
     def begin(self, raw_tag: bytes) -> None:
         """A command runs from now on."""
         self.raw_tag = raw_tag
-        self.busy_since = self.wire.time()
+        self.busy_since = monotonic()
         self._quiet_since = self.wire.written_bytes
 
     def finish(self) -> float:
         """The command has run; how long it took, in seconds."""
         began_at, self.busy_since = self.busy_since, None
-        return 0.0 if began_at is None else self.wire.time() - began_at
+        return 0.0 if began_at is None else monotonic() - began_at
 
     def tell_progress(self, interval_s: float) -> None:
         """Tells that the command that runs is being worked on (RFC 9585 4). Once it has begun to
         answer nothing may come between, and nothing needs to.
         """
         began_at, wire = self.busy_since, self.wire
-        if began_at is None or wire.time() - began_at < interval_s or "INPROGRESS" in self.off:
+        if began_at is None or monotonic() - began_at < interval_s or "INPROGRESS" in self.off:
             return
         if wire.written_bytes == self._quiet_since:
             # A response code ends with the first bracket, also within quotes (RFC 9585 4).
