@@ -221,3 +221,31 @@ async def test_an_index_that_is_damaged_reaches_nothing(
     texts = await read(mail, patience)
     assert texts.has(await box(mail))
     Path(paths.index).unlink()
+
+
+async def test_reading_waits_while_a_search_reads(
+    store: Opened, mail: FilesystemMailStore, patience: pytest.MonkeyPatch
+) -> None:
+    await put(store, "one")
+    where = await box(mail)
+    patience.setattr(ahead, "REST_S", 0.0)
+    looked = asyncio.Event()
+    async with mail._use(ALICE) as account:
+        reach = account.index.reach
+
+        def noted(mailbox: int, uidvalidity: int) -> int:
+            patience.setattr(ahead, "REST_S", 1000.0)
+            loop.call_soon_threadsafe(looked.set)
+            return reach(mailbox, uidvalidity)
+
+        loop = asyncio.get_running_loop()
+        patience.setattr(account.index, "reach", noted)
+        account.index.readers += 1
+        wake(mail, account)
+        await looked.wait()
+        while reading(mail)._rested_at < loop.time() + 500:
+            await asyncio.sleep(0)
+        assert not mail._memory.texts.has(where)
+        account.index.readers -= 1
+    texts = await read(mail, patience)
+    assert texts.has(where)

@@ -146,6 +146,10 @@ class ReadAhead:
         state.upto = max(state.upto, reach)
         while state.upto < row.uidnext and not account.is_closed:
             self._looked_at = asyncio.get_running_loop().time()
+            if index.readers:  # searches read what they need, and only that
+                self._rested_at = self._looked_at + REST_S
+                state.due_at = 0.0
+                break
             if self._looked_at >= self._rested_at:
                 async with index.reading:
                     upto = await read_next(account, row, state.upto, box, self._texts, self._pool)

@@ -217,6 +217,7 @@ class Index:
         self.is_damaged = False  # the next indexing is to begin anew
         self.behind = 0  # messages that it lacked when it was asked last
         self.reading = asyncio.Lock()  # of texts that it lacks: by one at a time
+        self.readers = 0  # searches that read them now
         self.seen: dict[int, int] = {}  # by mailbox, UIDNEXT when it was last looked at
 
     def foreknow(self, view: MailboxView, conditions: Iterable[SearchNode]) -> Foreknown:

@@ -57,6 +57,24 @@ async def decide(
     found = texts.known(box, uids, with_header=with_header)
     await _take_all(account, deciding, found, pool)
     missing = [uid for uid in uids if uid not in found]
+    account.index.readers += 1
+    try:
+        await _read_all(account, view, deciding, missing, box, texts, with_header, pool)
+    finally:
+        account.index.readers -= 1
+    return {one: each.split() for one, each in deciding.items()}
+
+
+async def _read_all(
+    account: OpenAccount,
+    view: MailboxView,
+    deciding: _All,
+    missing: list[int],
+    box: Box,
+    texts: Texts,
+    with_header: bool,
+    pool: Executor,
+) -> None:
     while missing:
         chunk = missing[:_ROWS_AT_ONCE]
         async with account.index.reading:
@@ -70,7 +88,6 @@ async def decide(
             texts.add(box, read)
         await _take_all(account, deciding, found | read, pool)
         missing = [uid for uid in missing if uid > (last or chunk[-1])]
-    return {one: each.split() for one, each in deciding.items()}
 
 
 async def recall(
