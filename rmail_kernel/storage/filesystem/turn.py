@@ -8,16 +8,18 @@ look at the files is as new for the second call of a turn as it was for the firs
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Final
 
 
 class _Turns:
     """Numbers the turns of the loop that runs; a turn in which another loop ran counts as two."""
 
-    __slots__ = ("_loop", "_number")
+    __slots__ = ("_loop", "_number", "_numbers")
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._numbers = count(1)  # never one twice, also where loops run in several threads
         self._number = 0
 
     def number(self) -> int:
@@ -25,7 +27,7 @@ class _Turns:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
-            self._number += 1
+            self._number = next(self._numbers)
             loop.call_soon(self._over)
         return self._number
 
