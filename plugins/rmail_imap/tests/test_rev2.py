@@ -32,7 +32,7 @@ async def test_select_tells_the_mailbox_and_nothing_of_recent(
         S: * FLAGS (*)
         S: * OK [PERMANENTFLAGS (*)] *
         S: * 2 EXISTS
-        S: * LIST () "/" "INBOX"
+        S: * LIST (\\HasNoChildren \\Subscribed) "/" "INBOX"
         S: * OK [UIDVALIDITY *] *
         S: * OK [UIDNEXT 3] *
         S: * OK [MAILBOXID (*)] *
@@ -59,7 +59,7 @@ async def test_select_tells_the_mailbox_and_nothing_of_recent(
         S: * FLAGS (*)
         S: * OK [PERMANENTFLAGS ()] *
         S: * 0 EXISTS
-        S: * LIST (\\Sent) "/" "Sent"
+        S: * LIST (\\HasNoChildren \\Subscribed \\Sent) "/" "Sent"
     """)
     await client.until("e OK *")
     old = await connect()  # one that wants \Recent still gets it
@@ -181,7 +181,8 @@ async def test_a_name_that_is_stored_otherwise_is_told_with_the_old_one(client: 
         S: a OK *
     """)
     await client.send('b SELECT "Cafe\u0301"\r\n'.encode())
-    assert '* LIST () "/" "Caf\u00e9" ("OLDNAME" ("Cafe\u0301"))' in await client.until("b OK *")
+    told = '* LIST (\\HasNoChildren) "/" "Caf\u00e9" ("OLDNAME" ("Cafe\u0301"))'
+    assert told in await client.until("b OK *")
     await client.run("""
         C: c RENAME "Café" "Thé"
         S: * LIST () "/" "Thé" ("OLDNAME" ("Café"))
@@ -208,3 +209,28 @@ async def test_a_name_that_is_stored_otherwise_is_told_with_the_old_one(client: 
         C: h DELETE "Thé"
         S: h NO *
     """)
+
+
+async def test_attributes_are_told_wherever_a_mailbox_is(client: Transcript) -> None:
+    # RFC 9051 6.3.2, 6.3.4, 6.3.6: accurate in SELECT, \Subscribed also for a name that stays so
+    await client.run(f"""{_REV2}
+        C: a CREATE "Caf\u00e9/x"
+        S: a OK *
+        C: b SUBSCRIBE "Caf\u00e9/x"
+        S: b OK *
+        C: c DELETE "Caf\u00e9/x"
+        S: c OK *
+        C: d CREATE "Cafe\u0301/x"
+        S: * LIST (\\Subscribed) "/" "Caf\u00e9/x" ("OLDNAME" ("Cafe\u0301/x"))
+        S: d OK *
+        C: e RENAME "Caf\u00e9/x" y
+        S: e OK *
+        C: f RENAME y "Cafe\u0301/x"
+        S: * LIST (\\Subscribed) "/" "Caf\u00e9/x" ("OLDNAME" ("y"))
+        S: f OK *
+    """)
+    await client.send('g SELECT "Caf\u00e9"\r\n'.encode())
+    assert '* LIST (\\HasChildren) "/" "Caf\u00e9"' in await client.until("g OK *")
+    await client.send('h EXAMINE "Caf\u00e9/x"\r\n'.encode())
+    told = '* LIST (\\HasNoChildren \\Subscribed) "/" "Caf\u00e9/x"'
+    assert told in await client.until("h OK *")

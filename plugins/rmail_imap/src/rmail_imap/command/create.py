@@ -75,7 +75,8 @@ async def create(session: Session, args: CreateArgs) -> Reply:
 def _reply(session: Session, args: CreateArgs, made: MailboxStatus) -> Reply:
     if session.is_rev2 and made.name != args.mailbox:  # RFC 9051 6.3.4
         more = write.old_name(args.mailbox, is_utf8=True)
-        session.write(write.list_line(b"LIST", (), made.name, more, is_utf8=True))
+        attributes = ["\\Subscribed"] if made.is_subscribed else []
+        session.write(write.list_line(b"LIST", attributes, made.name, more, is_utf8=True))
     if "OBJECTID" in session.off:
         return Reply()
     return Reply(code=b"MAILBOXID (%b)" % made.objectid.encode())  # RFC 8474 4.1

@@ -36,17 +36,20 @@ async def rename(session: Session, args: RenameArgs) -> None:
     if not session.is_rev2:
         await session.mail.rename(session.account, args.old, args.new)
         return
-    before = await _stored(session, args.old)
+    before, _ = await _stored(session, args.old)
     await session.mail.rename(session.account, args.old, args.new)
-    after = await _stored(session, args.new)
+    after, attributes = await _stored(session, args.new)
     if (before, after) != (args.old, args.new):  # RFC 9051 6.3.6
         more = write.old_name(args.old, is_utf8=True)
-        session.write(write.list_line(b"LIST", (), after, more, is_utf8=True))
+        session.write(write.list_line(b"LIST", attributes, after, more, is_utf8=True))
 
 
-async def _stored(session: Session, name: str) -> str:
-    """The name as the store has it; of a level without a mailbox, as the client has it."""
+async def _stored(session: Session, name: str) -> tuple[str, list[str]]:
+    """The name as the store has it, and whether it is subscribed; of a level without a mailbox, as
+    the client has it.
+    """
     try:
-        return (await session.mail.status(session.account, name)).name
+        status = await session.mail.status(session.account, name)
     except NotFound:
-        return name
+        return name, []
+    return status.name, ["\\Subscribed"] if status.is_subscribed else []

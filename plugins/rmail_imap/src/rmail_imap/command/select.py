@@ -9,6 +9,7 @@ from rmail_imap import write
 from rmail_imap.commands import Reply, command, feature
 from rmail_imap.errors import BadSyntax
 from rmail_imap.flag_words import announce
+from rmail_imap.mailbox_names import SEPARATOR
 from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.select import SelectArgs, select_args
 from rmail_imap.resync import tell_missed
@@ -65,7 +66,7 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
     count = sum(uid < view.uidnext for uid in recent)  # later ones were not announced yet
     session.write(b"* %d EXISTS\r\n" % view.total)
     if session.is_rev2:
-        _tell_list(session, args.mailbox, status)
+        await _tell_list(session, args.mailbox, status)
     else:
         session.write(b"* %d RECENT\r\n" % count)
         _tell_unseen(session, view, status)
@@ -83,13 +84,19 @@ async def _open(session: Session, args: SelectArgs, *, is_read_only: bool) -> No
         await tell_missed(session, selected, args.known)
 
 
-def _tell_list(session: Session, name: str, status: MailboxStatus) -> None:
+async def _tell_list(session: Session, name: str, status: MailboxStatus) -> None:
     """The mailbox as LIST tells it, with the client's name for it if that is another (RFC 9051
-    6.3.2).
+    6.3.2: the attributes must be accurate).
     """
+    others = await session.mail.mailboxes(session.account)
+    has_children = any(other.name.startswith(status.name + SEPARATOR) for other in others)
+    attributes = ["\\HasChildren" if has_children else "\\HasNoChildren"]
+    if status.is_subscribed:
+        attributes.append("\\Subscribed")
+    if status.special_use:
+        attributes.append(status.special_use)
     more = write.old_name(name, is_utf8=True) if name != status.name else b""
-    uses = [status.special_use] if status.special_use else []
-    session.write(write.list_line(b"LIST", uses, status.name, more, is_utf8=True))
+    session.write(write.list_line(b"LIST", attributes, status.name, more, is_utf8=True))
 
 
 def _tell_unseen(session: Session, view: MailboxView, status: MailboxStatus) -> None:
