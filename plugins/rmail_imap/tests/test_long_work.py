@@ -6,13 +6,22 @@ import asyncio
 import socket
 import struct
 from contextlib import AsyncExitStack
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 import pytest
+from rmail_imap.catalog import Catalog
+from rmail_imap.config import ImapSettings
+from rmail_imap.long_work import beside
+from rmail_imap.ordering import AT_ONCE
 from rmail_imap.plugin import ImapPlugin
 from rmail_imap.service import LONG_COMMANDS
+from rmail_imap.session import Session
+from rmail_imap.value_cache import ValueCache
+from rmail_imap.wire import Wire
 
 from rmail_kernel.lanes import Lanes
+from rmail_kernel.model import SessionInfo
 from rmail_kernel.testing import RunningServer
 
 if TYPE_CHECKING:
@@ -62,6 +71,49 @@ async def test_what_may_take_long_waits_and_what_is_short_does_not(
         assert lanes.waiting == len(crowd)
     for client in crowd:
         await client.run("S: * SEARCH 1 2 3\nS: a OK *")
+
+
+async def test_sorting_very_many_messages_waits_also_where_looking_at_them_does_not(
+    connect: Connect, fill: Fill, lanes: Lanes
+) -> None:
+    await fill(AT_ONCE + 1)
+    waiting, other = await connect("INBOX"), await connect("INBOX")
+    async with AsyncExitStack() as stack:
+        for place in range(LONG_COMMANDS):
+            await stack.enter_async_context(lanes.place(place))
+        await waiting.send(b"a UID SORT (REVERSE ARRIVAL SIZE) UTF-8 2:3\r\n")
+        await waiting.send(b"b THREAD REFS UTF-8 UID 4\r\n")
+        while not lanes.waiting:
+            await asyncio.sleep(0)
+        await other.run(f"""
+            C: c UID SEARCH RETURN (COUNT MAX SAVE) UNSEEN UNDELETED
+            S: * ESEARCH (TAG "c") UID MAX {AT_ONCE + 1} COUNT {AT_ONCE + 1}
+            S: c OK *
+            C: d UID SEARCH RETURN (ALL) $ NOT UID 5
+            S: * ESEARCH (TAG "d") UID ALL 1:4,6:{AT_ONCE + 1}
+            S: d OK *
+        """)
+        assert lanes.waiting == 1
+    await waiting.run("""
+        S: * SORT *
+        S: a OK *
+        S: * THREAD (4)
+        S: b OK *
+    """)
+
+
+async def test_much_is_computed_beside_the_event_loop(rmail_server: RunningServer) -> None:
+    session = Session(
+        rmail_server.kernel,
+        ImapSettings(),
+        Wire(lambda _: None),
+        SessionInfo(id="x", protocol="imap"),
+        Catalog().offer,
+        ValueCache(),
+        Lanes(1),
+    )
+    assert await beside(session, AT_ONCE, get_ident) == get_ident()
+    assert await beside(session, AT_ONCE + 1, get_ident) != get_ident()
 
 
 async def test_one_who_waits_and_goes_away_is_forgotten(

@@ -15,6 +15,7 @@ from itertools import compress
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.sets import STAR, NumberSet
 from rmail_imap.ranges import merged
+from rmail_imap.write import runs
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Changed, Changes, MailboxView, StoreResult
 
@@ -130,8 +131,8 @@ class Selected:
             self._check(numbers)
         spans = [span for pair in numbers.ranges if (span := self._span(pair, numbers))]
         if numbers.is_saved:  # RFC 5182 2.1: what was expunged meanwhile is left out
-            runs = _runs([number - 1 for number, _ in self.numbered(self.saved)])
-            spans += [(run.start, run.stop) for run in runs]
+            numbers_saved = self.numbers_of(self.saved)
+            spans += [(first - 1, last) for first, last in runs(numbers_saved)]
         spans.sort()
         merged: list[range] = []
         for start, stop in spans:
@@ -143,7 +144,7 @@ class Selected:
 
     def named_uids(self, numbers: NumberSet) -> list[tuple[int, int]]:
         """What a set of UIDs names, whether there are such messages or not, as ranges."""
-        saved = [(uid, uid) for uid in self.saved] if numbers.is_saved else []
+        saved = [*runs(self.saved)] if numbers.is_saved else []
         last = self.uids[self.told - 1] if self.told else 0
         return merged([*((low or last, high or last) for low, high in numbers.ranges), *saved])
 
@@ -317,14 +318,3 @@ def _grouped(places: Sequence[range], most: int) -> Iterator[list[range]]:
             room -= len(piece)
     if group:
         yield group
-
-
-def _runs(places: Sequence[int]) -> Iterator[range]:
-    """Ascending places as ranges."""
-    start = 0
-    for index, place in enumerate(places):
-        if index and place != places[index - 1] + 1:
-            yield range(places[start], places[index - 1] + 1)
-            start = index
-    if places:
-        yield range(places[start], places[-1] + 1)
