@@ -87,7 +87,7 @@ class Column(enum.Enum):
     SUBJECT = "base_subject"
     IS_REPLY = "is_reply"
     MESSAGE_ID = "message_id"  # None without a valid one; not folded
-    REFERENCES = "references"  # a tuple of message ids, not folded
+    REFERENCES = "references"  # message ids with "<" between, which none has; not folded
     FROM = "from_mailbox"
     TO = "to_mailbox"
     CC = "cc_mailbox"

@@ -130,3 +130,10 @@ def test_keys_of_another_version_among_many_are_refused(raw: bytes) -> None:
     for raws in ([raw], [good, raw, good], [b"\x02" + good[1:]]):
         with pytest.raises(ValueError, match="keys"):
             keys_reader(("base_subject",))(raws)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'<"a<b"@x>', b'<"a\\<b"@x>', b"<a<b@x>", b"<a@x<y>", b'<"<"@x> <a@x>', b"<<a@x>>"]
+)
+def test_no_message_id_has_an_angle_bracket(raw: bytes) -> None:
+    assert not set("<>") & set("".join(message_ids(raw * 3, 9)))  # THREAD relies on that

@@ -153,7 +153,7 @@ async def test_columns_are_what_the_messages_have(store: Opened) -> None:
         Column.SUBJECT: [*subjects],
         Column.IS_REPLY: [False, True, False],
         Column.MESSAGE_ID: ["a@x", "b@x", "c@x"],
-        Column.REFERENCES: [(), ("a@x", "hello@x"), ("a@x",)],
+        Column.REFERENCES: ["", "a@x<hello@x", "a@x"],
         Column.FROM: ["ANN"] * 3,
         Column.TO: [""] * 3,
         Column.CC: [""] * 3,

@@ -45,7 +45,7 @@ def columns(members: list[Member]) -> Members:
         sent=[one.sent for one in members],
         arrived=[one.arrived for one in members],
         message_ids=[one.message_id for one in members],
-        references=[one.references for one in members],
+        references=["<".join(one.references) for one in members],
         subjects=[one.subject for one in members],
         are_replies=[one.is_reply for one in members],
     )

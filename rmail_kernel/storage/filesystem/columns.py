@@ -145,5 +145,6 @@ def _compared(column: Column, values: list[Any], known: dict[str, str]) -> list[
     if column is Column.SENT:
         return [int(at.timestamp()) for at in values]
     if column is Column.REFERENCES:
-        return [tuple([known.setdefault(one, one) for one in ids]) for ids in values]
+        # No tuple of each message: they would keep the garbage collector busy.
+        return ["<".join(ids) for ids in values]
     return values

@@ -30,14 +30,14 @@ class Results:
         partial = self.returns.partial
         return of if partial is None else partial.cut(of)
 
-    def of_response(self) -> list[int]:
+    def of_response(self) -> Sequence[int]:
         """The messages that the response is about, ascending: with MIN, MAX and PARTIAL alone no
         others. They are what `$` stands for (RFC 5182 2.4, RFC 9394 3.2) and whose MODSEQ is told
         (RFC 7162 3.1.10).
         """
         options, uids = self.returns.options, self.found.uids
         if not options & {"MIN", "MAX", "PARTIAL"} or options & {"ALL", "COUNT"}:
-            return sorted(uids)
+            return self.found.ascending
         wanted = set(self.told(uids)) if "PARTIAL" in options else set()
         if "MIN" in options:
             wanted.update(uids[:1])

@@ -113,12 +113,17 @@ class Resolver:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Messages that the client knows, in the order asked for: their UIDs, and what the response
-    calls them, numbers or UIDs.
+    """Messages that the client knows.
+
+    Attributes:
+        uids: in the order asked for.
+        names: what the response calls them, numbers or UIDs, in that order.
+        ascending: the UIDs once more.
     """
 
     uids: Sequence[int]
     names: Sequence[int]
+    ascending: Sequence[int]
 
 
 async def find(session: Session, args: SearchArgs) -> Found:
@@ -137,7 +142,7 @@ async def find(session: Session, args: SearchArgs) -> Found:
 def located(selected: Selected, uids: Sequence[int], is_uid: bool) -> Found:
     """Those of the ascending `uids` that the client knows."""
     known = selected.known_of(uids)
-    return Found(known, known if is_uid else selected.numbers_of(known))
+    return Found(known, known if is_uid else selected.numbers_of(known), known)
 
 
 async def scores(session: Session, args: SearchArgs, uids: list[int]) -> dict[int, int]:

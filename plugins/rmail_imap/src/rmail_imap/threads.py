@@ -27,13 +27,14 @@ class Members:
 
     Attributes:
         sent, arrived: Date: and INTERNALDATE, in seconds.
+        references: message ids with "<" between.
         subjects: base subjects in the form that compares.
     """
 
     sent: Sequence[int]
     arrived: Sequence[int]
     message_ids: Sequence[str | None]
-    references: Sequence[tuple[str, ...]]
+    references: Sequence[str]
     subjects: Sequence[str]
     are_replies: Sequence[bool]
 
@@ -204,7 +205,7 @@ class _Links:
 def _linked(members: Members) -> list[int]:
     links = _Links(members)
     for index, found in enumerate(members.references):
-        links.add(index, found)
+        links.add(index, found.split("<") if found else ())
     return links.parents
 
 

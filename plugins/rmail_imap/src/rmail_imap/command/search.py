@@ -75,8 +75,7 @@ async def find_and_tell(
         return await _extended(session, args, returns, found)
     modseq = 0
     if args.has_modseq:
-        uids = await beside(session, len(found.uids), partial(sorted, found.uids))
-        modseq = await newest_modseq(session, uids)
+        modseq = await newest_modseq(session, found.ascending)
     return Answer(await list_pieces(name, found.names, modseq))
 
 
@@ -129,7 +128,7 @@ async def _extended(session: Session, args: SearchArgs, returns: Returns, found:
     count = len(found.uids)
     found_scores: dict[int, int] = {}
     if "RELEVANCY" in returns.options:
-        found_scores = await scores(session, args, sorted(found.uids))
+        found_scores = await scores(session, args, [*found.ascending])
     results = Results(found, returns, found_scores)
     saved, modseq = None, 0
     if args.has_modseq or "SAVE" in returns.options:

@@ -88,5 +88,5 @@ def _in_order(
     places = ordered(by)
     uids = [ascending.uids[place] for place in places]
     if args.search.is_uid:
-        return Found(uids, uids)
-    return Found(uids, [ascending.names[place] for place in places])
+        return Found(uids, uids, ascending.uids)
+    return Found(uids, [ascending.names[place] for place in places], ascending.uids)
