@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 
 import pytest
 from rmail_imap.config import ImapSettings
@@ -261,3 +262,29 @@ async def test_what_changes_nothing_ends_when_its_client_is_gone() -> None:
         with pytest.raises(Disconnected):
             await working
         assert ended.is_set()
+
+
+async def test_a_client_that_does_not_read_hears_no_farewell_amid_a_message() -> None:
+    connected: asyncio.Queue[Wire] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Wire(connected.put_nowait), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.transport.pause_reading()  # type: ignore[attr-defined] # a transport reads, too
+    wire = await connected.get()
+    wire.timeout_s = 0.05
+    wire.write(b"x" * (32 << 20))
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(Disconnected):
+                await wire.flush()
+            wire.write(b"* BYE")
+            wire.close()
+            writer.transport.resume_reading()  # type: ignore[attr-defined] # as above
+            with suppress(ConnectionError):
+                while raw := await reader.read(1 << 20):
+                    assert b"*" not in raw
+    finally:
+        wire.abort()
+        writer.transport.abort()
+        server.close()

@@ -27,7 +27,7 @@ class Disconnected(Exception):
 
 
 class Silence(Exception):
-    """The client neither sends nor reads for too long."""
+    """The client sends nothing for too long."""
 
 
 class LineTooLong(Exception):
@@ -44,7 +44,7 @@ class Wire(asyncio.BufferedProtocol):
     Attributes:
         intake: what came and nobody has taken.
         transport: the socket's; TLS is done here.
-        timeout_s: longest wait for the client, in either direction; Silence past it.
+        timeout_s: longest wait for the client; past it Silence, Disconnected if it reads nothing.
         deadline_at: moment of the loop's clock at which waiting ends, whatever comes in.
         written_bytes: what was given to `write` so far.
         sent_bytes: over the connection, as they were sent.
@@ -288,13 +288,20 @@ class Wire(asyncio.BufferedProtocol):
         return self._output_bytes >= FLUSH_BYTES
 
     async def flush(self) -> None:
-        """Sends what is gathered and waits while the client does not read."""
+        """Sends what is gathered and waits while the client does not read.
+
+        Raises:
+            Disconnected: the client is gone, or it did not read for too long.
+        """
         self.send()
         if self._is_writing_paused and not self._is_lost:
             self._writer = self._loop.create_future()
             timer = self._loop.call_later(self.timeout_s, _expire, self._writer)
             try:
                 await self._writer
+            except Silence:  # a literal may be half said: not even a farewell can follow
+                self.abort()
+                raise Disconnected from None
             finally:
                 timer.cancel()
                 self._writer = None
