@@ -9,13 +9,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rmail_kernel.errors import RmailError
 from rmail_kernel.storage.filesystem.account import OpenAccount
-from rmail_kernel.storage.filesystem.reading_apart import Found, Wanted
+from rmail_kernel.storage.filesystem.reading_apart import Found, Wanted, parse_found
 from rmail_kernel.storage.filesystem.remembering import Box, Texts
+from rmail_kernel.storage.filesystem.shared_texts import Place, shared
+from rmail_kernel.storage.filesystem.texts import MessageText
 from rmail_kernel.storage.filesystem.unindexed import read_next
 from rmail_kernel.storage.mail import MailboxView
 
@@ -35,6 +37,7 @@ class _State:
 
     due_at: float
     upto: int = 0
+    place: Place = field(default_factory=Place)
 
 
 _Key = tuple[OpenAccount, int]
@@ -144,6 +147,8 @@ class ReadAhead:
         box = Box(index, mailbox, row.uidvalidity)
         self._texts.forget(box, reach)
         state.upto = max(state.upto, reach)
+        if state.upto < row.uidnext:
+            await self._take_shared(account, box, state)
         while state.upto < row.uidnext and not account.is_closed:
             self._looked_at = asyncio.get_running_loop().time()
             if index.readers:  # searches read what they need, and only that
@@ -163,6 +168,13 @@ class ReadAhead:
             state.upto = upto
         return self._texts.has(box)
 
+    async def _take_shared(self, account: OpenAccount, box: Box, state: _State) -> None:
+        """Takes what other processes have read."""
+        where = account.paths, box.mailbox, box.uidvalidity, state.upto, state.place
+        found, upto = await account.run(shared, *where, _texts_of, pool=self._pool)
+        if self._texts.add(box, found):
+            state.upto = upto
+
     async def _read_apart(self, account: OpenAccount, box: Box, start: int) -> int | None:
         """Has some read elsewhere; the UID below which that is done. None: it is not."""
         wanted = Wanted(str(account.paths.home), box.mailbox, box.uidvalidity, start)
@@ -171,3 +183,7 @@ class ReadAhead:
         except OSError:
             return None
         return upto if self._texts.add(box, found) else None
+
+
+def _texts_of(raw: bytes) -> dict[int, MessageText]:
+    return parse_found(raw).texts

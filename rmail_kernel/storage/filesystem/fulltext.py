@@ -158,7 +158,7 @@ def remove(paths: AccountPaths) -> None:
 
 
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in ("", "-wal", "-shm", "-journal", "-texts"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import apsw
 import structlog
 
-from rmail_kernel.storage.filesystem import fulltext, schema, shortgrams, tables
+from rmail_kernel.storage.filesystem import fulltext, schema, shared_texts, shortgrams, tables
 from rmail_kernel.storage.filesystem.account import Moved, Reader, snapshot
 from rmail_kernel.storage.filesystem.disk import Owner
 from rmail_kernel.storage.filesystem.fulltext import Covered
@@ -107,6 +107,7 @@ def _index_slice(paths: AccountPaths, owner: Owner, anew: bool, kept: Texts | No
             reader.check()
             db.execute("COMMIT")
             if not has_more:
+                shared_texts.path_of(paths).unlink(missing_ok=True)
                 _merge(db)
             return Outcome.MORE if has_more else Outcome.DONE
         finally:

@@ -15,6 +15,7 @@ from rmail_kernel.storage.filesystem import tables
 from rmail_kernel.storage.filesystem.account import Moved, Reader
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.remembering import Box, Texts
+from rmail_kernel.storage.filesystem.shared_texts import share
 from rmail_kernel.storage.filesystem.texts import MessageText
 from rmail_kernel.storage.filesystem.unindexed import read_rows
 
@@ -50,9 +51,14 @@ class Found(NamedTuple):
 
     def dump(self) -> bytes:
         """It as bytes, their number before them in a line of its own."""
-        rows = [(uid, one.header, one.body, one.is_sure) for uid, one in self.texts.items()]
-        raw = _ENCODER.encode((rows, self.upto))
+        raw = self.raw
         return b"%d\n%b" % (len(raw), raw)
+
+    @property
+    def raw(self) -> bytes:
+        """It as bytes."""
+        rows = [(uid, one.header, one.body, one.is_sure) for uid, one in self.texts.items()]
+        return _ENCODER.encode((rows, self.upto))
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -85,4 +91,8 @@ def read(wanted: Wanted, kept: Texts) -> Found:
     finally:
         reader.db.close()
     kept.add(wanted.box, found)
-    return Found(found, upto)
+    answer = Found(found, upto)
+    if found:
+        paths = AccountPaths.below(Path(wanted.home))
+        share(paths, wanted.mailbox, wanted.uidvalidity, wanted.start, upto, answer.raw)
+    return answer
