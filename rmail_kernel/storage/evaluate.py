@@ -58,6 +58,7 @@ from rmail_kernel.storage.search import (
     Sized,
     Text,
     UidIn,
+    conditions_of,
 )
 from rmail_kernel.turns import Pace
 
@@ -142,7 +143,7 @@ async def narrow(
         pool: see Threads.
     """
     # Sets of few messages are made quicker than a thread is asked; those of many stop others.
-    messages = view.total * sum(1 for _ in _conditions(query))
+    messages = view.total * sum(1 for _ in conditions_of(query))
     size = 0 if messages <= _INLINE_MESSAGES else _INLINE_BYTES + 1
     return await Threads(pool).run(size, partial(_divide, query, view, foreknown))
 
@@ -168,7 +169,7 @@ async def search(
     narrowed = narrowed or await narrow(query, view, known, pool)
     if not narrowed.open:
         return narrowed.found
-    asked = [*_conditions(query)]
+    asked = [*conditions_of(query)]
     work = _Work(Threads(pool), Pace(), _compile(query, view, known), len(asked))
     ids = (
         Field.IDS if any(isinstance(one, HasEmailId | HasThreadId) for one in asked) else Field.NONE
@@ -183,17 +184,6 @@ async def search(
             if not open_:
                 break
     return sorted([*narrowed.found, *map(Uid, work.found)])
-
-
-def _conditions(query: SearchNode) -> Iterator[SearchNode]:
-    match query:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _conditions(part)
-        case Not(part):
-            yield from _conditions(part)
-        case _:
-            yield query
 
 
 def _divide(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Narrowed:

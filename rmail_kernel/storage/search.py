@@ -7,6 +7,7 @@ case-folded, on decoded text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -145,3 +146,15 @@ SearchNode = (
     | HasEmailId
     | HasThreadId
 )
+
+
+def conditions_of(query: SearchNode) -> Iterator[SearchNode]:
+    """What a query is made of, without and, or, not; in order, and as often as it stands there."""
+    match query:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from conditions_of(part)
+        case Not(part):
+            yield from conditions_of(part)
+        case _:
+            yield query

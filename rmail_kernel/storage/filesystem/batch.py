@@ -27,6 +27,7 @@ from rmail_kernel.storage.filesystem.damage import Identity, Stale, is_damage, m
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.lock import AccountLock
+from rmail_kernel.storage.filesystem.outcome import Outcome
 from rmail_kernel.storage.filesystem.reserve import Reserve, lacks_room
 from rmail_kernel.storage.filesystem.transaction import Shard, Transaction, mtimes
 from rmail_kernel.storage.filesystem.unsettled import Unsettled
@@ -48,14 +49,6 @@ class Work:
     is_vital: bool = False
     before: Callable[[], None] | None = None
     failed: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an operation gave: a value, or an error."""
-
-    value: Any = None
-    error: BaseException | None = None
 
 
 class Batches:

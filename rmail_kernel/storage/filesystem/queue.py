@@ -21,10 +21,10 @@ from rmail_kernel.content import Content
 from rmail_kernel.errors import Conflict, NotFound, Temporary
 from rmail_kernel.storage.events import Change, EventBus
 from rmail_kernel.storage.filesystem import queue_rows as rows
+from rmail_kernel.storage.filesystem.outcome import Outcome
 from rmail_kernel.storage.filesystem.queue_check import QueueFinding, QueueReport, check
 from rmail_kernel.storage.filesystem.queue_database import (
     ABANDONED_S,
-    Answer,
     Batch,
     Operation,
     QueueDatabase,
@@ -384,36 +384,27 @@ class FilesystemQueue:
         if not taken:
             return
 
-        def finished(answers: Sequence[Answer]) -> None:
+        def finished(answers: Sequence[Outcome]) -> None:
             for (_, future), answer in zip(taken, answers, strict=True):
-                _resolve(future, answer)
+                answer.tell(future)
             self._next(loop)
 
         def run() -> None:
             try:
                 answers = self._ready().run([operation for operation, _ in taken])
             except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
-                answers = [Answer(error=error) for _ in taken]
+                answers = [Outcome(error=error) for _ in taken]
             loop.call_soon_threadsafe(finished, answers)
 
         try:
             self._thread.submit(run)
         except RuntimeError:  # closed
             failure = Temporary("The queue is closed")
-            finished([Answer(error=failure) for _ in taken])
+            finished([Outcome(error=failure) for _ in taken])
 
 
 def _forget(files: Sequence[str], batch: Batch) -> None:
     rows.drop_bodies(batch.db, files)
-
-
-def _resolve(future: asyncio.Future[Any], answer: Answer) -> None:
-    if future.done():
-        return  # whoever asked has gone
-    if answer.error is not None:
-        future.set_exception(answer.error)
-    else:
-        future.set_result(answer.value)
 
 
 def _spread(lot: Sequence[_Finishing], answer: asyncio.Future[set[_Fenced]]) -> None:
@@ -422,4 +413,4 @@ def _spread(lot: Sequence[_Finishing], answer: asyncio.Future[set[_Fenced]]) -> 
         error = answer.exception()
         if error is None and (lease.job.id, lease.fence) not in answer.result():
             error = Conflict("The lease is lost", job=lease.job.id)
-        _resolve(future, Answer(error=error))
+        Outcome(error=error).tell(future)

@@ -22,6 +22,7 @@ from rmail_kernel.failpoints import reach
 from rmail_kernel.storage.filesystem import queue_rows as rows
 from rmail_kernel.storage.filesystem.chores import Chores
 from rmail_kernel.storage.filesystem.disk import Owner, make_directory, sync_directory
+from rmail_kernel.storage.filesystem.outcome import Outcome
 from rmail_kernel.storage.filesystem.queue_files import SpoolFiles, Written
 from rmail_kernel.storage.filesystem.shared_file import (
     UNREADABLE,
@@ -57,14 +58,6 @@ class Operation:
     is_looking: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The value of an operation, or its error."""
-
-    value: Any = None
-    error: BaseException | None = None
-
-
 class QueueDatabase:
     """The database and the spool of one store, as one process has them.
 
@@ -97,7 +90,7 @@ class QueueDatabase:
             self._db.close()
             self._db = None
 
-    def run(self, operations: Sequence[Operation]) -> list[Answer]:
+    def run(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Does all operations in one transaction. An operation that raises one of our errors has
         changed nothing and harms no other; when the disk fails, all of them fail.
         """
@@ -108,9 +101,9 @@ class QueueDatabase:
             _log.error("the queue does not work now", reason=repr(error))
             self._give_up(placed, error)
             failure = Temporary("The queue does not take it now", reason=repr(error))
-            return [Answer(error=failure) for _ in operations]
+            return [Outcome(error=failure) for _ in operations]
 
-    def _run(self, operations: Sequence[Operation], placed: list[Written]) -> list[Answer]:
+    def _run(self, operations: Sequence[Operation], placed: list[Written]) -> list[Outcome]:
         db = self._opened()
         for operation in operations:
             if operation.written is not None:
@@ -207,8 +200,8 @@ def _tell_of_loss(aside: str, error: Exception) -> None:
     _log.error("the queue is rebuilt from its files", aside=aside, reason=repr(error))
 
 
-def _answer(operation: Operation, batch: Batch) -> Answer:
+def _answer(operation: Operation, batch: Batch) -> Outcome:
     try:
-        return Answer(operation.run(batch))
+        return Outcome(operation.run(batch))
     except RmailError as error:
-        return Answer(error=error)
+        return Outcome(error=error)

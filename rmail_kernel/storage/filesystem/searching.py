@@ -36,7 +36,6 @@ from rmail_kernel.storage.mail import MailboxView
 from rmail_kernel.storage.narrowing import NOTHING, Foreknown, Split
 from rmail_kernel.storage.search import (
     All,
-    And,
     Arrived,
     Body,
     Dated,
@@ -45,12 +44,11 @@ from rmail_kernel.storage.search import (
     HasThreadId,
     Header,
     ModifiedSince,
-    Not,
-    Or,
     SearchNode,
     Sized,
     Text,
     UidIn,
+    conditions_of,
 )
 
 MAX_CONDITIONS: Final = 64
@@ -95,7 +93,7 @@ async def find(
         pool: its threads do the work.
         turns: the sets of a search in a large mailbox take megabytes: one is done before the next.
     """
-    conditions = list(dict.fromkeys(_conditions(query)))[: most_conditions(view.total)]
+    conditions = list(dict.fromkeys(conditions_of(query)))[: most_conditions(view.total)]
     if is_light(view, conditions):
         compared = [one for one in conditions if isinstance(one, _OfColumns)]
         ask = partial(_columns, view.mailbox, compared)
@@ -220,17 +218,6 @@ def _by_id(
             yes = uids(f"{sql} AND thread=?", thread_number(one.thread_id))
         found[one] = Split(yes, maybe - yes)
     return found
-
-
-def _conditions(query: SearchNode) -> Iterator[SearchNode]:
-    match query:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _conditions(part)
-        case Not(part):
-            yield from _conditions(part)
-        case _:
-            yield query
 
 
 def _columns(

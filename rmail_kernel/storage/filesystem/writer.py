@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rmail_kernel.storage.filesystem.batch import Batches, Outcome, Work
+from rmail_kernel.storage.filesystem.batch import Batches, Work
+from rmail_kernel.storage.filesystem.outcome import Outcome
 
 MAX_BATCH = 128
 _Waiting = tuple[Work, asyncio.Future[Any]]
@@ -68,7 +69,7 @@ class Writer:
 
         def finished(outcomes: list[Outcome], changes: dict[int, int]) -> None:
             for (_, future), outcome in zip(taken, outcomes, strict=True):
-                _resolve(future, outcome)
+                outcome.tell(future)
             try:
                 if changes:
                     self._changed(changes)
@@ -96,12 +97,3 @@ class Writer:
             if taken[-1][0].is_alone:
                 break
         return taken
-
-
-def _resolve(future: asyncio.Future[Any], outcome: Outcome) -> None:
-    if future.done():
-        return  # whoever asked has gone
-    if outcome.error is not None:
-        future.set_exception(outcome.error)
-    else:
-        future.set_result(outcome.value)
