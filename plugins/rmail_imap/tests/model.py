@@ -411,7 +411,7 @@ class World:
             last = min(last, len(client.numbers) - 1)
             if not client.is_qresync or first > last:
                 return
-            assert (await client.command("FETCH 1:* (FLAGS MODSEQ)")).startswith("OK")
+            assert (await client.command("FETCH 1:* (UID FLAGS MODSEQ)")).startswith("OK")
         since = (client.modseq, 0, client.modseq // 2)[other % 3]
         named = [uid for uid in client.numbers[first : last + 1] if uid in mailbox.messages]
         said = await client.command(
