@@ -350,7 +350,7 @@ class Batches:
             shards = done.own_shards(has_names=are_names_next)
             done.land(shards)
             if are_names_next:
-                followup.files(done.paths, done.unlinks, done.renames, shards)
+                followup.files(done.paths, done.unlinks, done.renames)
             self._notes = mtimes(shards)
             if done.has_directories:
                 self._follow_directories(db, done, is_few=is_few)

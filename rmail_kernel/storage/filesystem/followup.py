@@ -7,7 +7,7 @@ so a crash at any point is made good here, by the next batch, the settling pass 
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +18,7 @@ from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
 from rmail_kernel.storage.filesystem.layout import AccountPaths, shard_of, shard_path
 from rmail_kernel.storage.filesystem.locate import Names, message_name, settled
 from rmail_kernel.storage.filesystem.tables import MailboxRow
-from rmail_kernel.storage.filesystem.transaction import (
-    Rename,
-    Shard,
-    Transaction,
-    Unlink,
-    places,
-)
+from rmail_kernel.storage.filesystem.transaction import Rename, Transaction, Unlink, places
 
 AT_ONCE = 100
 
@@ -47,25 +41,14 @@ def directories(tx: Transaction) -> None:
         tx.db.execute("DELETE FROM pending_directory WHERE id <= ?", (todo[-1][0],))
 
 
-def files(
-    paths: AccountPaths,
-    unlinks: Iterable[Unlink],
-    renames: Iterable[Rename],
-    known: Container[Shard] = (),
-) -> None:
-    """Removes and renames files at once; the database learns of it when the names are durable.
-
-    Args:
-        known: the shards that only we have changed: nothing else has the name that a file gets.
-    """
+def files(paths: AccountPaths, unlinks: Iterable[Unlink], renames: Iterable[Rename]) -> None:
+    """Removes and renames files at once; the database learns of it when the names are durable."""
     names = Names()
     for row, uid, word in unlinks:
         _unlink(names, str(paths.mailbox(row.name)), uid, word)
         failpoints.reach("expunge.unlinked")
     for row, uid, word, before in renames:
-        mailbox = str(paths.mailbox(row.name))
-        if (row.id, shard_of(uid)) not in known or not _renamed(mailbox, uid, word, before):
-            _rename(names, mailbox, uid, word, before)
+        _rename(names, str(paths.mailbox(row.name)), uid, word, before)
         failpoints.reach("flags.renamed")
 
 
@@ -86,17 +69,6 @@ def _unlink(names: Names, mailbox: str, uid: int, word: int) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108 - as above
     names.forget(mailbox, uid)
-
-
-def _renamed(mailbox: str, uid: int, word: int, before: int) -> bool:
-    """Gives a file the name of its flags, if it has the one that is expected."""
-    old, new = message_name(mailbox, uid, before), message_name(mailbox, uid, word)
-    try:
-        if old != new:
-            os.rename(old, new)  # noqa: PTH104 - a Path more is dear
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _rename(names: Names, mailbox: str, uid: int, word: int, before: int) -> None:
