@@ -39,6 +39,7 @@ def run(loop: str, root: Path, scenario: Scenario) -> None:
 
 
 def open_wire() -> Wire:
+    gc.collect()  # those of tests before this one
     (found,) = (found for found in gc.get_objects() if isinstance(found, Wire))
     return found
 

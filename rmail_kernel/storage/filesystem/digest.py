@@ -52,11 +52,16 @@ def digest(buffer: Buffer, internal_date: int) -> Digest:
     """
     found = summarise(buffer)
     keys = message_keys(found.envelope, found.raw_references, moment(internal_date))
-    email = hashlib.blake2b(digest_size=_EMAIL_BYTES)
+    return Digest(_row(found), email_id(buffer, internal_date), keys)
+
+
+def email_id(buffer: Buffer, internal_date: int) -> bytes:
+    """The EMAILID of a message in its short form; `internal_date` as above."""
+    found = hashlib.blake2b(digest_size=_EMAIL_BYTES)
     for start in range(0, len(buffer), WINDOW_BYTES):
-        email.update(buffer[start : start + WINDOW_BYTES])
-    email.update(b"%d" % clamped(internal_date))
-    return Digest(_row(found), email.digest(), keys)
+        found.update(buffer[start : start + WINDOW_BYTES])
+    found.update(b"%d" % clamped(internal_date))
+    return found.digest()
 
 
 def digest_of(path: Path, internal_date: int) -> Digest:

@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import signal
+from contextlib import suppress
+from io import FileIO
 from typing import Final
 
 import apsw
@@ -32,10 +34,19 @@ def main() -> None:
     os.setpriority(os.PRIO_PROCESS, 0, NICE)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     kept = Texts(MAX_KEPT_BYTES)
-    with os.fdopen(0, "rb") as questions, os.fdopen(1, "wb") as answers:
+    with (
+        os.fdopen(0, "rb") as questions,
+        os.fdopen(1, "wb", buffering=0) as answers,
+        suppress(BrokenPipeError),  # who asked was killed
+    ):
         for line in questions:
-            answers.write(answer(line, kept))
-            answers.flush()
+            _send(answers, answer(line, kept))
+
+
+def _send(answers: FileIO, raw: bytes) -> None:
+    left = memoryview(raw)
+    while left:
+        left = left[answers.write(left) :]
 
 
 def answer(line: bytes, kept: Texts) -> bytes:

@@ -16,6 +16,7 @@ import apsw
 import structlog
 
 from rmail_kernel.storage.filesystem import keyword_file, schema, tables
+from rmail_kernel.storage.filesystem.digest import email_id
 from rmail_kernel.storage.filesystem.disk import (
     Owner,
     make_directory,
@@ -168,21 +169,29 @@ def _incoming(old: _Old, is_right: Callable[[Path, bytes], bool]) -> int:
         return 0  # version 1 synced files
     sql = (
         "SELECT mailbox.name, message.uid, message.flags, message.internal_date,"
-        " message.size_bytes, incoming.content FROM incoming"
+        " message.size_bytes, incoming.content, incoming.key FROM incoming"
         " JOIN message ON message.mailbox = incoming.key >> 32"
         " AND message.uid = incoming.key & 0xffffffff"
         " JOIN mailbox ON mailbox.id = message.mailbox"
     )
     count = 0
-    for name, uid, flags, date, size, raw in schema.rows(old.db, sql):
+    for name, uid, flags, date, size, raw, key in schema.rows(old.db, sql):
         mailbox = old.mailbox(name)
         if mailbox is None or len(raw) != size:
             continue
         path = find_file(mailbox, uid, flags)
-        if path is None or not is_right(path, raw):
+        if path is None or not (is_right(path, raw) or _is_damaged(old, key, raw, date)):
             _write(old, path or message_path(mailbox, uid, flags), raw, date)
             count += 1
     return count
+
+
+def _is_damaged(old: _Old, key: int, raw: bytes, date: int) -> bool:
+    """Whether the bytes of a row are known not to be what came."""
+    if not schema.value(old.db, "SELECT 1 FROM sqlite_schema WHERE name='digest'"):
+        return False  # versions 1 and 2 had none
+    known = schema.value(old.db, "SELECT email FROM digest WHERE key=?", key)
+    return known is not None and known != email_id(raw, date)
 
 
 def _write(old: _Old, path: Path, raw: bytes, date: int) -> None:

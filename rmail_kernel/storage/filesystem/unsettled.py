@@ -14,6 +14,7 @@ import structlog
 
 from rmail_kernel import failpoints
 from rmail_kernel.storage.filesystem import schema
+from rmail_kernel.storage.filesystem.digest import email_id
 from rmail_kernel.storage.filesystem.disk import (
     sync_directory,
     sync_file,
@@ -41,6 +42,12 @@ class Unsettled:
     uid: int
     flags: int
     named: int
+    date: int
+    email: bytes | None  # EMAILID, where it is known
+
+    def is_right(self, raw: bytes) -> bool:
+        """Whether these bytes are known to be what came."""
+        return self.email is not None and email_id(raw, self.date) == self.email
 
     def path(self, paths: AccountPaths) -> Path | None:
         """Its file, if it is there."""
@@ -48,10 +55,12 @@ class Unsettled:
 
 
 _LIST = (
-    "SELECT incoming.key, mailbox.name, message.uid, message.flags, message.named FROM incoming"
+    "SELECT incoming.key, mailbox.name, message.uid, message.flags, message.named,"
+    " message.internal_date, digest.email FROM incoming"
     " CROSS JOIN message ON message.mailbox = incoming.key >> 32"
     " AND message.uid = incoming.key & 0xffffffff"
-    " CROSS JOIN mailbox ON mailbox.id = message.mailbox ORDER BY incoming.key"
+    " CROSS JOIN mailbox ON mailbox.id = message.mailbox"
+    " LEFT JOIN digest ON digest.key = incoming.key ORDER BY incoming.key"
 )
 
 
@@ -124,11 +133,24 @@ def _restore(tx: Transaction, has: Callable[[Path, bytes], bool]) -> None:
         path = one.path(tx.paths)
         if path is not None and has(path, raw):
             continue
+        right = _right(one, path, raw)
+        if path is not None and right is not raw and has(path, right):
+            continue
         if tx.paths.mailbox(one.mailbox).is_dir():  # otherwise it was removed from outside
-            _write(tx, one, path, raw)
+            _write(tx, one, path, right)
             count += 1
     if count:
         _log.info("unsettled messages were restored", path=str(tx.paths.home), count=count)
+
+
+def _right(one: Unsettled, path: Path | None, raw: bytes) -> bytes:
+    """What came: the bytes of the row, unless those of the file are known to be right and they are
+    not. SQLite checks no sums of a log that others have open, so damage may come out of it.
+    """
+    if path is None or one.is_right(raw):
+        return raw
+    kept = path.read_bytes()
+    return kept if one.is_right(kept) else raw
 
 
 def _has(path: Path, raw: bytes) -> bool:
