@@ -55,8 +55,7 @@ class _Shard:
     mtime_ns: int  # when it was first looked at; 0: it was made
 
 
-_Made = tuple[str, str | None]
-"""A file that exists because of this transaction, and where it was before, if renamed."""
+_Made = tuple[str, str | None]  # a file of this transaction, and where it was, if renamed
 
 
 @dataclass(frozen=True, slots=True)
