@@ -13,7 +13,7 @@ import apsw
 import structlog
 
 from rmail_kernel.storage.filesystem import reading, schema
-from rmail_kernel.storage.filesystem.account import OpenAccount
+from rmail_kernel.storage.filesystem.account import OpenAccount, snapshot
 from rmail_kernel.storage.filesystem.digest import Digest, complete, digest_of
 from rmail_kernel.storage.filesystem.locate import find_file
 from rmail_kernel.storage.filesystem.moments import seconds_of
@@ -70,15 +70,22 @@ async def _batch(
     """The messages; and the last UID looked at, if it was not that of all."""
 
     def rows(db: apsw.Connection) -> tuple[str, list[Fetched], dict[int, int]]:
-        return account.known_box(db, mailbox).name, *reading.read_rows(db, mailbox, uids, fields)
+        with snapshot(db):
+            name = account.known_box(db, mailbox).name
+            return name, *reading.read_rows(db, mailbox, uids, fields)
+
+    def again(db: apsw.Connection) -> tuple[list[Fetched], dict[int, int]]:
+        with snapshot(db):
+            return reading.read_rows(db, mailbox, [one.uid for one in found], fields)
 
     name, found, named = await account.read(rows)
     directory = account.paths.mailbox(name)
     missing = reading.incomplete(found, fields)
     if missing:
         await _complete(account, mailbox, directory, missing, named)
-        asked = [one.uid for one in found]
-        found, named = await account.read(lambda db: reading.read_rows(db, mailbox, asked, fields))
+        found, named = await account.read(again)
+        gone = {one.uid for one in reading.incomplete(found, fields)}  # and so are their files
+        found = [one for one in found if one.uid not in gone]
     if not named:
         return found, None
     fitting = _fitting(found)
