@@ -18,10 +18,10 @@ from rmail_kernel.storage.filesystem.expunging import expunge
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.moments import moment
 from rmail_kernel.storage.filesystem.schema import summary_key
-from rmail_kernel.storage.ids import MailboxId
+from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field
 from rmail_kernel.testing import FakeClock
-from tests.storage_contract.rig import Opened, item
+from tests.storage_contract.rig import ALICE, Opened, item
 from tests.storage_contract.test_messages import fetched
 
 INBOX = MailboxId(1)
@@ -70,3 +70,4 @@ async def test_a_message_of_which_neither_file_nor_summary_is_left_is_left_out(
         db.execute("DELETE FROM summary WHERE key = ?", (summary_key(INBOX, 1),))
     db.close()
     assert [one.uid for one in await fetched(store, [1, 2], Field.ENVELOPE)] == [2]
+    await store.mail.expunge(ALICE, INBOX, [Uid(1)], only_deleted=False)
