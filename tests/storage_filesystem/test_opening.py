@@ -119,6 +119,7 @@ async def test_files_that_were_just_changed_are_not_believed(
 ) -> None:
     await store.put(item())
     modseq = (await mail.view(ALICE, INBOX)).modseq
+    await mail.settle_due()  # what is under way keeps it open
     await mail.view(BOB, INBOX)
     assert ALICE not in mail.accounts
     assert (await mail.changes(ALICE, INBOX, modseq)).upto == modseq
