@@ -77,10 +77,11 @@ def key_of(login: str, address: Address | None) -> str:
 
 
 def described(login: str, session: SessionInfo) -> dict[str, str]:
-    """An attempt as the log has it."""
+    """An attempt as the log has it; with the cipher (RFC 8314 4)."""
     return {
         "login": login[:MAX_LOGIN_BYTES],
         "session": session.id,
         "protocol": session.protocol,
         "peer": session.peer_host,
+        "tls": session.tls,
     }

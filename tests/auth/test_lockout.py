@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
 from rmail_kernel.auth.lockout import MAX_DELAY_S, bans, delay_s, peer_key, unban
 from rmail_kernel.auth.service import AuthService
@@ -44,6 +46,17 @@ async def test_the_fifth_failure_locks_out_for_the_time_in_the_settings(
     assert await locked_for(service) == pytest.approx(1)
     clock.advance(1)
     await service.authenticate("alice", PASSWORD, session(PEER))
+
+
+async def test_a_failure_is_logged_with_who_and_over_what(service: AuthService) -> None:
+    # RFC 8314 4: the cipher stands in logs of logins
+    over_tls = replace(session(PEER), tls="TLSv1.3 TLS_AES_256_GCM_SHA384")
+    with capture_logs() as lines, pytest.raises(AuthFailed):
+        await service.authenticate("alice", "wrong", over_tls)
+    found = [line for line in lines if line["event"] == "login failed"]
+    assert [(line["login"], line["peer"], line["tls"]) for line in found] == [
+        ("alice", PEER, "TLSv1.3 TLS_AES_256_GCM_SHA384")
+    ]
 
 
 async def test_failures_outside_the_window_do_not_count(

@@ -166,3 +166,23 @@ def test_only_the_http_context_offers_alpn(make_settings: MakeSettings) -> None:
 
 def test_versions_below_tls_1_2_are_refused(make_settings: MakeSettings) -> None:
     assert TlsContexts.open(make_settings()).server.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_ciphers_before_tls_1_3_keep_no_secret_of_the_certificate(
+    make_settings: MakeSettings,
+) -> None:
+    # RFC 9325 4.1: forward secrecy, not by finite fields; 4.2: these first
+    offered = [one["name"] for one in TlsContexts.open(make_settings()).server.get_ciphers()]
+    before = [name for name in offered if not name.startswith("TLS_")]
+    assert all(name.startswith("ECDHE-") for name in before)
+    assert not [name for name in before if "CCM8" in name or "DES" in name or "RC4" in name]
+    is_sealed = ["GCM" in name or "POLY1305" in name or "CCM" in name for name in before]
+    assert is_sealed == sorted(is_sealed, reverse=True)
+    assert "GCM" in before[0]
+
+
+def test_neither_compression_nor_another_handshake_is_taken(make_settings: MakeSettings) -> None:
+    # RFC 9325 3.3, 3.5
+    options = TlsContexts.open(make_settings()).server.options
+    for wanted in (ssl.OP_NO_COMPRESSION, ssl.OP_NO_RENEGOTIATION, ssl.OP_CIPHER_SERVER_PREFERENCE):
+        assert options & wanted

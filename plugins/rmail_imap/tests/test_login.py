@@ -318,6 +318,15 @@ async def test_id_and_namespace_and_enable(rmail_server: RunningServer) -> None:
             C: h ENABLE X-UNKNOWN
             S: * ENABLED
             S: h OK *
+            C: i ENABLE
+            S: i BAD *
+            C: j ENABLE QRESYNC (x)
+            S: j BAD *
+        """)
+        await client.send(b"k ENABLE QRESYNC \r\n")  # a space at the end, which clients send
+        await client.run("""
+            S: * ENABLED QRESYNC
+            S: k OK *
         """)
 
 

@@ -170,6 +170,16 @@ async def test_a_message_with_utf8_headers(client: Transcript) -> None:
     await client.run("""
         C: f SEARCH CHARSET UTF-8 ALL
         S: f BAD *
+        C: g SORT (ARRIVAL) US-ASCII ALL
+        S: g BAD *
+        C: h THREAD REFS KOI8-R ALL
+        S: h BAD *
+        C: i SORT (ARRIVAL) "utf-8" ALL
+        S: * SORT 1 2 3
+        S: i OK *
+        C: j THREAD REFS UTF-8 1
+        S: * THREAD (1)
+        S: j OK *
     """)
 
 

@@ -18,10 +18,11 @@ feature("UTF8=ACCEPT", "9755 3")
 
 def enable_args(cursor: Cursor) -> tuple[str, ...]:
     """Capability names."""
-    names: list[str] = []
-    while not names or not cursor.is_at_end:
-        cursor.space()
+    cursor.space()
+    names = [cursor.atom().decode("ascii").upper()]
+    while cursor.skip(b" ") and not cursor.is_at_end:  # a space at the end, which clients send
         names.append(cursor.atom().decode("ascii").upper())
+    cursor.end()
     return tuple(names)
 
 

@@ -49,7 +49,8 @@ class Dialect:
         off: capabilities that are switched off.
         items: FETCH items that plugins bring along.
         is_utf8: mailbox names are UTF-8, not modified UTF-7 (RFC 9755 3, RFC 9051 5.1).
-        has_charset: SEARCH may name a charset; not after UTF8=ACCEPT was enabled (RFC 9755 3).
+        has_charset: SEARCH may name a charset, and SORT and THREAD any; not after UTF8=ACCEPT was
+            enabled (RFC 9755 3).
     """
 
     off: frozenset[str] = frozenset()

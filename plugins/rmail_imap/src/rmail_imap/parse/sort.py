@@ -72,6 +72,8 @@ def thread_args(cursor: Cursor) -> ThreadArgs:
 def _search(cursor: Cursor, options: Returns | None) -> SearchArgs:
     """search-criteria: the charset, which must be there, and the keys."""
     raw_charset = cursor.astring()
+    if not cursor.dialect.has_charset and raw_charset.upper() != b"UTF-8":
+        raise BadSyntax("Strings are UTF-8 once UTF8=ACCEPT is enabled")  # RFC 9755 3
     cursor.space()
     return search_keys(cursor, options, raw_charset)
 
