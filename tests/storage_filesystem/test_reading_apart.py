@@ -158,3 +158,16 @@ def test_the_process_keeps_a_bounded_amount() -> None:
     assert not kept.add(box, {uid: MessageText("", "x" * 300) for uid in range(5)})
     assert len(kept.known(box, range(5))) == 1
     assert MAX_KEPT_BYTES <= 8 << 20
+
+
+def test_a_process_that_died_before_it_was_asked_leaves_nothing_open(paths: AccountPaths) -> None:
+    process = IndexerProcess()
+    child = process._started()
+    child.kill()
+    child.wait()
+    with pytest.raises(OSError, match="has ended"):
+        process.texts(Wanted(str(paths.home), INBOX, 1, 1))
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdin.closed
+    assert child.stdout.closed

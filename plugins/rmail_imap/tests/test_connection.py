@@ -210,6 +210,17 @@ async def test_a_server_that_goes_down_says_so(
     await client.expect_close()
 
 
+async def test_whoever_comes_while_a_server_goes_down_is_told_so(
+    rmail_server: RunningServer,
+) -> None:
+    assert await rmail_server.kernel.drain()
+    async with rmail_server.connect("imaps") as client:
+        await client.run("""
+            S: * OK *
+            S: * BYE [UNAVAILABLE] The server is shutting down
+        """)
+
+
 async def test_before_login_only_a_login_or_a_name_has_literals(
     rmail_server: RunningServer,
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from rmail_imap.annotations import AnnotationWatch
 
+from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS
-from rmail_kernel.testing import Transcript
+from rmail_kernel.testing import RunningServer, Transcript
 
 if TYPE_CHECKING:
     from plugins.rmail_imap.tests.conftest import Connect
@@ -301,3 +303,21 @@ async def test_nobody_is_told_who_did_not_ask(connect: Connect) -> None:
     client, other = await connect(), await connect()
     await other.run('C: a SETMETADATA Sent (/shared/x "y")\nS: a OK *')
     await client.run("C: b NOOP\nS: b OK *")
+
+
+async def test_nothing_is_remembered_of_mailboxes_that_are_gone(
+    rmail_server: RunningServer,
+) -> None:
+    kernel, alice = rmail_server.kernel, AccountId("alice@example.com")
+    watch = AnnotationWatch(kernel.mail, kernel.events, alice, lambda: None)
+    try:
+        assert await watch.news(is_utf8=False) == []
+        before = len(watch._known)
+        for n in range(3):
+            await kernel.mail.create(alice, f"box{n}")
+            await watch.news(is_utf8=False)
+            await kernel.mail.delete(alice, f"box{n}")
+            await watch.news(is_utf8=False)
+        assert len(watch._known) == before
+    finally:
+        watch.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 from rmail_imap.parse.fetch import BodyItem
@@ -92,16 +93,16 @@ async def test_messages_that_came_since_are_told_beside_what_is_kept(
 
 
 def test_the_lists_used_least_recently_make_room() -> None:
-    cache = ValueCache(max_bytes=1000)
+    cache = ValueCache(max_bytes=8000)
     for mailbox in range(1, 4):
         cache.put(_key(mailbox), [1], [b"x" * 200])
-        assert cache.size_bytes <= 1000
+        assert cache.size_bytes <= 8000
     assert cache.get(_key(1), [1]) == [b"x" * 200]
     cache.put(_key(4), [1], [b"x" * 200])
     assert cache.get(_key(2), [1]) == [None]
     assert cache.get(_key(1), [1]) == [b"x" * 200]
     cache.put(_key(5), range(100), [b"x" * 200] * 100)
-    assert cache.size_bytes <= 1000
+    assert cache.size_bytes <= 8000
 
 
 def test_long_values_are_not_kept() -> None:
@@ -109,3 +110,19 @@ def test_long_values_are_not_kept() -> None:
     cache.put(_key(1), [1, 2], [b"x", b"x" * (MAX_VALUE_BYTES + 1)])
     assert cache.get(_key(1), [1]) == [b"x"]
     assert cache.get(_key(1), [1, 2]) == [b"x", None]
+
+
+def test_lists_without_a_value_take_no_more_than_there_is_room_for() -> None:
+    most, cache = 1 << 20, ValueCache(max_bytes=1 << 20)
+    section = Section(kind="HEADER.FIELDS", fields=(b"Subject",) * 20)
+    tracemalloc.start()
+    try:
+        for first in range(2000):
+            label = b"BODY[HEADER.FIELDS (%b)]<%d>" % (b" ".join(section.fields), first)
+            item = BodyItem(section, label, False, (first, 9))
+            cache.put((*_key(1)[:-1], (item,)), [1], [b"x" * (MAX_VALUE_BYTES + 1)])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert cache.size_bytes <= most
+    assert taken < most

@@ -206,7 +206,7 @@ class OpenAccount:
                 return query(self._fresh())
             except Moved:
                 await self._reopen()
-            except apsw.Error as error:
+            except (OSError, apsw.Error) as error:
                 if not is_damage(error):
                     raise translate(error) from error
                 await self._repair()

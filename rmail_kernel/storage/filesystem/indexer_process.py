@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from rmail_kernel.storage.filesystem.disk import Owner
@@ -102,6 +103,7 @@ class IndexerProcess:
         if process is not None:
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout):
+            for pipe in (process.stdout, process.stdin):
                 assert pipe is not None
-                pipe.close()
+                with suppress(BrokenPipeError):  # what was asked of it and not sent
+                    pipe.close()

@@ -59,6 +59,7 @@ class AnnotationWatch:
     async def _changed(self, dirty: set[int], *, is_utf8: bool) -> list[bytes]:
         names = {int(found.id): found.name for found in await self._mail.mailboxes(self._account)}
         names[_ACCOUNT] = ""
+        self._known = {place: self._known[place] for place in self._known.keys() & names.keys()}
         told = []
         for place in names if _ALL in dirty else dirty & names.keys():
             if changed := await self._look(place):

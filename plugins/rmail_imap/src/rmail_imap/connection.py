@@ -284,15 +284,13 @@ class Connection:
         self._tagged(request.tag, b"NO", error.safe, b"SERVERBUG" if code is None else code)
 
     async def _tell_news(self, *, tells_expunge: bool) -> None:
-        """What is done is done, and the client must hear of it: news that cannot be had now wait, a
-        session that has to end ends after the answer.
+        """What is done is done, and the client must hear of it: a session that has to end ends after
+        the answer.
         """
         try:
             await updates.drain(self._session, tells_expunge=tells_expunge)
         except Goodbye as error:
             self._goodbye = error
-        except RmailError as error:
-            _log.warning("imap news wait", session=self._session.info.id, reason=str(error))
 
     def _cursor(self, request: _Request) -> Cursor:
         raw = request.raw.removesuffix(b"\n").removesuffix(b"\r")

@@ -59,7 +59,7 @@ class ImapService:
         """Ends sessions that wait for their client once the server drains."""
         await self._kernel.draining.wait()
         for wire in list(self._sessions):
-            wire.end(Goodbye("The server is shutting down", b"UNAVAILABLE"))
+            _end(wire)
 
     async def watch_progress(self) -> None:
         """Tells clients whose command takes long that it is being worked on (RFC 9585 4)."""
@@ -112,12 +112,18 @@ class ImapService:
         session.bind()
         keepalive.watch(wire.transport, settings.keepalive_s)
         self._sessions[wire] = session
+        if self._kernel.draining.is_set():  # its handshake took until now
+            _end(wire)
         try:
             with self._kernel.connection(listener, seen(session)):
                 await Connection(session, self._catalog).run(admit(session, len(self._sessions)))
         finally:
             session.close()
             del self._sessions[wire]
+
+
+def _end(wire: Wire) -> None:
+    wire.end(Goodbye("The server is shutting down", b"UNAVAILABLE"))
 
 
 def describe(wire: Wire) -> SessionInfo:

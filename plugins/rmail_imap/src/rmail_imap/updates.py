@@ -7,19 +7,23 @@ IDLE.
 
 from __future__ import annotations
 
+import structlog
+
 from rmail_imap import write
 from rmail_imap.errors import Goodbye
 from rmail_imap.flag_words import FlagWriter, announce
 from rmail_imap.ordering import AT_ONCE
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session, highest_modseq
-from rmail_kernel.errors import NotFound
+from rmail_kernel.errors import NotFound, RmailError
 from rmail_kernel.storage.mail import MailboxView
 from rmail_kernel.turns import rest
 
+_log = structlog.get_logger("rmail.imap")
+
 
 async def drain(session: Session, *, tells_expunge: bool) -> None:
-    """Writes what the client was not told yet.
+    """Writes what the client was not told yet. News that cannot be had now wait.
 
     Args:
         tells_expunge: EXPUNGE may be sent now; otherwise it waits, and the numbers stay.
@@ -27,6 +31,15 @@ async def drain(session: Session, *, tells_expunge: bool) -> None:
     Raises:
         Goodbye: the mailbox is gone.
     """
+    try:
+        await _drain(session, tells_expunge=tells_expunge)
+    except Goodbye:
+        raise
+    except RmailError as error:
+        _log.warning("imap news wait", session=session.info.id, reason=str(error))
+
+
+async def _drain(session: Session, *, tells_expunge: bool) -> None:
     if session.annotations is not None:
         for line in await session.annotations.news(is_utf8=session.is_utf8):
             session.write(line)

@@ -11,13 +11,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from rmail_imap.parse.fetch import AnyItem
+from rmail_imap.parse.fetch import AnyItem, BodyItem
 from rmail_kernel.storage.ids import AccountId, MailboxId
 
 MAX_BYTES: Final = 16 << 20
 MAX_VALUE_BYTES: Final = 4096
 """Longer ones are made each time: an answer from here is made at once."""
 _ENTRY_BYTES: Final = 120  # what Python takes beside the bytes
+_LIST_BYTES: Final = 2048  # of a list with nothing in it, and its key
+_LABEL_FACTOR: Final = 16  # the names of fields take so much more than what a client wrote
 Key = tuple[AccountId, int, MailboxId, int, tuple[AnyItem, ...]]
 """Account, credential version, mailbox, UIDVALIDITY, what was asked for."""
 
@@ -47,7 +49,7 @@ class ValueCache:
         """Keeps values; the oldest lists make room."""
         known = self._lists.setdefault(key, {})
         self._lists.move_to_end(key)
-        added = 0
+        added = 0 if key in self._sizes else _list_bytes(key)
         for uid, raw in zip(uids, values, strict=True):
             if uid not in known and len(raw) <= MAX_VALUE_BYTES:
                 known[uid] = raw
@@ -57,3 +59,9 @@ class ValueCache:
         while self.size_bytes > self._max_bytes:
             oldest, _ = self._lists.popitem(last=False)
             self.size_bytes -= self._sizes.pop(oldest)
+
+
+def _list_bytes(key: Key) -> int:
+    """About what a list takes, whatever is in it: a client may ask for more and more things."""
+    labels = sum(len(item.label) for item in key[-1] if isinstance(item, BodyItem))
+    return _LIST_BYTES + _LABEL_FACTOR * labels

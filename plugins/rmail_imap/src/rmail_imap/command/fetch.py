@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
+import structlog
+
 from rmail_imap import updates
 from rmail_imap.bodies import PIECE_BYTES, Body
 from rmail_imap.commands import command, feature
@@ -19,10 +21,11 @@ from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_imap.value_cache import Key
 from rmail_imap.wire import Disconnected
-from rmail_kernel.errors import Corrupt, NotFound, RmailError
+from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Fetched, Flag
 
+_log = structlog.get_logger("rmail.imap")
 feature("BINARY", "3516 4")
 feature("SAVEDATE", "8514 4")
 feature("PARTIAL", "9394 3")
@@ -196,14 +199,20 @@ def _told_with_body(session: Session, plan: Plan) -> tuple[Item, ...]:
 
 
 async def _set_seen(session: Session, batch: list[Fetched]) -> frozenset[int]:
-    """Sets \\Seen on the messages of a batch that lack it; which they were."""
+    """Sets \\Seen on the messages of a batch that lack it; which they were. Where that fails, as on
+    a full disk, they can be read all the same.
+    """
     unseen = [stored.uid for stored in batch if not stored.flags & Flag.SEEN]
     if not unseen:
         return frozenset()
     selected = session.mailbox
-    result = await session.mail.store_flags(
-        session.account, selected.id, unseen, "add", frozenset({"\\Seen"})
-    )
+    try:
+        result = await session.mail.store_flags(
+            session.account, selected.id, unseen, "add", frozenset({"\\Seen"})
+        )
+    except Temporary as error:
+        _log.warning("imap seen not set", session=session.info.id, reason=str(error))
+        return frozenset()
     if result.keywords == selected.keywords:  # otherwise it is told again, with the new keywords
         selected.mark_own(result)
     changed = {row.uid: row for row in result.changed}
