@@ -284,8 +284,8 @@ class Connection:
         self._tagged(request.tag, b"NO", error.safe, b"SERVERBUG" if code is None else code)
 
     async def _tell_news(self, *, tells_expunge: bool) -> None:
-        """What is done is done, and the client must hear of it: a session that has to end ends after
-        the answer.
+        """What is done is done, and the client must hear of it: a session that has to end ends
+        after the answer.
         """
         try:
             await updates.drain(self._session, tells_expunge=tells_expunge)
