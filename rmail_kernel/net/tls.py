@@ -7,10 +7,11 @@ A bad new certificate never takes the place of a working one.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from time import monotonic
+from typing import Final, Self
 
 import structlog
 
@@ -21,6 +22,8 @@ _log = structlog.get_logger("rmail.tls")
 # RFC 9325 4.1, 4.2: forward secrecy by elliptic curves, AEAD first; CBC last, for mail servers of
 # the last decade. CCM8 has tags of 64 bits only.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!AESCCM8:!aNULL:!eNULL:!MD5:!DSS:!PSK"
+TICKET_KEY_S: Final = 86400.0
+"""How long one key encrypts the tickets by which clients resume (RFC 9325 3.4)."""
 
 
 @dataclass(slots=True)
@@ -37,22 +40,36 @@ class TlsContexts:
     """The contexts that listeners use, for as long as the process lives.
 
     Attributes:
-        server: for mail protocols, no ALPN.
         http: offers "http/1.1" by ALPN (RFC 7301).
 
     Each handshake takes its certificate from the pair of now: loading a second certificate into a
     context in use would keep the old one beside it when the type of key changes.
     """
 
-    server: ssl.SSLContext
     http: ssl.SSLContext
 
-    def __init__(self, cert_file: Path, key_file: Path | None) -> None:
+    def __init__(
+        self, cert_file: Path, key_file: Path | None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._current = _load(cert_file, key_file)
-        self.server = self._current.server
         self.http = self._current.http
-        self.server.sni_callback = self._choose_server
         self.http.sni_callback = self._choose_http
+        self._clock = clock
+        self._begin_server()
+
+    @property
+    def server(self) -> ssl.SSLContext:
+        """For mail protocols, no ALPN. To be asked for each connection: OpenSSL has one key for
+        tickets in a context, as long as this lives, so none lives long (RFC 9325 3.4).
+        """
+        if self._clock() - self._began_at >= TICKET_KEY_S:
+            self._begin_server()
+        return self._server
+
+    def _begin_server(self) -> None:
+        self._began_at = self._clock()
+        self._server = _bare()  # it never shows a certificate of its own
+        self._server.sni_callback = self._choose_server
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -133,12 +150,17 @@ def _load(cert_file: Path, key_file: Path | None) -> _Pair:
     return pair
 
 
-def _context(cert_file: Path, key_file: Path | None) -> ssl.SSLContext:
+def _bare() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_ciphers(_CIPHERS)
+    return context
+
+
+def _context(cert_file: Path, key_file: Path | None) -> ssl.SSLContext:
+    context = _bare()
     for path in (cert_file, key_file):
         if path is not None:
             _check_readable(path)

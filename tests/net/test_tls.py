@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,36 @@ from structlog.testing import capture_logs
 
 from rmail_kernel.errors import ConfigError
 from rmail_kernel.net import certificate
-from rmail_kernel.net.tls import TlsContexts
+from rmail_kernel.net.tls import TICKET_KEY_S, TlsContexts
 from tests.net.conftest import MakeSettings, WritePair
 
 
-def handshake(
-    server: ssl.SSLContext, name: str | None = None, alpn: list[str] | None = None
-) -> tuple[x509.Certificate, ssl.SSLObject]:
-    """Connects in memory; the certificate that the client saw, and its end of the connection."""
+def client_context(
+    newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, alpn: list[str] | None = None
+) -> ssl.SSLContext:
+    """Of a client that trusts everybody."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.maximum_version = newest
     if alpn:
         client.set_alpn_protocols(alpn)
+    return client
+
+
+def handshake(
+    server: ssl.SSLContext,
+    name: str | None = None,
+    alpn: list[str] | None = None,
+    again: ssl.SSLObject | None = None,
+    client: ssl.SSLContext | None = None,
+) -> tuple[x509.Certificate, ssl.SSLObject]:
+    """Connects in memory, as it did `again`; the certificate that the client saw, and its end of
+    the connection.
+    """
+    client = client or client_context(alpn=alpn)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    near = client.wrap_bio(to_client, to_server, server_hostname=name)
+    session = None if again is None else again.session
+    near = client.wrap_bio(to_client, to_server, server_hostname=name, session=session)
     far = server.wrap_bio(to_server, to_client, server_side=True)
     waiting = [near, far]
     while waiting:
@@ -36,6 +53,8 @@ def handshake(
                 waiting.remove(end)
             except ssl.SSLWantReadError:
                 continue
+    with suppress(ssl.SSLWantReadError):
+        near.read(1)  # tickets come behind the handshake
     raw = near.getpeercert(binary_form=True)
     assert raw is not None
     return x509.load_der_x509_certificate(raw), near
@@ -186,3 +205,38 @@ def test_neither_compression_nor_another_handshake_is_taken(make_settings: MakeS
     options = TlsContexts.open(make_settings()).server.options
     for wanted in (ssl.OP_NO_COMPRESSION, ssl.OP_NO_RENEGOTIATION, ssl.OP_CIPHER_SERVER_PREFERENCE):
         assert options & wanted
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_ticket_is_good_until_its_key_is_changed(
+    write_pair: WritePair, newest: ssl.TLSVersion
+) -> None:
+    # RFC 9325 3.4
+    now = 1000.0
+    contexts = TlsContexts(*write_pair("one.example"), clock=lambda: now)
+    client = client_context(newest)
+    _, first = handshake(contexts.server, client=client)
+    now += TICKET_KEY_S - 1
+    _, again = handshake(contexts.server, client=client, again=first)
+    assert again.session_reused
+    now += 1
+    seen, later = handshake(contexts.server, client=client, again=again)
+    assert not later.session_reused
+    assert names(seen) == ["one.example"]
+    _, last = handshake(contexts.server, "one.example", client=client, again=later)
+    assert last.session_reused
+
+
+def test_a_new_key_of_tickets_leaves_the_certificate_of_the_last_reload(
+    make_settings: MakeSettings, write_pair: WritePair
+) -> None:
+    now = 0.0
+    one, two = write_pair("one.example"), write_pair("two.example")
+    contexts = TlsContexts(*one, clock=lambda: now)
+    before = contexts.server
+    assert contexts.reload(make_settings(tls={"cert_file": str(two[0]), "key_file": str(two[1])}))
+    now = TICKET_KEY_S
+    for path in (*one, *two):
+        path.unlink()  # nobody needs to read them again
+    for server in (before, contexts.server):
+        assert names(handshake(server)[0]) == ["two.example"]
