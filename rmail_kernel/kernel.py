@@ -19,7 +19,7 @@ from rmail_kernel.clock import Clock
 from rmail_kernel.config import Section, Settings
 from rmail_kernel.content import SPOOL_BYTES, ContentWriter
 from rmail_kernel.observe.metrics import CONNECTIONS, TASK_ERRORS
-from rmail_kernel.observe.sessions import OpenSession
+from rmail_kernel.observe.sessions import OpenSession, OpenSessions
 
 if TYPE_CHECKING:
     from rmail_kernel.auth.api import Auth
@@ -73,7 +73,7 @@ class Kernel:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[Any]] = set()
         self.closers: list[Callable[[], Awaitable[None]]] = []
-        self.sessions: set[OpenSession] = set()
+        self.sessions = OpenSessions()
         self._connections = 0
         self.crowd: Crowd | None = None
         self._idle = asyncio.Event()

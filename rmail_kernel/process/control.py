@@ -31,7 +31,6 @@ _LINE_BYTES: Final = 1 << 12
 _PIECE_BYTES: Final = 1 << 13
 _ASK_S: Final = 10.0
 MOST_S: Final = 3600.0
-_LOOK_S: Final = 0.2
 _log = structlog.get_logger("rmail.control")
 
 
@@ -98,7 +97,7 @@ class Control:
 
     def _found(self, who: str) -> Iterator[OpenSession]:
         """The sessions of that id or account; "": all."""
-        for session in list(self._kernel.sessions):
+        for session in self._kernel.sessions:
             facts = session.facts()
             if not who or who in (facts.id, facts.account):
                 yield session
@@ -106,23 +105,27 @@ class Control:
     async def _trace(
         self, account: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Tells what passes in the account's sessions, those that open later too, until the one who
-        asked is gone.
+        """Tells what passes in the account's sessions, those that log in later too, until the one
+        who asked is gone.
         """
+        sessions = self._kernel.sessions
         heard: set[OpenSession] = set()
-        gone = asyncio.create_task(reader.read(1))
-        try:
-            while not gone.done():
-                for session in set(self._found(account)) - heard:
-                    if session.trace is not None:
-                        session.trace(partial(_pass_on, writer, session))
-                        heard.add(session)
-                await asyncio.wait({gone}, timeout=_LOOK_S)
-        finally:
-            gone.cancel()
-            for session in heard:
-                assert session.trace is not None
-                session.trace(None)
+
+        def hear(session: OpenSession, *, is_over: bool = False) -> None:
+            is_wanted = not is_over and session.facts().account == account and session in sessions
+            if session.trace is None or is_wanted == (session in heard):
+                return
+            session.trace(partial(_pass_on, writer, session) if is_wanted else None)
+            heard.symmetric_difference_update({session})
+
+        with sessions.watched(hear):
+            try:
+                for session in sessions:
+                    hear(session)
+                await reader.read(1)
+            finally:
+                for session in list(heard):
+                    hear(session, is_over=True)
 
 
 def _pass_on(

@@ -100,6 +100,53 @@ async def test_a_trace_hears_an_account_and_no_password(
     """)
 
 
+async def test_a_trace_hears_sessions_from_their_login_on_and_no_other_account(
+    rmail_server: RunningServer,
+) -> None:
+    heard = ""
+    has_ended = asyncio.Event()
+
+    async def listen() -> None:
+        nonlocal heard
+        question = {"do": "trace", "account": "alice@example.com"}
+        async for record in ask(rmail_server.mail_root, question):
+            heard += record["text"]
+            if "k LOGOUT" in heard:
+                has_ended.set()
+
+    listening = asyncio.create_task(listen())
+    async with asyncio.timeout(10):
+        while not rmail_server.kernel.sessions._watchers:
+            await asyncio.sleep(0)
+    async with rmail_server.connect("imap") as client, rmail_server.connect("imap") as last:
+        await client.run("""
+            S: * OK *
+            C: a LOGIN bob secret
+            S: a OK *
+            C: b UNAUTHENTICATE
+            S: b OK *
+            C: c LOGIN alice secret
+            S: c OK *
+            C: d NOOP
+            S: d OK *
+            C: e UNAUTHENTICATE
+            S: e OK *
+            C: f LOGIN bob secret
+            S: f OK *
+            C: g LOGOUT
+            S: * BYE *
+            S: g OK *
+        """)
+        await last.run("S: * OK *\nC: j LOGIN alice secret\nS: j OK *")
+        await last.run("C: k LOGOUT\nS: * BYE *\nS: k OK *")
+    async with asyncio.timeout(10):
+        await has_ended.wait()
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    told = [line[:4] for line in heard.splitlines()]
+    assert told[:6] == ["c OK", "d NO", "d OK", "e UN", "j OK", "k LO"]
+
+
 async def test_commands_are_counted_and_timed(connect: Connect) -> None:
     client = await connect()
     before = REGISTRY.get_sample_value(

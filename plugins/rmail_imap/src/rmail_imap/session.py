@@ -154,6 +154,7 @@ class Session:
         self.wire.intake.limit_bytes = INPUT_BYTES + self.settings.max_command_bytes
         self.wire.deadline_at = None
         self.wire.timeout_s = self.settings.idle_timeout_s
+        self.kernel.sessions.changed(self.info.id)
 
     def watch_annotations(self) -> None:
         """Tells from now on which annotations others change (RFC 5464 4.1)."""
@@ -176,6 +177,7 @@ class Session:
         self.wire.intake.limit_bytes = EARLY_INPUT_BYTES
         self.wire.timeout_s = self.settings.login_timeout_s
         self.wire.expire_in(self.settings.login_timeout_s)
+        self.kernel.sessions.changed(self.info.id)
 
     def begin(self, raw_tag: bytes) -> None:
         """A command runs from now on."""
