@@ -5,6 +5,8 @@ Changes are hints: what is lost while the hub is away costs latency only.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +14,10 @@ import structlog
 
 from rmail_kernel.process import unix_socket
 from rmail_kernel.process.events import LocalEvents
+from rmail_kernel.process.listening import Listening
 from rmail_kernel.process.outbox import LineReader, Outbox
 from rmail_kernel.storage.events import Change
+from rmail_kernel.storage.ids import AccountId
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
@@ -25,11 +29,13 @@ class HubEvents(LocalEvents):
 
     Args:
         path: the hub's socket.
+        listening: tells who hears what; None: that is not known, so all are told.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, listening: Listening | None = None) -> None:
         super().__init__()
         self._path = path
+        self._listening = listening
         self._outbox = Outbox()
         self._task: asyncio.Task[None] | None = None
 
@@ -47,7 +53,21 @@ class HubEvents(LocalEvents):
     def publish(self, change: Change) -> None:
         """Calls the subscribers here and sends the change to the other processes."""
         super().publish(change)
-        self._outbox.add(change)
+        if self._listening is None or self._listening.is_heard(change.account):
+            self._outbox.add(change)
+
+    @contextmanager
+    def subscribe(self, account: AccountId, callback: Callable[[Change], None]) -> Iterator[None]:
+        """Calls `callback` for each change of the account while the context is open."""
+        with super().subscribe(account, callback):
+            if self._listening is None:
+                yield
+                return
+            self._listening.begin(account)
+            try:
+                yield
+            finally:
+                self._listening.end(account)
 
     def receive(self, change: Change) -> None:
         """A change of another process."""

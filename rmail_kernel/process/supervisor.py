@@ -21,10 +21,10 @@ from rmail_kernel.errors import RmailError
 from rmail_kernel.net import crowd
 from rmail_kernel.net.sockets import ports
 from rmail_kernel.observe.exposition import FOLDER_VARIABLE
-from rmail_kernel.process import notify, presence
+from rmail_kernel.process import listening, notify, presence
 from rmail_kernel.process.hub import Hub
 from rmail_kernel.process.reload import Reloader
-from rmail_kernel.process.worker_process import StartFailed, WorkerProcess, describe
+from rmail_kernel.process.worker_process import Shared, StartFailed, WorkerProcess, describe
 from rmail_kernel.settings import TOKEN_SECRET_VARIABLE, Settings
 
 GRACE_S = 5.0  # what a worker may take to close after its drain
@@ -61,7 +61,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._workers: dict[int, WorkerProcess] = {}
         self._code = 0
-        self._crowd = -1
+        self._shared = Shared(-1, -1)
 
     async def run(self, count: int) -> int:
         """Runs `count` workers until a signal; the exit code.
@@ -75,7 +75,7 @@ class Supervisor:
         hub = Hub()
         await hub.start(root)
         first = [asyncio.get_running_loop().create_future() for _ in range(count)]
-        self._crowd = crowd.make(count)
+        self._shared = Shared(crowd.make(count), listening.make(count))
         slots = [asyncio.create_task(self._keep(*one)) for one in enumerate(first)]
         self._handle_signals()
         try:
@@ -84,7 +84,8 @@ class Supervisor:
         finally:
             await self._end(slots)
             hub.close()
-            os.close(self._crowd)
+            for descriptor in self._shared:
+                os.close(descriptor)
         return self._code
 
     async def _all_ready(self, first: list[asyncio.Future[frozenset[str]]]) -> bool:
@@ -124,7 +125,7 @@ class Supervisor:
         """Runs one worker to its end; how many seconds it served, None: never."""
         try:
             worker = await WorkerProcess.start(
-                self._settings, self._sockets, self._environ, (self._crowd, place)
+                self._settings, self._sockets, self._environ, self._shared, place
             )
         except StartFailed as error:
             _fail(first, error)

@@ -24,9 +24,15 @@ from rmail_kernel.observe import logs
 from rmail_kernel.process import interpreter, settings_pipe
 from rmail_kernel.process.hub import SOCKET_FILE
 from rmail_kernel.process.hub_events import HubEvents
+from rmail_kernel.process.listening import Listening
 from rmail_kernel.process.node import Node, load_kernel
 from rmail_kernel.process.privileges import raise_open_files
-from rmail_kernel.process.worker_process import CROWD_VARIABLE, SOCKETS_VARIABLE, Report
+from rmail_kernel.process.worker_process import (
+    PLACE_VARIABLE,
+    SOCKETS_VARIABLE,
+    Report,
+    Shared,
+)
 
 FATAL = 70  # EX_SOFTWARE, sysexits(3)
 ORPHAN_DRAIN_S = 2.0
@@ -100,10 +106,12 @@ async def _serve(channel: _Channel) -> int:
 
 
 async def _run(settings: Settings, channel: _Channel, asked_to_end: asyncio.Event) -> int:
-    events = HubEvents(settings.mail_root / "run" / SOCKET_FILE)
+    shared, place = _place()
+    listening = Listening(shared.listening, place)
+    events = HubEvents(settings.mail_root / "run" / SOCKET_FILE, listening)
     events.start()
     kernel = load_kernel(settings)
-    kernel.crowd = _place()
+    kernel.crowd = Crowd(shared.crowd, place)
     node = Node(kernel)
     orphaned = False
     try:
@@ -154,9 +162,10 @@ def _inherited() -> dict[str, socket.socket]:
     return {name: _adopt(int(descriptor)) for name, descriptor in pairs}
 
 
-def _place() -> Crowd:
-    descriptor, place = os.environ.pop(CROWD_VARIABLE).split(":")
-    return Crowd(int(descriptor), int(place))
+def _place() -> tuple[Shared, int]:
+    """What this worker shares with the others, and its place in it."""
+    place, *descriptors = map(int, os.environ.pop(PLACE_VARIABLE).split(":"))
+    return Shared(*descriptors), place
 
 
 def _adopt(descriptor: int) -> socket.socket:

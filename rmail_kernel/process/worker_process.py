@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -19,7 +19,7 @@ from rmail_kernel.errors import ConfigError, RmailError
 from rmail_kernel.process import settings_pipe
 
 SOCKETS_VARIABLE = "RMAIL_SOCKETS"
-CROWD_VARIABLE = "RMAIL_CROWD"
+PLACE_VARIABLE = "RMAIL_PLACE"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -28,6 +28,13 @@ class Report(msgspec.Struct, frozen=True):
     serves: list[str] = []
     failed: str = ""
     is_config: bool = False
+
+
+class Shared(NamedTuple):
+    """Descriptors of the memory that workers share; see the modules."""
+
+    crowd: int
+    listening: int
 
 
 class StartFailed(RmailError):
@@ -46,21 +53,22 @@ class WorkerProcess:
         settings: Settings,
         sockets: Mapping[str, socket.socket],
         environ: Mapping[str, str],
-        crowd: tuple[int, int],
+        shared: Shared,
+        place: int,
     ) -> Self:
         """Starts a worker that inherits the sockets.
 
         Args:
-            crowd: what `crowd.make` gave, and the worker's place in it.
+            place: the worker's, in what is shared.
 
         Raises:
             StartFailed: no process can be made.
         """
         named = {name: opened.fileno() for name, opened in sockets.items()}
         value = ",".join(f"{name}={descriptor}" for name, descriptor in named.items())
-        place = "{}:{}".format(*crowd)
-        environ = {**environ, SOCKETS_VARIABLE: value, CROWD_VARIABLE: place}
-        worker = cls(await _spawn([*named.values(), crowd[0]], environ))
+        where = ":".join(map(str, (place, *shared)))
+        environ = {**environ, SOCKETS_VARIABLE: value, PLACE_VARIABLE: where}
+        worker = cls(await _spawn([*named.values(), *shared], environ))
         worker.send(settings)
         return worker
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -11,8 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest_asyncio
 
+from rmail_kernel.process import listening
 from rmail_kernel.process.hub import SOCKET_FILE, Hub
 from rmail_kernel.process.hub_events import HubEvents
+from rmail_kernel.process.listening import Listening
 from rmail_kernel.storage.events import Change
 from rmail_kernel.storage.ids import AccountId
 
@@ -30,8 +33,8 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
 class Peer:
     """One worker's bus with what it heard about alice."""
 
-    def __init__(self, mail_root: Path) -> None:
-        self.events = HubEvents(mail_root / "run" / SOCKET_FILE)
+    def __init__(self, mail_root: Path, place: Listening | None = None) -> None:
+        self.events = HubEvents(mail_root / "run" / SOCKET_FILE, place)
         self.heard: asyncio.Queue[Change] = asyncio.Queue()
 
     async def __aenter__(self) -> Peer:
@@ -161,3 +164,22 @@ async def read_until(slow: socket.socket, modseq: int) -> list[Change]:
             last[change.container] = change.modseq
     writer.close()
     return found
+
+
+async def test_a_change_that_no_other_process_waits_for_is_not_sent(
+    hub: Hub, tmp_path: Path
+) -> None:
+    descriptor = listening.make(2)
+    places = [Listening(os.dup(descriptor), place) for place in range(2)]
+    os.close(descriptor)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "run" / SOCKET_FILE)
+    async with Peer(tmp_path, places[0]) as one, Peer(tmp_path, places[1]) as other:
+        await meet(one, other)
+        one.events.publish(Change(AccountId("bob@example.com"), "mail", 3, 16))
+        one.events.publish(Change(ALICE, "mail", 4, 17))
+        assert await next_of_kind(other, "mail") == Change(ALICE, "mail", 4, 17)
+        passed = msgspec.json.decode(await reader.readline(), type=Change)
+        while passed.kind != "mail":
+            passed = msgspec.json.decode(await reader.readline(), type=Change)
+        assert passed.account == ALICE
+    writer.close()

@@ -249,3 +249,17 @@ async def test_reading_waits_while_a_search_reads(
         account.index.readers -= 1
     texts = await read(mail, patience)
     assert texts.has(where)
+
+
+async def test_changes_in_a_row_have_it_look_once(
+    store: Opened, mail: FilesystemMailStore, patience: pytest.MonkeyPatch
+) -> None:
+    patience.setattr(ahead, "LOOK_S", 500.0)
+    await put(store, "one")
+    await read(mail, patience)
+    (state,) = reading(mail)._states.values()
+    looked_at = state.looked_at
+    for op in ("add", "remove"):
+        await mail.store_flags(ALICE, INBOX, [Uid(1)], op, frozenset({"\\Seen"}))
+        assert state.has_news
+        assert (state.looked_at, state.due_at) == (looked_at, looked_at + 500.0)

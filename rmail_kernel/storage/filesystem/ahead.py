@@ -33,9 +33,13 @@ AGAIN_S: Final = 10.0
 
 @dataclass(slots=True)
 class _State:
-    """What is done of a mailbox: all UIDs below `upto` were read, or are indexed."""
+    """What is done of a mailbox: all UIDs below `upto` were read, or are indexed. `has_news`: it
+    changed since it was looked at.
+    """
 
     due_at: float
+    looked_at: float = 0.0
+    has_news: bool = True
     upto: int = 0
     place: Place = field(default_factory=Place)
 
@@ -75,8 +79,9 @@ class ReadAhead:
             state = self._states.get((account, mailbox))
             if state is None:
                 self._states[account, mailbox] = _State(0.0)
-            elif state.due_at:
-                state.due_at = 0.0
+            elif not state.has_news:
+                # Most changes are of flags: then a look, which takes a thread, finds nothing.
+                state.due_at, state.has_news = state.looked_at + LOOK_S, True
             else:
                 continue
             self._news.set()
@@ -109,7 +114,7 @@ class ReadAhead:
             key, state = min(self._states.items(), key=lambda item: item[1].due_at)
             ready_at = min(self._rested_at, self._looked_at + LOOK_S)
             pause_s = max(state.due_at, ready_at) - loop.time()
-            if state.due_at > loop.time():
+            if not any(one.has_news for one in self._states.values()):
                 self._idle.set()
             if pause_s <= 0:
                 await self._advance(key, state)
@@ -128,13 +133,14 @@ class ReadAhead:
             del self._states[key]
             self._texts.drop(account.index)
             return
-        state.due_at = again_at = asyncio.get_running_loop().time() + AGAIN_S
+        state.looked_at = asyncio.get_running_loop().time()
+        state.due_at, state.has_news = state.looked_at + AGAIN_S, False
         try:
             with account.used():
                 is_needed = await self._read(account, mailbox, state)
         except RmailError:  # it is gone, or a search will meet the trouble as well
             is_needed = False
-        if not is_needed and state.due_at == again_at:
+        if not is_needed and not state.has_news:
             self._states.pop(key, None)
 
     async def _read(self, account: OpenAccount, mailbox: int, state: _State) -> bool:
@@ -153,7 +159,7 @@ class ReadAhead:
             self._looked_at = asyncio.get_running_loop().time()
             if index.readers:  # searches read what they need, and only that
                 self._rested_at = self._looked_at + REST_S
-                state.due_at = 0.0
+                state.due_at, state.has_news = 0.0, True
                 break
             if self._looked_at >= self._rested_at:
                 async with index.reading:
@@ -161,7 +167,7 @@ class ReadAhead:
             elif row.uidnext - state.upto > FEW:
                 upto = await self._read_apart(account, box, state.upto)
             else:
-                state.due_at = 0.0
+                state.due_at, state.has_news = 0.0, True
                 break
             if upto is None:
                 break
