@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem import FilesystemMailStore, ahead, following
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.testing import FakeClock
 from tests.storage_contract.rig import ALICE, Opened, opened
@@ -37,3 +37,11 @@ def mail(store: Opened) -> FilesystemMailStore:
 def paths(store: Opened) -> AccountPaths:
     """The files of the account."""
     return AccountPaths.of(store.root, ALICE)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Nothing is indexed but by the test, and nothing read ahead before it says so."""
+    monkeypatch.setattr(following, "QUIET_S", 1000.0)
+    monkeypatch.setattr(ahead, "REST_S", 1000.0)
+    return monkeypatch

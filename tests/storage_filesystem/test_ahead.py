@@ -12,7 +12,6 @@ import pytest
 from rmail_kernel.storage.filesystem import (
     FilesystemMailStore,
     ahead,
-    following,
     unindexed,
 )
 from rmail_kernel.storage.filesystem.account import OpenAccount
@@ -25,13 +24,7 @@ from tests.storage_contract.rig import ALICE, Opened, item, opened
 
 INBOX = MailboxId(1)
 
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing is indexed but by these tests, and nothing read ahead before they say so."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
-    monkeypatch.setattr(ahead, "REST_S", 1000.0)
-    return monkeypatch
+pytestmark = pytest.mark.usefixtures("patience")
 
 
 async def put(store: Opened, *words: str) -> None:
@@ -186,7 +179,7 @@ async def test_an_account_that_is_closed_is_forgotten(
     assert task is not None
     mail.accounts.max_open = 0
     await mail.accounts._close_idle()
-    assert mail.open_accounts == 0
+    assert len(mail.accounts) == 0
     await asyncio.wait([task])
     assert not texts.has(where)
 

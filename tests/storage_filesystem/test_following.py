@@ -30,6 +30,7 @@ from rmail_kernel.storage.search import Body
 from tests.storage_contract.rig import ALICE, Opened, item
 
 INBOX = MailboxId(1)
+pytestmark = pytest.mark.usefixtures("patience")
 
 
 @pytest.fixture
@@ -38,13 +39,6 @@ async def follower(store: Opened) -> AsyncIterator[Follower]:
     found = Follower(Owner.of(store.root))
     yield found
     await found.close()
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The store's own follower waits for longer than a test takes."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
-    return monkeypatch
 
 
 def hurry(patience: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ async def test_accounts_of_many_that_come_at_once_are_used_until_they_are_closed
     for _ in range(3):
         await asyncio.gather(*map(use, ids))
     assert [(await mail.status(name, INBOX)).total for name in ids] == [9] * MANY
-    assert mail.open_accounts == 1
+    assert len(mail.accounts) == 1
 
 
 async def test_whether_a_rested_account_has_changed_is_told_without_opening_it(

@@ -28,13 +28,7 @@ from tests.storage_contract.rig import ALICE, Opened, item
 
 INBOX = MailboxId(1)
 
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing is indexed but by these tests, and this process never rests."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
-    monkeypatch.setattr(ahead, "REST_S", 1000.0)
-    return monkeypatch
+pytestmark = pytest.mark.usefixtures("patience")
 
 
 async def put(store: Opened, mail: FilesystemMailStore, *words: str) -> None:

@@ -11,8 +11,6 @@ import pytest
 
 from rmail_kernel.storage.filesystem import (
     FilesystemMailStore,
-    ahead,
-    following,
     remembering,
     searching,
     unindexed,
@@ -40,12 +38,7 @@ INBOX = MailboxId(1)
 ONE, TWO = Box("a", 1, 1), Box("a", 2, 1)
 TEXT = MessageText("h" * 1000, "b" * 1000, is_sure=True)
 
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is indexed but by these tests, and nothing is read ahead."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
-    monkeypatch.setattr(ahead, "REST_S", 1000.0)
+pytestmark = pytest.mark.usefixtures("patience")
 
 
 def words(*found: str) -> list[bytes]:

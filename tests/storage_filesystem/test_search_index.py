@@ -13,7 +13,6 @@ import pytest
 from rmail_kernel.storage import evaluate
 from rmail_kernel.storage.filesystem import (
     FilesystemMailStore,
-    following,
     fulltext,
     searching,
     texts,
@@ -57,11 +56,7 @@ WORDS = [
     *("\U0001f600", "か\u3099", "が", "subject:", "ﬁ", "x" * 70, "x" * 65 + "y"),
 ]
 
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is indexed but by these tests."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
+pytestmark = pytest.mark.usefixtures("patience")
 
 
 def message(draw: random.Random) -> bytes:

@@ -14,7 +14,6 @@ import pytest
 
 from rmail_kernel.storage.filesystem import (
     FilesystemMailStore,
-    following,
     fulltext,
     indexing,
     schema,
@@ -33,11 +32,7 @@ from tests.storage_contract.rig import ALICE, Opened, item, opened
 
 INBOX = MailboxId(1)
 
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is indexed but by these tests."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
+pytestmark = pytest.mark.usefixtures("patience")
 
 
 async def test_moves_copies_and_expunges_are_followed(

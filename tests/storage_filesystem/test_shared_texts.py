@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rmail_kernel.storage.filesystem import FilesystemMailStore, ahead, following, shared_texts
+from rmail_kernel.storage.filesystem import FilesystemMailStore, shared_texts
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.reading_apart import Found, Wanted, parse_found, read
 from rmail_kernel.storage.filesystem.remembering import Texts
@@ -21,13 +21,7 @@ from tests.storage_contract.rig import ALICE, Opened, item, opened
 
 INBOX = MailboxId(1)
 
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing is indexed but by these tests, and no process rests."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
-    monkeypatch.setattr(ahead, "REST_S", 1000.0)
-    return monkeypatch
+pytestmark = pytest.mark.usefixtures("patience")
 
 
 def text_of(word: str) -> MessageText:

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from rmail_kernel.storage.filesystem import schema, shortgrams
-from rmail_kernel.storage.filesystem.shortgrams import BLOCK, Gathered, grams_of, is_kept, uids_with
+from rmail_kernel.storage.filesystem.shortgrams import BLOCK, Gathered, is_kept, uids_with
 
 LOW = 7 << 32
 UIDS = [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 9, 0xFFFFFFFE]
@@ -49,12 +49,18 @@ def test_blocks_are_forgotten_whole(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_kept_grams_of_a_text_are_those_that_stand_in_it(seed: int) -> None:
+def test_the_kept_grams_of_a_text_are_those_that_stand_in_it(
+    db: apsw.Connection, seed: int
+) -> None:
     draw = random.Random(seed)
     letters = draw.choices("ab é я会\U0001f600,\x1f\r\n  ", k=draw.randint(0, 30))
     text = "".join(draw.choices(letters or " ", k=draw.randint(0, 60)))
     pieces = {text[at : at + size] for at in range(len(text)) for size in (1, 2)}
-    assert grams_of(text) == {piece for piece in pieces if is_kept(piece)}
+    gathered = Gathered()
+    gathered.add(2 * LOW, 1, text)
+    gathered.save(db)
+    found = schema.rows(db, "SELECT gram FROM short WHERE block=?", 2 * LOW // BLOCK)
+    assert {gram for (gram,) in found} == {piece for piece in pieces if is_kept(piece)}
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 from rmail_imap.capabilities import capabilities
 from rmail_imap.catalog import Catalog
 from rmail_imap.command.authenticate import AuthenticateArgs
+from rmail_imap.command.login import LoginArgs
 from rmail_imap.commands import FEATURES, TABLE
 from rmail_imap.config import ImapSettings
 from rmail_imap.errors import Refused
-from rmail_imap.sasl import Credentials
 from rmail_imap.session import Session
 from rmail_imap.value_cache import ValueCache
 from rmail_imap.wire import Wire
@@ -169,7 +169,7 @@ async def test_passwords_of_strangers_need_tls(rmail_server: RunningServer) -> N
     assert "STARTTLS" in capabilities(stranger)
     assert not [name for name in capabilities(stranger) if name.startswith("AUTH=")]
     for name, args in (
-        ("LOGIN", Credentials("alice", "secret")),
+        ("LOGIN", LoginArgs("alice", "secret")),
         ("AUTHENTICATE", AuthenticateArgs("PLAIN", b"")),
     ):
         with pytest.raises(Refused) as caught:

@@ -61,7 +61,7 @@ class Identity:
         return cls(found.st_dev, found.st_ino, found.st_size, log)
 
     def is_at(self, path: str) -> bool:
-        """As `is_still` of what lies at `path` now, at half of the cost."""
+        """Whether it still lies at `path` and has lost nothing, its log neither."""
         try:
             found = os.stat(path)
             if self.log and os.stat(f"{path}-wal").st_ino != self.log:
@@ -72,16 +72,12 @@ class Identity:
             found.st_size >= self.size_bytes
         )
 
-    def is_still(self, now: Identity | None) -> bool:
-        """Whether `now` is the same file and has lost nothing."""
-        return self.is_file(now) and self.log in (0, now.log if now else 0)
-
     def is_gone(self, now: Identity | None) -> bool:
         """Whether the file was deleted or replaced; it can still be read by who has it open."""
         return now is None or (now.device, now.inode) != (self.device, self.inode)
 
     def is_file(self, now: Identity | None) -> bool:
-        """The same without its log."""
+        """Whether `now` is the same file and has lost nothing; its log may be another."""
         return (
             now is not None
             and (now.device, now.inode) == (self.device, self.inode)

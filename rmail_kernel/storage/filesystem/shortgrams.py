@@ -34,11 +34,6 @@ def is_kept(gram: str) -> bool:
     return len(gram) <= 2 and all((c.isalnum() or c == " ") and c < _END for c in gram)
 
 
-def grams_of(text: str) -> set[str]:
-    """The texts of one and two characters in `text` for which there are bitmaps."""
-    return set(filter(is_kept, map(_gram, _codes(text))))
-
-
 def _codes(text: str) -> set[int]:
     """The texts of one and two characters in `text` as numbers (see `_gram`): those that are kept,
     and some others.

@@ -163,11 +163,6 @@ class FilesystemMailStore:
         """The same for all accounts that have changed. Not part of the contract."""
         await self._background.settle_due()
 
-    @property
-    def open_accounts(self) -> int:
-        """How many accounts are open. Not part of the contract."""
-        return len(self.accounts)
-
     async def differing(self, account: AccountId) -> list[int]:
         """Mailboxes (0: their directory) that were changed from outside. Not of the contract."""
         async with self._use(account) as one:

@@ -169,9 +169,7 @@ class Body:
         raw_header = await self._read(*place)
         is_not = section.kind == "HEADER.FIELDS.NOT"
         block = partial(field_block, raw_header, section.fields, exclude=is_not)
-        if (
-            len(raw_header) > _INLINE_BYTES
-        ):  # others want to run beside a header of very many fields
+        if len(raw_header) > _INLINE_BYTES:  # it may have very many fields; others want to run
             return _cut(await self._session.kernel.run(block), item)
         return _cut(block(), item)
 

@@ -1,4 +1,4 @@
-"""IMAP4rev1: hook implementations, nothing else."""
+"""IMAP: hook implementations, nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rmail_kernel.net.listeners import Listener
 
 
 class ImapPlugin:
-    """IMAP4rev1 (RFC 3501) on two sockets: with STARTTLS, and with TLS from the first byte."""
+    """IMAP4rev1 and IMAP4rev2 (RFC 3501, RFC 9051) on two sockets: with STARTTLS, and with TLS from
+    the first byte.
+    """
 
     name = "imap"
     settings = ImapSettings
@@ -52,7 +54,7 @@ class ImapPlugin:
 
     @hookimpl
     async def on_start(self, kernel: Kernel) -> None:
-        """Begins to watch for the end."""
+        """Begins to watch for the end, and for commands that take long."""
         self.service = self.service or ImapService(kernel)
         kernel.spawn(self.service.watch_drain(), "imap drain")
         kernel.spawn(self.service.watch_progress(), "imap progress")

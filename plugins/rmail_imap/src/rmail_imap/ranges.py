@@ -11,6 +11,20 @@ from collections.abc import Iterable, Iterator, Sequence
 Ranges = Sequence[tuple[int, int]]
 
 
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Numbers in the order given as ranges, where they count up."""
+    first = last = -1
+    for number in numbers:
+        if number == last + 1 and first >= 0:
+            last = number
+            continue
+        if first >= 0:
+            yield first, last
+        first = last = number
+    if first >= 0:
+        yield first, last
+
+
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same numbers, ascending and each once."""
     found: list[tuple[int, int]] = []

@@ -12,7 +12,7 @@ from typing import Final
 from rmail_imap import updates, write
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.select import LastSeen
-from rmail_imap.ranges import Ranges, clipped, each, missing, within
+from rmail_imap.ranges import Ranges, clipped, each, missing, runs, within
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_kernel.storage.ids import Uid
@@ -71,6 +71,6 @@ def tell_vanished(session: Session, changes: Changes, asked: Ranges) -> None:
         gone = missing(asked, selected.uids, selected.total)
     else:
         uids = within(changes.vanished, asked)
-        gone = write.runs(uid for uid in uids if selected.number_of(uid) is None)
+        gone = runs(uid for uid in uids if selected.number_of(uid) is None)
     while chunk := list(islice(gone, _CHUNK)):
         session.write(b"* VANISHED (EARLIER) %b\r\n" % write.ranges(chunk))

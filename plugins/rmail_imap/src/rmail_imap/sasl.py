@@ -1,9 +1,8 @@
-"""What LOGIN gives, and how the kernel's SASL exchanges look on IMAP's lines (RFC 3501 6.2.2)."""
+"""How the kernel's SASL exchanges look on IMAP's lines (RFC 3501 6.2.2)."""
 
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
 from typing import Final
 
 from rmail_imap.errors import BadSyntax
@@ -11,14 +10,6 @@ from rmail_kernel.auth.sasl.mechanisms import names
 
 MECHANISMS: Final = frozenset(names(has_scram=True, is_bindable=True))
 """All mechanisms that there may be; which ones are offered depends on settings and connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a client logs in with."""
-
-    login: str
-    secret: str
 
 
 def decode(raw: bytes) -> bytes:

@@ -5,11 +5,10 @@ one session. RFC 3501 6.4.4, RFC 5032, RFC 6203.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import pairwise
 from typing import Final
 
 from rmail_imap.errors import Refused
@@ -26,6 +25,7 @@ from rmail_imap.parse.search import (
     SearchArgs,
     Within,
 )
+from rmail_imap.ranges import runs
 from rmail_imap.selected import Selected
 from rmail_imap.session import Session
 from rmail_kernel.storage.mail import Column
@@ -87,7 +87,7 @@ class Resolver:
                 uids = self.selected.uids
                 return UidIn(tuple((uids[span.start], uids[span.stop - 1]) for span in places))
             case Recent():
-                return UidIn(tuple(_ranges(sorted(self.selected.recent))))
+                return UidIn(tuple(runs(sorted(self.selected.recent))))
             case Within(op, interval_s):
                 return Arrived(op, _before(self.now, interval_s))
             case AllOf(parts):
@@ -153,7 +153,7 @@ async def scores(session: Session, args: SearchArgs, uids: list[int]) -> dict[in
     for level in range(last - 1, -1, -1):
         node = levels.node(level)
         if node != levels.node(level + 1):
-            asked = And((UidIn(tuple(_ranges(uids))), node))
+            asked = And((UidIn(tuple(runs(uids))), node))
             better = list(await session.mail.search(session.account, session.mailbox.id, asked))
         found.update((uid, _LEVELS[level][0]) for uid in better)
     return found
@@ -182,14 +182,3 @@ def _before(now: datetime, interval_s: int) -> datetime:
     """So long before; the beginning of the calendar if that is earlier."""
     seconds = min(interval_s, (now - _EARLIEST) // timedelta(seconds=1))
     return now - timedelta(seconds=seconds)
-
-
-def _ranges(ascending: list[int]) -> Iterable[tuple[int, int]]:
-    if not ascending:
-        return
-    start = ascending[0]
-    for one, other in pairwise(ascending):
-        if other != one + 1:
-            yield start, one
-            start = other
-    yield start, ascending[-1]

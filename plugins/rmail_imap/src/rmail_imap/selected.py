@@ -14,8 +14,7 @@ from itertools import compress
 
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.sets import STAR, NumberSet
-from rmail_imap.ranges import merged
-from rmail_imap.write import runs
+from rmail_imap.ranges import merged, runs
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Changed, Changes, MailboxView, StoreResult
 
@@ -129,18 +128,10 @@ class Selected:
         """
         if not (numbers.is_uid or is_search):
             self._check(numbers)
-        spans = [span for pair in numbers.ranges if (span := self._span(pair, numbers))]
+        pairs = [found for pair in numbers.ranges if (found := self._numbered(pair, numbers))]
         if numbers.is_saved:  # RFC 5182 2.1: what was expunged meanwhile is left out
-            numbers_saved = self.numbers_of(self.saved)
-            spans += [(first - 1, last) for first, last in runs(numbers_saved)]
-        spans.sort()
-        merged: list[range] = []
-        for start, stop in spans:
-            if merged and start <= merged[-1].stop:
-                merged[-1] = range(merged[-1].start, max(stop, merged[-1].stop))
-            else:
-                merged.append(range(start, stop))
-        return merged
+            pairs += runs(self.numbers_of(self.saved))
+        return [range(first - 1, last) for first, last in merged(pairs)]
 
     def named_uids(self, numbers: NumberSet) -> list[tuple[int, int]]:
         """What a set of UIDs names, whether there are such messages or not, as ranges."""
@@ -271,21 +262,20 @@ class Selected:
         if self.total == view.total and self.uids[: self.total] == view.uids[: view.total]:
             self.uids, self._is_shared = view.uids, True
 
-    def _span(self, pair: tuple[int, int], numbers: NumberSet) -> tuple[int, int] | None:
-        """First place and the place after the last of one range; None for nothing."""
+    def _numbered(self, pair: tuple[int, int], numbers: NumberSet) -> tuple[int, int] | None:
+        """First and last sequence number of one range; None for nothing."""
         low, high = pair
         if numbers.is_uid:
             last = self.uids[self.told - 1] if self.told else 0
             low, high = sorted((low or last, high or last))  # `5:*` with less is `*:5`
             start = bisect_left(self.uids, low, 0, self.told)
             stop = bisect_right(self.uids, high, 0, self.told)
-            return (start, stop) if start < stop else None
+            return (start + 1, stop) if start < stop else None
         if not self.told and STAR in pair:
             return None  # `1:*` in an empty mailbox
         if STAR not in pair and min(pair) > self.told:
             return None
-        low, high = sorted((min(low or self.told, self.told), min(high or self.told, self.told)))
-        return low - 1, high
+        return min(low or self.told, self.told), min(high or self.told, self.told)
 
     def _check(self, numbers: NumberSet) -> None:
         for pair in numbers.ranges:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
 from rmail_imap.mailbox_names import encode_name
 from rmail_imap.parse.dates import MONTHS
+from rmail_imap.ranges import runs
 
 _ATOM: Final = re.compile(rb"[!#$&'+,\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]+\Z")
 _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*\Z")
@@ -74,20 +75,6 @@ def number_set(numbers: Iterable[int]) -> bytes:
 def ranges(pairs: Iterable[tuple[int, int]]) -> bytes:
     """sequence-set of ranges."""
     return b",".join([_range(first, last) for first, last in pairs])
-
-
-def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Numbers in the order given as ranges, where they count up."""
-    first = last = -1
-    for number in numbers:
-        if number == last + 1 and first >= 0:
-            last = number
-            continue
-        if first >= 0:
-            yield first, last
-        first = last = number
-    if first >= 0:
-        yield first, last
 
 
 def text(message: str) -> bytes:

@@ -15,6 +15,7 @@ from rmail_imap.fetch_lines import CHUNK, KEPT_CHUNK, Plan, plan_of, view_lines
 from rmail_imap.flag_words import FlagWriter
 from rmail_imap.parse.fetch import BodyItem, FetchArgs, Item, fetch_args
 from rmail_imap.parse.returns import Partial
+from rmail_imap.ranges import runs, within
 from rmail_imap.resync import tell_vanished
 from rmail_imap.selected import Known
 from rmail_imap.session import Session
@@ -110,13 +111,9 @@ async def _changed(
     changes = await session.mail.changes(session.account, selected.id, since)
     if args.tells_vanished:
         tell_vanished(session, changes, selected.named_uids(args.messages))
-    wanted = {row.uid for row in changes.changed}
-    return [
-        range(place, place + 1)
-        for span in places
-        for place in span
-        if selected.uids[place] in wanted
-    ]
+    numbers = [number for number, _ in selected.numbered([row.uid for row in changes.changed])]
+    wanted = [(span.start + 1, span.stop) for span in places]
+    return [range(first - 1, last) for first, last in runs(within(numbers, wanted))]
 
 
 async def _from_store(session: Session, plan: Plan, flags: FlagWriter, known: Known) -> None:

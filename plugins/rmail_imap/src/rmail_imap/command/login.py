@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from rmail_imap import capabilities
 from rmail_imap.commands import Reply, command
 from rmail_imap.errors import BadSyntax, Refused
 from rmail_imap.parse.cursor import Cursor
-from rmail_imap.sasl import Credentials
 from rmail_imap.session import Session
 from rmail_imap.state import State
 from rmail_kernel.errors import AuthFailed
 from rmail_kernel.model import Principal
 
 
-def login_args(cursor: Cursor) -> Credentials:
-    """A login and a password."""
+@dataclass(frozen=True, slots=True)
+class LoginArgs:
+    """LOGIN login secret."""
+
+    login: str
+    secret: str
+
+
+def login_args(cursor: Cursor) -> LoginArgs:
+    """The arguments of LOGIN."""
     cursor.space()
     login = cursor.astring()
     cursor.space()
     secret = cursor.astring()
     cursor.end()
     try:
-        return Credentials(login.decode(), secret.decode())
+        return LoginArgs(login.decode(), secret.decode())
     except UnicodeDecodeError as error:
         raise BadSyntax("A login is not UTF-8") from error
 
 
 @command("LOGIN", login_args, state=State.NOT_AUTHENTICATED, rfc="3501 6.2.3")
-async def login(session: Session, args: Credentials) -> Reply:
+async def login(session: Session, args: LoginArgs) -> Reply:
     """Logs in with a password."""
     check_privacy(session)
     auth = session.kernel.auth
