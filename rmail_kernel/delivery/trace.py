@@ -1,7 +1,7 @@
 """Trace and identification fields: what is added to a message on its way, and how loops are seen.
 
-RFC 5321 4.4 (Received, Return-Path), 6.3 (loops), RFC 3848 (with), RFC 6531 4.3, RFC 6409 8
-(submission fixes). It only adds fields; it never changes one.
+RFC 5321 4.4 (Received, Return-Path), 6.3 (loops), RFC 3848 (with), RFC 8314 4.3 (tls), RFC 6531
+4.3, RFC 6409 8 (submission fixes). It only adds fields; it never changes one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import datetime
 from email.utils import format_datetime
 
 from rmail_kernel.content import Content
+from rmail_kernel.delivery.ciphers import registered_name
 from rmail_kernel.mime import decode_words, fields
 from rmail_kernel.model import Address, Envelope, SessionInfo
 
@@ -68,12 +69,11 @@ def received_field(envelope: Envelope, hostname: str) -> bytes:
     session = envelope.session
     origin = f"from {_helo(session)}{_tcp_info(session)}\r\n\t" if session.peer_host else ""
     with_ = _with(session, envelope.smtputf8)
-    secured = f"\r\n\t({session.tls})" if session.tls else ""
     # RFC 5321 7.6: with several recipients "for" would tell each about the others.
     only = envelope.recipients[0] if len(envelope.recipients) == 1 else None
     for_ = f"\r\n\tfor <{only}>" if only else ""
     date = format_datetime(envelope.received_at)
-    text = f"{origin}by {hostname}{with_} id {session.id}{secured}{for_};\r\n\t{date}"
+    text = f"{origin}by {hostname}{with_} id {session.id}{for_}{_tls(session)};\r\n\t{date}"
     return f"Received: {text}\r\n".encode()
 
 
@@ -120,6 +120,15 @@ def missing_fields(facts: HeaderFacts, now: datetime, hostname: str) -> bytes:
 def _helo(session: SessionInfo) -> str:
     # What the client said is untrusted text; anything but a name or a literal is not repeated.
     return session.helo if _HELO.match(session.helo) else "unknown"
+
+
+def _tls(session: SessionInfo) -> str:
+    # RFC 8314 4.3: the clause has the suite; the version has no clause.
+    version, _, cipher = session.tls.partition(" ")
+    if not version:
+        return ""
+    name = registered_name(cipher)
+    return f"\r\n\t({version}) tls {name}" if name else f"\r\n\t({session.tls})"
 
 
 def _tcp_info(session: SessionInfo) -> str:

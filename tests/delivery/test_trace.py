@@ -33,6 +33,18 @@ def test_a_received_field_in_full() -> None:
     )
 
 
+def test_a_received_field_tells_how_it_was_sealed() -> None:
+    # RFC 8314 4.3
+    session = replace(SESSION, tls="TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256")
+    assert _received(replace(ENVELOPE, session=session)) == (
+        "Received: from client.test ([192.0.2.1])\r\n"
+        "\tby mail.example.com with ESMTPS id s1\r\n"
+        "\tfor <alice@example.com>\r\n"
+        "\t(TLSv1.2) tls TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256;\r\n"
+        "\tFri, 02 Jan 2026 03:04:05 +0000\r\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("session", "utf8", "expected"),
     [
@@ -41,6 +53,7 @@ def test_a_received_field_in_full() -> None:
         (replace(SESSION, principal=PRINCIPAL), False, " with ESMTPA id"),
         (replace(SESSION, tls="TLSv1.3 X", principal=PRINCIPAL), False, " with ESMTPSA id"),
         (replace(SESSION, tls="TLSv1.3 X"), True, " with UTF8SMTPS id"),
+        (replace(SESSION, tls="TLSv1.3 X"), False, "\r\n\t(TLSv1.3 X);"),
         (replace(SESSION, protocol="http"), False, "by mail.example.com id s1"),
         (replace(SESSION, peer_host="2001:db8::1"), False, " ([IPv6:2001:db8::1])"),
         (replace(SESSION, helo="evil)\r\nX: y"), False, "from unknown ([192.0.2.1])"),

@@ -51,7 +51,7 @@ async def test_the_session_begins_anew_under_tls(
         """)
     (raw,) = await rmail_server.messages("alice")
     assert b" with ESMTPS id " in raw
-    assert b"\r\n\t(TLSv1.3 TLS_" in raw
+    assert b"\r\n\t(TLSv1.3) tls TLS_" in raw
 
 
 async def test_commands_injected_behind_starttls_are_dropped(
