@@ -19,7 +19,7 @@ from rmail_kernel import failpoints
 from rmail_kernel.errors import NotFound, Temporary
 from rmail_kernel.storage.filesystem import schema, tables, unsettled, views
 from rmail_kernel.storage.filesystem.batch import Batches, Work, translate
-from rmail_kernel.storage.filesystem.damage import DAMAGE, Identity, is_damage
+from rmail_kernel.storage.filesystem.damage import UNREADABLE, Identity, is_damage
 from rmail_kernel.storage.filesystem.fulltext import Index
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.tables import MailboxRow
@@ -239,7 +239,7 @@ class OpenAccount:
             try:
                 self._large.check()
                 return query(self._large.db)
-            except (Moved, apsw.IOError, *DAMAGE):
+            except (Moved, *UNREADABLE):
                 self._large.db.close()
                 self._large = None
                 raise
@@ -382,7 +382,9 @@ def _examine(tx: Transaction) -> None:
     """
     db = schema.connect(tx.paths.database)
     try:
-        if schema.value(db, "PRAGMA quick_check(1)") != "ok":
-            raise apsw.CorruptError("quick_check")
+        faults = schema.faults(db) or views.faults(db)
+        if faults:
+            raise apsw.CorruptError(faults[0])
+        tables.mailbox_rows(db)  # they can be read
     finally:
         db.close()

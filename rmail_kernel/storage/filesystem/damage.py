@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import apsw
 
 DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+UNREADABLE = (apsw.IOError, apsw.SQLError, *DAMAGE)
+"""What errors of a database that has to be made anew are, among others."""
 _LOST_PAGE = (apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_SHORT_READ)
 
 
@@ -21,9 +23,12 @@ class Stale(apsw.CorruptError):
 def is_damage(error: BaseException) -> bool:
     """Whether an error means that the database has to be made anew; a page whose checksum is wrong
     counts as an I/O error for SQLite, and so does a page that the log should have, but has not.
+    Statements never change, so one that names what is not there tells of a damaged schema.
     """
     if isinstance(error, apsw.IOError):
         return getattr(error, "extendedresult", 0) in _LOST_PAGE
+    if isinstance(error, apsw.SQLError):
+        return str(error).startswith("no such ")
     return isinstance(error, DAMAGE)
 
 

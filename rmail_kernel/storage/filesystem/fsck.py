@@ -15,7 +15,7 @@ from typing import Literal
 
 import apsw
 
-from rmail_kernel.storage.filesystem import keyword_file, outside, schema, settling, tables
+from rmail_kernel.storage.filesystem import keyword_file, outside, schema, settling, tables, views
 from rmail_kernel.storage.filesystem.agreement import counter_faults, status_faults
 from rmail_kernel.storage.filesystem.expunging import COLUMNS
 from rmail_kernel.storage.filesystem.keyword_file import IN_NAMES
@@ -243,14 +243,13 @@ def _check_database(repair: bool, tx: Transaction) -> list[Finding]:
 
 
 def _damage(tx: Transaction) -> list[str]:
-    found = schema.rows(tx.db, "PRAGMA integrity_check(10)")
-    return [str(text) for (text,) in found if text != "ok"]
+    return schema.faults(tx.db, "integrity_check(10)") + views.faults(tx.db)
 
 
 def _refuse_damage(tx: Transaction) -> None:
     """Has a damaged database set aside and made anew; the next attempt finds the new one."""
     if _damage(tx):
-        raise apsw.CorruptError("integrity_check")
+        raise apsw.CorruptError("found by the check")
 
 
 def _check_counters(repair: bool, tx: Transaction) -> list[Finding]:

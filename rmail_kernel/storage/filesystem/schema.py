@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,37 @@ def finish(db: apsw.Connection) -> None:
     db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("ANALYZE")
     db.close()
+
+
+def faults(db: apsw.Connection, pragma: str = "quick_check(1)") -> list[str]:
+    """What is wrong with a database: what a check of SQLite says, and columns that it lacks.
+
+    Raises:
+        apsw.Error: so much that it cannot be looked at.
+    """
+    texts = [str(text) for (text,) in rows(db, f"PRAGMA {pragma}") if text != "ok"]
+    return texts + [f"lacks {name}" for name in sorted(_columns_needed() - _columns(db))]
+
+
+@cache
+def _columns_needed() -> frozenset[str]:
+    db = apsw.Connection(":memory:")
+    try:
+        db.execute(TABLES)
+        return _columns(db)
+    finally:
+        db.close()
+
+
+def _columns(db: apsw.Connection) -> frozenset[str]:
+    """The columns of its tables and indexes."""
+    sql = (
+        "SELECT one.name || '.' || col.name FROM sqlite_schema AS one,"
+        " pragma_table_info(one.name) AS col WHERE one.type = 'table' UNION ALL"
+        " SELECT one.name || '.' || col.name FROM sqlite_schema AS one,"
+        " pragma_index_info(one.name) AS col WHERE one.type = 'index' AND one.sql NOT NULL"
+    )
+    return frozenset(name for (name,) in rows(db, sql))
 
 
 def rows(db: apsw.Connection, sql: str, *values: Any) -> Iterator[Row]:

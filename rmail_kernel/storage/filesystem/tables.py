@@ -210,7 +210,10 @@ def _mailbox(found: schema.Row) -> MailboxRow:
 @lru_cache(maxsize=256)
 def _keywords(text: str) -> tuple[str, ...]:
     """A keyword table; rows are read far more often than it changes."""
-    return tuple(json.loads(text))
+    try:
+        return tuple(map(str, json.loads(text)))
+    except (TypeError, ValueError) as error:
+        raise apsw.CorruptError("no keyword table") from error
 
 
 @lru_cache(maxsize=256)

@@ -32,18 +32,42 @@ _CHANGES: Final = (
     " SELECT uid, -1, modseq FROM expunged WHERE mailbox=?1 AND modseq>?2 LIMIT ?3"
 )
 
+_MISCOUNTED: Final = (
+    "SELECT * FROM (SELECT name, total, (SELECT count(*) FROM message"
+    " WHERE message.mailbox = mailbox.id) AS found FROM mailbox) WHERE total <> found"
+)
+_SENSELESS: Final = (
+    "SELECT count(*) FROM message WHERE typeof(uid) <> 'integer' OR typeof(flags) <> 'integer'"
+    " OR uid NOT BETWEEN 1 AND 0xffffffff OR flags < 0 OR mailbox NOT IN (SELECT id FROM mailbox)"
+)
+
 
 def load(db: apsw.Connection, row: MailboxRow) -> MailboxView:
-    """A view read from the database; `db` and `row` stand in one snapshot."""
+    """A view read from the database; `db` and `row` stand in one snapshot. CorruptError: these are
+    not the messages that there should be.
+    """
     # All of the room at once: what grows moves, and has to be copied to be of the right size.
     uids, flags = array("I", [0]) * row.total, array(_code(row), [0]) * row.total
     count = last = 0
     while found := _block(db, row.id, last, flags.typecode):
         end = count + len(found[0])
+        if end > row.total:
+            break
         uids[count:end], flags[count:end] = found
         count, last = end, uids[end - 1]
-    del uids[count:], flags[count:]
+    if count != row.total or found:
+        raise apsw.CorruptError("not as many messages as there should be")
     return _view(row, uids, flags)
+
+
+def faults(db: apsw.Connection) -> list[str]:
+    """Rows that no view can be made of, and mailboxes that have another number of them than they
+    should.
+    """
+    found = schema.rows(db, _MISCOUNTED)
+    texts = [f"{name} should have {total} messages, has {count}" for name, total, count in found]
+    senseless = schema.value(db, _SENSELESS)
+    return texts + ([f"{senseless} messages without sense"] if senseless else [])
 
 
 def _block(
@@ -60,8 +84,11 @@ def _block(
         last,
         BLOCK,
     ) or ("[]", "[]")
-    uids = array("I", orjson.loads(raw_uids))
-    return (uids, array(code, orjson.loads(raw_flags))) if uids else None
+    try:
+        uids = array("I", orjson.loads(raw_uids))
+        return (uids, array(code, orjson.loads(raw_flags))) if uids else None
+    except (OverflowError, TypeError) as error:
+        raise apsw.CorruptError("no UIDs and flags") from error
 
 
 def _code(row: MailboxRow) -> Literal["I", "Q"]:
