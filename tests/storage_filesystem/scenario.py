@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rmail_kernel import failpoints
-from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem import FilesystemMailStore, schema
 from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field, MailStore
@@ -117,6 +117,7 @@ async def run(root: Path, done: Callable[[int], object], clock: Any) -> None:
 def _child(root: Path, name: str, count: int) -> None:
     from rmail_kernel.testing import FakeClock
 
+    vars(schema)["CHECKPOINT_PAGES"] = 30  # so that there is something to write back
     failpoints.arm(name, count)
     with (root / "answered").open("wb", buffering=0) as ledger:
         asyncio.run(run(root / "store", lambda _: ledger.write(b"."), FakeClock()))

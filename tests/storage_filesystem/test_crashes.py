@@ -33,6 +33,7 @@ COUNTS = {
     "commit.before": 23,
     "commit.after": 23,
     "followup.after": 23,
+    "log.before": 3,
     "flags.renamed": 4,
     "expunge.unlinked": 5,
     "directory.before": 3,

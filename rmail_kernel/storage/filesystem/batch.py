@@ -76,6 +76,7 @@ class Batches:
         self._is_fresh = True
         self._is_log_doubtful = False  # a sync of it failed
         self._is_synced = True  # every commit, unless somebody says otherwise
+        self._log_pages = 0  # after the last commit
         self._notes: dict[Shard, int] = {}
         make_directory(paths.temporary, owner)
         self._home = os.open(paths.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -116,6 +117,28 @@ class Batches:
             if outcome.error is not None and work.failed is not None:
                 work.failed()
         return found, changes
+
+    @property
+    def is_log_long(self) -> bool:
+        """Whether the log of the database is due to be written back."""
+        return self._log_pages >= schema.CHECKPOINT_PAGES
+
+    def write_back(self) -> None:
+        """Has what the log holds written to the file: two syncs, so it comes when the callers of
+        the batch have their answers. Without a lock: what is committed stays what it is.
+        """
+        self._log_pages = 0  # the next commit tells again
+        failpoints.reach("log.before")
+        try:
+            if self._db is not None:
+                schema.first(self._db, "PRAGMA wal_checkpoint(PASSIVE)")
+        except apsw.Error as error:
+            _log.warning("the log of the database grows", error=str(error))
+
+    def _grown(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        """Told by SQLite after each commit, in place of writing the log back in it."""
+        self._log_pages = pages
+        return apsw.SQLITE_OK
 
     def _prepare(self, work: Work) -> Outcome | None:
         try:
@@ -198,6 +221,7 @@ class Batches:
         if schema.migrate(self._paths.database):
             _log.info("index migrated", path=str(self._paths.database))
         self._db = schema.connect(self._paths.database)
+        self._db.set_wal_hook(self._grown)
         self._is_fresh = self._is_synced = True
         if rebuild.is_stale(self._db, self._paths, known):
             raise Stale("older than the files")

@@ -22,7 +22,8 @@ _CHECKSUM_BYTES = 8
 VERSION = 3
 _BUSY_MS = 10_000
 _MAX_LOG_BYTES = 32 << 20
-_CHECKPOINT_PAGES = 4000
+CHECKPOINT_PAGES = 4000
+"""From this length on the log is written back."""
 
 # message and summary are two tables so that loading a view reads no envelope.
 # summary.key is mailbox << 32 | uid: rows with large values belong in a rowid table.
@@ -125,7 +126,7 @@ def connect(path: Path, busy_ms: int = _BUSY_MS) -> apsw.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA cache_size=-8000")
-        db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+        db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={_MAX_LOG_BYTES}")
     except BaseException:
         db.close()

@@ -67,12 +67,15 @@ class Writer:
             return
         taken = self._take()
 
-        def finished(outcomes: list[Outcome], changes: dict[int, int]) -> None:
+        def told(outcomes: list[Outcome], changes: dict[int, int]) -> None:
             for (_, future), outcome in zip(taken, outcomes, strict=True):
                 outcome.tell(future)
+            if changes:
+                self._changed(changes)
+
+        def finished(outcomes: list[Outcome], changes: dict[int, int]) -> None:
             try:
-                if changes:
-                    self._changed(changes)
+                told(outcomes, changes)
             finally:
                 self._next(loop, idle)
 
@@ -81,7 +84,14 @@ class Writer:
                 outcomes, changes = self._batches.run([work for work, _ in taken])
             except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
                 outcomes, changes = [Outcome(error=error) for _ in taken], {}
-            loop.call_soon_threadsafe(finished, outcomes, changes)
+            if not self._batches.is_log_long:
+                loop.call_soon_threadsafe(finished, outcomes, changes)
+                return
+            loop.call_soon_threadsafe(told, outcomes, changes)
+            try:
+                self._batches.write_back()
+            finally:
+                loop.call_soon_threadsafe(self._next, loop, idle)
 
         try:
             self._pool.submit(run)
