@@ -7,13 +7,15 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from threading import Event
 
+import apsw
 import pytest
 
 from rmail_kernel.errors import NotFound
 from rmail_kernel.model import Address
 from rmail_kernel.storage.accounts import Account
-from rmail_kernel.storage.filesystem import FilesystemMailStore, resting
+from rmail_kernel.storage.filesystem import FilesystemMailStore, resting, schema
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Field
@@ -149,3 +151,26 @@ async def test_as_many_accounts_are_remembered_as_the_limit_says(
     bob = await rested(mail, AccountPaths.of(store.root, BOB), BOB, carol)
     assert await mail.accounts.unchanged(BOB, INBOX, bob) is not None
     assert await mail.accounts.unchanged(ALICE, INBOX, modseq) is None
+
+
+async def test_a_query_whose_caller_has_gone_ends_before_its_account_is_closed(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await store.put(item())
+    _, account = await mail.accounts.ready(ALICE)
+    begun, may_end = Event(), Event()
+    found = list[int]()
+
+    def query(db: apsw.Connection) -> None:
+        begun.set()
+        assert may_end.wait(20)
+        found.append(schema.value(db, "SELECT count(*) FROM message"))
+
+    caller = asyncio.ensure_future(account.read_large(query))
+    assert await asyncio.to_thread(begun.wait, 20)
+    caller.cancel()
+    closed = asyncio.ensure_future(mail.accounts.close())
+    await store.put(item(), account=BOB)
+    may_end.set()
+    await closed
+    assert found == [1]

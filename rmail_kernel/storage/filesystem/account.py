@@ -116,10 +116,10 @@ class OpenAccount:
         """Finishes what was submitted and closes everything."""
         self.is_closed = True
         await self._writer.drain()
-        for reader in (self._reader, self._large):
-            if reader is not None:
-                reader.db.close()
-        self._reader = self._large = None
+        if self._reader is not None:
+            self._reader.db.close()
+        self._reader = None
+        await self.run(self._close_large)  # a query whose caller was cancelled may still run
         self.index.close()
         await self._writer.close()  # the last to close writes the log back, in the pool
 
@@ -243,6 +243,12 @@ class OpenAccount:
                 self._large.db.close()
                 self._large = None
                 raise
+
+    def _close_large(self) -> None:
+        with self._large_lock:
+            if self._large is not None:
+                self._large.db.close()
+            self._large = None
 
     def _fresh(self) -> apsw.Connection:
         if self._reader is None:
