@@ -7,7 +7,7 @@ from typing import Protocol
 
 class State(Protocol):
     """Counters over sliding windows and key-value marks with an end. Keys are free text,
-    namespaced by a prefix.
+    namespaced by a prefix. Every call may raise Temporary: they cannot be used now.
     """
 
     async def hit(self, key: str, window_s: float) -> int:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rmail_kernel.testing.clock import FakeClock
     from rmail_kernel.testing.dns import FakeDns
     from rmail_kernel.testing.hooks import HookRecorder
-    from rmail_kernel.testing.mx import FakeMx, Received
+    from rmail_kernel.testing.mx import FakeMx
+    from rmail_kernel.testing.mx_script import Received
     from rmail_kernel.testing.mx_steps import Drop, Endless, Hang, Raw, Take
     from rmail_kernel.testing.postfix import Postfix
     from rmail_kernel.testing.server import RunningServer, make_settings
@@ -29,7 +30,7 @@ _LAZY = {
     "HookRecorder": "hooks",
     "Postfix": "postfix",
     "Raw": "mx_steps",
-    "Received": "mx",
+    "Received": "mx_script",
     "RunningServer": "server",
     "Take": "mx_steps",
     "Transcript": "transcript",

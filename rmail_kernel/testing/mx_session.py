@@ -7,12 +7,9 @@ import base64
 import hashlib
 import hmac
 import re
-from typing import TYPE_CHECKING
 
+from rmail_kernel.testing.mx_script import MxScript, Received
 from rmail_kernel.testing.mx_steps import Drop, Endless, Hang, Raw, Step, Take
-
-if TYPE_CHECKING:
-    from rmail_kernel.testing.mx import FakeMx, Received
 
 _PATH = re.compile(r"[^<]*<([^>]*)>\s*(.*)\Z", re.S)
 _ITERATIONS = 4096
@@ -27,7 +24,7 @@ class MxSession:
     """Reads commands and does what its server was told."""
 
     def __init__(
-        self, mx: FakeMx, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, mx: MxScript, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._mx = mx
         self._reader = reader
@@ -179,8 +176,6 @@ class MxSession:
     # --- the transaction ---
 
     async def _mail(self, rest: str) -> None:
-        from rmail_kernel.testing.mx import Received
-
         found = _PATH.match(rest)
         assert found is not None, rest
         if await self._answer("MAIL", "250 2.1.0 ok"):

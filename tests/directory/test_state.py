@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 import pytest
@@ -149,6 +152,40 @@ async def test_a_database_torn_under_a_running_server_is_begun_anew(
     assert await state.hit("k", 60) >= 1
     assert await state.hit("k", 60) >= 2
     assert list(tmp_path.glob("state.db.unreadable-*"))
+
+
+async def test_a_torn_database_that_cannot_be_begun_anew_yet_is_later(
+    state: SqliteState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for number in range(300):
+        await state.hit(f"k{number}", 60)
+    state._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with (tmp_path / "state.db").open("r+b") as file:
+        file.write(b"\xff" * 8192)
+    state._db.execute("PRAGMA shrink_memory")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", full)
+        for _ in range(2):
+            with pytest.raises(Temporary):
+                await state.hit("k", 60)
+    assert await state.hit("k", 60) == 1
+
+
+async def test_a_mark_that_cannot_be_synced_is_temporary(
+    state: SqliteState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(Temporary):
+            await state.mark("k", 60)
+    await state.mark("k", 60)
+    assert await state.marked("k") is not None
 
 
 async def test_a_database_held_by_another_is_temporary(

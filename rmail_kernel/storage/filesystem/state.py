@@ -74,7 +74,10 @@ class SqliteState:
         )  # NORMAL: `mark` syncs by itself
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rmail-state")
         self._is_checkpointing = False
-        self._db = self._open()
+        try:
+            self._db = self._file.open()
+        except (apsw.Error, OSError) as error:
+            raise ConfigError(f"{path} cannot be opened: {error}", path="mail_root") from error
 
     async def close(self) -> None:
         """Lets go of the file. Idempotent."""
@@ -101,7 +104,10 @@ class SqliteState:
         ends_at = self._clock.time() + ttl_s
         self._guarded(lambda: self._mark(key, ends_at, value))
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._sync)
+        try:
+            await loop.run_in_executor(self._thread, self._sync)
+        except OSError as error:
+            raise _trouble(error) from error
 
     async def marked(self, key: str) -> tuple[float, str] | None:
         """Seconds left and value of a mark, or None."""
@@ -176,22 +182,14 @@ class SqliteState:
         try:
             try:
                 return work()
-            except UNREADABLE:
+            except (*UNREADABLE, apsw.ConnectionClosedError):  # closed: it could not be begun anew
                 self._db.close()
-                self._db = self._open()
+                self._db = self._file.open()
                 return work()
-        except apsw.Error as error:
-            raise Temporary("Shared state cannot be used now", reason=repr(error)) from error
+        except (apsw.Error, OSError) as error:
+            raise _trouble(error) from error
 
     # --- the file
-
-    def _open(self) -> apsw.Connection:
-        try:
-            return self._file.open()
-        except (apsw.Error, OSError) as error:
-            raise ConfigError(
-                f"{self._path} cannot be opened: {error}", path="mail_root"
-            ) from error
 
     def _prepare(self, db: apsw.Connection) -> None:
         if is_new(db, SCHEMA_VERSION):
@@ -227,6 +225,10 @@ class SqliteState:
             _log.exception("checkpoint of shared state failed", path=str(self._path))
         finally:
             self._is_checkpointing = False
+
+
+def _trouble(error: Exception) -> Temporary:
+    return Temporary("Shared state cannot be used now", reason=repr(error))
 
 
 def _tell_of_loss(aside: str, error: Exception) -> None:
