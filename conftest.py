@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import pytest
 import uvloop
+
+
+class _Loop(uvloop.Loop):
+    """As workers have it, but that a test which takes too long is ended: its time limit is an
+    exception in the handler of a signal, which uvloop would log and nothing else.
+    """
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, pytest.fail.Exception):
+            raise error
+        super().call_exception_handler(context)
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """uvloop, whose transports differ from asyncio's in details that protocols can trip over."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": _Loop}
