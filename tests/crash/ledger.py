@@ -21,6 +21,8 @@ from tests.installation import PASSWORD, USER
 
 STOP_S = 60.0
 """An answer takes at most ten seconds at a time, or it is an error."""
+ENOUGH_S = 60.0
+"""How long a machine that does much else may take for a few messages."""
 _ERRORS = (OSError, smtplib.SMTPException, imaplib.IMAP4.error, urllib.error.URLError, ValueError)
 
 
@@ -31,12 +33,19 @@ class Ledger:
     acknowledged: dict[str, int] = field(default_factory=dict)
     seen: dict[int, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Condition = field(default_factory=threading.Condition)
 
     def acknowledge(self, name: str, uid: int = 0) -> None:
         """The server said yes to `name`."""
         with self.lock:
             self.acknowledged[name] = uid
+            self.lock.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        """Returns once so many messages were acknowledged."""
+        with self.lock:
+            is_done = self.lock.wait_for(lambda: len(self.acknowledged) >= count, ENOUGH_S)
+        assert is_done, f"{len(self.acknowledged)} of {count} messages were acknowledged"
 
     def observe(self, uid: int, name: str) -> None:
         """A reader saw `name` under `uid`, which means it for ever (RFC 9051 2.3.1.1)."""
