@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ _TEMPLATE = Path("/usr/share/postfix/master.cf.dist")
 _START_S = 20.0
 _COMMAND_S = 30.0
 _POLL_S = 0.05
+_FIRST_OF_CLIENTS = 32_768
 _OTHERS = ("maildrop", "uucp", "ifmail", "bsmtp", "scalemail-backend", "mailman")
 _MAIN = """\
 compatibility_level = 3.6
@@ -190,11 +192,17 @@ def _master(port: int) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports below those that the system gives to clients, who would take them before they are used
+    or between two tests.
+    """
+    ports: list[int] = []
+    for port in random.sample(range(10_000, _FIRST_OF_CLIENTS), 1000):
+        with suppress(OSError):  # somebody has it
+            socket.create_server(("127.0.0.1", port)).close()
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError("no port is free")
 
 
 def _run(folder: Path, command: str) -> None:

@@ -14,7 +14,7 @@ HEADERS = [
     b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\n",
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\x9c\x40\x00\x19",
 ]
-TRUSTED = {"trusted": ["127.0.0.1"], "header_s": 0.3}
+TRUSTED = {"trusted": ["127.0.0.1"], "header_s": 1.0}
 
 
 @pytest.fixture

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from rmail_imap.deflate import Deflate
-from rmail_imap.wire import INPUT_BYTES, Wire
+from rmail_imap.wire import INPUT_BYTES
 
+from plugins.rmail_imap.tests.test_wire import open_wire
 from rmail_kernel.testing import Transcript
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ async def test_a_login_may_follow_the_end_of_compression_at_once(
     raw = packer.compress(b"a NOOP\r\n") + packer.flush(zlib.Z_SYNC_FLUSH)
     raw += packer.compress(b"b NOOP\r\nc UNAUTHENTICATE\r\n") + packer.flush(end)
     raw += b"d LOGIN alice secret\r\n"
-    (wire,) = (found for found in gc.get_objects() if isinstance(found, Wire))
+    wire = open_wire()
     for piece in [raw] if is_whole else [raw[at : at + 1] for at in range(len(raw))]:
         wire.get_buffer(-1)[: len(piece)] = piece
         wire.buffer_updated(len(piece))

@@ -170,7 +170,7 @@ async def test_connections_of_an_address_are_limited(rmail_server: RunningServer
             await client.run(f"S: {greeting}")
 
 
-@pytest.mark.parametrize("rmail_settings", [{"imap": {"login_timeout_s": 0.05}}])
+@pytest.mark.parametrize("rmail_settings", [{"imap": {"login_timeout_s": 1.0}}])
 async def test_silence_before_login_ends_the_connection(rmail_server: RunningServer) -> None:
     async with rmail_server.connect("imap") as client:
         await client.run("""
@@ -180,7 +180,7 @@ async def test_silence_before_login_ends_the_connection(rmail_server: RunningSer
         await client.expect_close()
 
 
-@pytest.mark.parametrize("rmail_settings", [{"imap": {"idle_timeout_s": 0.05}}])
+@pytest.mark.parametrize("rmail_settings", [{"imap": {"idle_timeout_s": 1.0}}])
 @pytest.mark.parametrize("before", ["C: b NOOP\nS: b OK *", "C: b IDLE\nS: + *"])
 async def test_silence_after_login_ends_the_connection(
     rmail_server: RunningServer, before: str

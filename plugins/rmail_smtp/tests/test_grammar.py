@@ -46,10 +46,10 @@ def test_an_argument_is_a_path_or_invalid(raw: bytes) -> None:
     ],
 )
 def test_hostile_arguments_take_no_time(raw: bytes) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(Invalid):
         grammar.parameters(grammar.reverse_path(raw).raw_parameters)
-    assert time.monotonic() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 def test_the_parts_of_an_argument() -> None:
