@@ -384,6 +384,11 @@ class MailStore(Protocol):
     async def changes(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Changes:
         """Everything after `since`. Cheap when nothing happened. A deleted mailbox: NotFound."""
 
+    def is_unchanged(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> bool:
+        """Whether it is known without waiting that nothing happened after `since`, in any process.
+        False: ask `changes`. For an account that is known to exist.
+        """
+
     def fetch(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid], fields: Field
     ) -> AsyncIterator[list[Fetched]]:

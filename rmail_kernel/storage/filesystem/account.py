@@ -311,6 +311,16 @@ class OpenAccount:
             found = await self.read_large(lambda db: _all_changes(db, mailbox, since))
         return found
 
+    def is_unchanged(self, mailbox: int, since: int) -> bool:
+        """Whether a look at the files tells that nothing happened in a mailbox after `since`."""
+        try:
+            self._fresh()
+        except (Moved, apsw.Error):
+            self._version = -1  # whoever asks next in this turn looks again
+            return False
+        known = self._boxes.get(mailbox)
+        return known is not None and known.floor <= since == known.highestmodseq
+
     def _changes(
         self, db: apsw.Connection, mailbox: int, since: int, limit: int
     ) -> tuple[MailboxRow, Changes | None]:

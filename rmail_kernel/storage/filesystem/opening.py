@@ -143,6 +143,13 @@ class OpenAccounts:
     def __contains__(self, name: AccountId) -> bool:
         return name in self._open
 
+    def at_hand(self, name: AccountId) -> OpenAccount | None:
+        """An account that is open, for use at once; it counts as used."""
+        account = self._open.get(name)
+        if account is not None:
+            self._open.move_to_end(name)
+        return account
+
     async def ready(self, name: AccountId) -> tuple[Room, OpenAccount]:
         """An account, open, and what it may hold. NotFound, Temporary."""
         record = await self._directory.by_id(name)

@@ -338,6 +338,13 @@ class FilesystemMailStore:
         async with self._use(account) as one:
             return await one.changes(mailbox, since)
 
+    def is_unchanged(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> bool:
+        """Whether it is known at once that nothing happened after `since`."""
+        one = self.accounts.at_hand(account)
+        if one is None or self._promises.holds(account):
+            return False
+        return one.is_unchanged(mailbox, since)
+
     def fetch(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid], fields: Field
     ) -> AsyncIterator[list[Fetched]]:

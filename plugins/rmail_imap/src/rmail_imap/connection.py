@@ -33,6 +33,7 @@ _HEAD: Final = re.compile(
 _TAG: Final = re.compile(rb"([!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}+) ")
 _LITERAL_END: Final = re.compile(rb"\{(\d{1,18})(\+?)\}\r?\n\Z")
 _ANNOUNCEMENT_BYTES: Final = 24  # what _LITERAL_END matches at most
+_ANNOUNCEMENT_ENDS: Final = (b"}\r\n", b"}\n")
 _MAX_SKIPPED_BYTES: Final = 1 << 20
 _EARLY_LITERALS: Final = frozenset({"AUTHENTICATE", "ID", "LOGIN"})
 
@@ -41,7 +42,12 @@ _DONE: Final = Reply()
 
 
 @lru_cache(maxsize=512)
-def _completed(name: str, is_uid: bool) -> str:
+def _completed(text: str) -> bytes:
+    """What follows the tag in an OK without code."""
+    return write.status(b" OK", text) + b"\r\n"
+
+
+def _text(name: str, is_uid: bool) -> str:
     """The text of a plain OK."""
     return f"UID {name} completed" if is_uid else f"{name} completed"
 
@@ -150,7 +156,8 @@ class Connection:
                 )
             except BadSyntax as error:
                 request.problem = error
-        await self._read_literals(request, limit)
+        if line.endswith(_ANNOUNCEMENT_ENDS):
+            await self._read_literals(request, limit)
         return request
 
     async def _skip_line(self, limit: int) -> _Request | None:
@@ -256,8 +263,11 @@ class Connection:
             await self._refuse(request, Refused(text, b"SERVERBUG"))
         else:
             self._faults = 0
-            text = reply.text or _completed(command.name, request.is_uid)
-            self._tagged(request.tag, b"OK", text, reply.code)
+            text = reply.text or _text(command.name, request.is_uid)
+            if reply.code:
+                self._tagged(request.tag, b"OK", text, reply.code)
+            else:
+                self._wire.write(request.tag + _completed(text))
             if reply.after is not None:
                 await reply.after()
             return "OK"

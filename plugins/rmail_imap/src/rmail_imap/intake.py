@@ -108,6 +108,11 @@ class Intake:
         return len(self._ready)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether what comes in is as the client means it."""
+        return self.tls is None and self.deflate is None
+
+    @property
     def is_full(self) -> bool:
         """Whether nothing more must be read now."""
         if self._is_packed:
@@ -138,10 +143,14 @@ class Intake:
 
     def take(self, count: int) -> bytes:
         """The next bytes; so many must be there."""
+        self._scanned = 0
+        if count == len(self._ready):
+            raw = bytes(self._ready)
+            self._ready.clear()
+            return raw
         with memoryview(self._ready) as view:
             raw = bytes(view[:count])
         del self._ready[:count]
-        self._scanned = 0
         return raw
 
     # --- what changes its form

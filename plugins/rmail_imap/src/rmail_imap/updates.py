@@ -76,15 +76,18 @@ async def take_changes(session: Session, selected: Selected) -> int:
     Raises:
         Goodbye: the mailbox is gone.
     """
+    mail, account = session.mail, session.account
+    if mail.is_unchanged(account, selected.id, selected.modseq):
+        return 0
     try:
-        changes = await session.mail.changes(session.account, selected.id, selected.modseq)
+        changes = await mail.changes(account, selected.id, selected.modseq)
         if changes.upto == selected.modseq:
             return 0
         view = None
         if len(changes.changed) > AT_ONCE:  # others may have as much to take
             await rest()
         if changes.is_truncated:
-            view = await session.mail.view(session.account, selected.id)
+            view = await mail.view(account, selected.id)
         selected.take(changes, view)
     except NotFound as error:
         raise Goodbye("The selected mailbox was deleted") from error

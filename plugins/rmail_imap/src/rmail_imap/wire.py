@@ -19,6 +19,7 @@ INPUT_BYTES: Final = 1 << 18
 EARLY_INPUT_BYTES: Final = 1 << 16
 FLUSH_BYTES: Final = 1 << 16
 _LINGER_S: Final = 5.0
+_TICK_S: Final = 0.001  # of the loop's clock
 _END_BYTES: Final = 64  # of a line that is dropped: enough to see whether it announces a literal
 
 
@@ -52,6 +53,7 @@ class Wire(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_alarm",
         "_connected",
         "_is_eof",
         "_is_lost",
@@ -62,6 +64,7 @@ class Wire(asyncio.BufferedProtocol):
         "_output",
         "_output_bytes",
         "_reader",
+        "_silent_at",
         "_vain",
         "_writer",
         "deadline_at",
@@ -85,6 +88,8 @@ class Wire(asyncio.BufferedProtocol):
         self._output: list[bytes] = []
         self._output_bytes = 0
         self._reader: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._silent_at = 0.0
         self._writer: asyncio.Future[None] | None = None
         self._is_eof = self._is_lost = self._is_woken = False
         self._is_reading_paused = self._is_writing_paused = False
@@ -111,7 +116,8 @@ class Wire(asyncio.BufferedProtocol):
         except (ssl.SSLError, ValueError):
             self._break_off()
         else:
-            self._tell_tls()
+            if self.intake.tls is not None:
+                self._tell_tls()
         if self.intake.is_full and not self._is_reading_paused:
             self.transport.pause_reading()
             self._is_reading_paused = True
@@ -125,6 +131,9 @@ class Wire(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self._is_eof = self._is_lost = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self._vain is not None:
             self._vain.cancel()
         _release(self._reader)
@@ -237,15 +246,35 @@ class Wire(asyncio.BufferedProtocol):
             self.transport.resume_reading()
             self._is_reading_paused = False
         self._reader = self._loop.create_future()
-        timer = self._loop.call_later(timeout_s, _expire, self._reader)
+        self._silent_at = self._loop.time() + timeout_s
+        if self._alarm is None or self._alarm.when() - self._silent_at > _TICK_S:
+            self._set_alarm()
         try:
             await self._reader
         finally:
-            timer.cancel()
             self._reader = None
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(self._silent_at, self._ring)
+
+    def _ring(self) -> None:
+        """Ends a wait that has taken its time. One alarm serves many waits: a client that sends
+        something puts it off, and it is set anew only when it rings too early.
+        """
+        self._alarm = None
+        if self._reader is None or self._reader.done():
+            return
+        if self._silent_at - self._loop.time() > _TICK_S:
+            self._set_alarm()
+        else:
+            self._reader.set_exception(Silence())
 
     def _advance(self) -> bool:
         """Whether there is more input than there was, without the client's doing anything."""
+        if self.intake.is_plain:
+            return False
         try:
             has_more = self.intake.advance()
         except (ssl.SSLError, ValueError):
