@@ -389,6 +389,21 @@ class MailStore(Protocol):
         False: ask `changes`. For an account that is known to exist.
         """
 
+    def view_at_hand(self, account: AccountId, mailbox: MailboxId) -> MailboxView | None:
+        """What `view` gives, if that is known without waiting; as `is_unchanged`."""
+
+    def read_at_hand(
+        self, view: MailboxView, place: tuple[AccountId, Uid, int], start: int, count: int | None
+    ) -> bytes | None:
+        """Bytes of one message, if they can be had without waiting; None: ask `fetch`.
+
+        Args:
+            view: as it was given just now.
+            place: whose message, its UID and its flags in the view.
+            start: the first byte; past the end there is none.
+            count: how many at most, None: all.
+        """
+
     def fetch(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid], fields: Field
     ) -> AsyncIterator[list[Fetched]]:

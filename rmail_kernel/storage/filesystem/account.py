@@ -313,13 +313,30 @@ class OpenAccount:
 
     def is_unchanged(self, mailbox: int, since: int) -> bool:
         """Whether a look at the files tells that nothing happened in a mailbox after `since`."""
+        known = self._box_at_hand(mailbox)
+        return known is not None and known.floor <= since == known.highestmodseq
+
+    def view_at_hand(self, mailbox: int) -> MailboxView | None:
+        """What `view` gives, if it is loaded and nothing happened since."""
+        view, row = self._views.get(mailbox), self._box_at_hand(mailbox)
+        if view is None or row is None:
+            return None
+        is_newest = (view.modseq, view.uidnext) == (row.highestmodseq, row.uidnext)
+        return view if is_newest else None
+
+    def folder(self, mailbox: int) -> str | None:
+        """Where the messages of a mailbox lie, if its name is known now."""
+        row = self._box_at_hand(mailbox)
+        return None if row is None else str(self.paths.mailbox(row.name))
+
+    def _box_at_hand(self, mailbox: int) -> MailboxRow | None:
+        """A mailbox as it is now, if a look at the files tells that it is still what it was."""
         try:
             self._fresh()
-        except (Moved, apsw.Error):
+        except (Moved, OSError, apsw.Error):
             self._version = -1  # whoever asks next in this turn looks again
-            return False
-        known = self._boxes.get(mailbox)
-        return known is not None and known.floor <= since == known.highestmodseq
+            return None
+        return self._boxes.get(mailbox)
 
     def _changes(
         self, db: apsw.Connection, mailbox: int, since: int, limit: int

@@ -97,14 +97,18 @@ class Background:
         """Lets go of what is open, after all accounts are closed."""
         self._waves.release()
 
+    def is_due(self, account: OpenAccount, mailbox: int | None = None) -> bool:
+        """Whether `look` would look."""
+        looked_at = account.looked_at.get(mailbox or _ALL, -LOOK_S)
+        return self._clock.monotonic() - looked_at >= LOOK_S
+
     async def look(self, account: OpenAccount, mailbox: int | None = None) -> bool:
         """Takes in changes from outside, in one mailbox (None: all), at most once per LOOK_S.
         Whether it looked, so that what was read before may be old.
         """
-        now = self._clock.monotonic()
-        if now - account.looked_at.get(mailbox or _ALL, -LOOK_S) < LOOK_S:
+        if not self.is_due(account, mailbox):
             return False
-        account.looked_at[mailbox or _ALL] = now
+        account.looked_at[mailbox or _ALL] = self._clock.monotonic()
         found = await differing(account, mailbox)
         if _ALL in found:
             await account.write(outside.take_mailboxes, alone=True, vital=True)

@@ -176,6 +176,28 @@ def _read_now(path: str, size: int) -> bytes | None:
         os.close(fd)
 
 
+def piece_at_hand(folder: str, uid: int, word: int, start: int, count: int | None) -> bytes | None:
+    """Bytes of a message (count None: to its end), if its file has the name of its flags and the
+    page cache has them. For the event loop.
+    """
+    try:
+        fd = os.open(message_name(folder, uid, word), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        left = max(0, os.fstat(fd).st_size - start)
+        size = left if count is None else min(left, count)
+        if size > _AT_ONCE_BYTES:
+            return None
+        buffer = bytearray(size)
+        read = os.preadv(fd, (buffer,), start, os.RWF_NOWAIT) if size else 0
+        return bytes(buffer) if read == size else None
+    except OSError:
+        return None  # not cached, or a file system that cannot tell
+    finally:
+        os.close(fd)
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """What some fields need, worked out once: operations on flags are dear.

@@ -28,6 +28,7 @@ from rmail_kernel.storage.filesystem import (
     expunging,
     flagging,
     mailboxes,
+    reading,
     searching,
     special_uses,
     subscriptions,
@@ -344,6 +345,25 @@ class FilesystemMailStore:
         if one is None or self._promises.holds(account):
             return False
         return one.is_unchanged(mailbox, since)
+
+    def view_at_hand(self, account: AccountId, mailbox: MailboxId) -> MailboxView | None:
+        """The newest view, if it is known at once."""
+        one = self.accounts.at_hand(account)
+        if one is None or self._promises.holds(account) or self._background.is_due(one, mailbox):
+            return None
+        view = one.view_at_hand(mailbox)
+        if view is not None:
+            self._ahead.look(one, view)
+        return view
+
+    def read_at_hand(
+        self, view: MailboxView, place: tuple[AccountId, Uid, int], start: int, count: int | None
+    ) -> bytes | None:
+        """Bytes of one message that the system has in memory, by the name it should have."""
+        account, uid, flags = place
+        one = self.accounts.at_hand(account)
+        folder = None if one is None else one.folder(view.mailbox)
+        return None if folder is None else reading.piece_at_hand(folder, uid, flags, start, count)
 
     def fetch(
         self, account: AccountId, mailbox: MailboxId, uids: Sequence[Uid], fields: Field

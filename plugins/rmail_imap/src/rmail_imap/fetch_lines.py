@@ -153,6 +153,7 @@ class Plan:
         lacks: what of UID and MODSEQ is not asked for.
         view_items: all items, when the view of the mailbox has what they tell.
         lasting: the items that never change, when the view has all there is to tell beside them.
+        whole: the one item that is bytes of whole messages, when the view has all there is beside.
     """
 
     def __init__(self, items: Sequence[AnyItem], *, is_read_only: bool) -> None:
@@ -174,6 +175,8 @@ class Plan:
         others = [item for item in items if item not in _ON_VIEW]
         can_last = not self.sets_seen and all(one in _LASTING or one in headers for one in others)
         self.lasting = tuple(others) if can_last else ()
+        is_single = len(whole) == 1 and whole == others
+        self.whole = whole[0] if is_single else None
         self._lasting_columns = [
             _headers(item) if isinstance(item, BodyItem) else _column(item) for item in self.lasting
         ]
@@ -214,6 +217,11 @@ class Plan:
         templates = [*(_COLUMNS[item].template for item in self._on_view), b"%b"]
         columns = [*_view_columns(self._on_view, known, flags), values]
         return _lines(templates, known.numbers, columns)
+
+    def whole_line(self, known: Known, flags: FlagWriter, raw: bytes) -> bytes:
+        """The response of one message, of which `raw` is what `whole` asks for."""
+        columns = _view_columns(self._on_view, known, flags)
+        return _long_lines(self._columns, known.numbers, [*columns, [raw]])
 
     def simple_values(
         self, row: Fetched, flags: FlagWriter, more: Iterable[Item] = ()

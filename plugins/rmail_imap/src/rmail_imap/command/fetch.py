@@ -24,7 +24,7 @@ from rmail_imap.value_cache import Key
 from rmail_imap.wire import Disconnected
 from rmail_kernel.errors import Corrupt, NotFound, RmailError, Temporary
 from rmail_kernel.storage.ids import ModSeq, Uid
-from rmail_kernel.storage.mail import Fetched, Flag
+from rmail_kernel.storage.mail import Fetched, Flag, MailboxView
 
 _log = structlog.get_logger("rmail.imap")
 feature("BINARY", "3516 4")
@@ -51,7 +51,7 @@ async def fetch(session: Session, args: FetchArgs) -> None:
     if not places:
         return
     plan = plan_of(args.items, is_read_only=selected.is_read_only)
-    view = await session.mail.view(session.account, selected.id)
+    view = await _view(session)
     updates.tell_keywords(session, selected, view.keywords)
     flags = FlagWriter(view.keywords, selected.recent)
     chunk = KEPT_CHUNK if plan.lasting else CHUNK
@@ -60,9 +60,36 @@ async def fetch(session: Session, args: FetchArgs) -> None:
         if plan.view_items:
             session.write(view_lines(plan.view_items, known, flags))
             continue
+        if plan.whole is not None and _tell_at_hand(session, plan, plan.whole, view, flags, known):
+            continue
         left = _tell_kept(session, plan, flags, known) if plan.lasting else known
         if left.uids:
             await _from_store(session, plan, flags, left)
+
+
+async def _view(session: Session) -> MailboxView:
+    mail, account, mailbox = session.mail, session.account, session.mailbox.id
+    return mail.view_at_hand(account, mailbox) or await mail.view(account, mailbox)
+
+
+def _tell_at_hand(
+    session: Session,
+    plan: Plan,
+    item: BodyItem,
+    view: MailboxView,
+    flags: FlagWriter,
+    known: Known,
+) -> bool:
+    """Tells a message, or a piece of it, that is there without waiting; whether it was."""
+    if len(known.uids) > 1 or (plan.sets_seen and not known.words[0] & Flag.SEEN):
+        return False
+    start, count = item.partial or (0, None)
+    place = session.account, Uid(known.uids[0]), known.words[0]
+    raw = session.mail.read_at_hand(view, place, start, count)
+    if raw is None:
+        return False
+    session.write(plan.whole_line(known, flags, raw))
+    return True
 
 
 def _tell_kept(session: Session, plan: Plan, flags: FlagWriter, known: Known) -> Known:
