@@ -18,10 +18,12 @@ from rmail_kernel.storage.filesystem.expunging import expunge
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.moments import moment
 from rmail_kernel.storage.filesystem.schema import summary_key
+from rmail_kernel.storage.filesystem.store import FilesystemMailStore
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field
 from rmail_kernel.testing import FakeClock
-from tests.storage_contract.rig import ALICE, Opened, item
+from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item
+from tests.storage_contract.test_at_hand import SEEN, bytes_of
 from tests.storage_contract.test_messages import fetched
 
 INBOX = MailboxId(1)
@@ -71,3 +73,17 @@ async def test_a_message_of_which_neither_file_nor_summary_is_left_is_left_out(
     db.close()
     assert [one.uid for one in await fetched(store, [1, 2], Field.ENVELOPE)] == [2]
     await store.mail.expunge(ALICE, INBOX, [Uid(1)], only_deleted=False)
+
+
+async def test_a_message_that_has_another_name_by_now_or_none_is_asked_for(
+    store: Opened,
+) -> None:
+    await store.put(item(), item())
+    view = await store.mail.view(ALICE, INBOX)
+    assert bytes_of(store, view, 1) == bytes_of(store, view, 2) == MESSAGE
+    await store.mail.store_flags(ALICE, INBOX, [Uid(1)], "add", SEEN)
+    await store.mail.expunge(ALICE, INBOX, [Uid(2)], only_deleted=False)
+    assert isinstance(store.mail, FilesystemMailStore)
+    await store.mail.settle(ALICE)
+    assert bytes_of(store, view, 1) is bytes_of(store, view, 2) is None
+    assert bytes_of(store, await store.mail.view(ALICE, INBOX), 1) == MESSAGE

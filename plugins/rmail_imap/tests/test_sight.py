@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import REGISTRY
-from rmail_imap import keepalive
+from rmail_imap import keepalive, metrics
 from rmail_imap.extensions import Command, Extension, Session, State, no_arguments
 from rmail_imap.wire import Wire
 
@@ -149,6 +149,7 @@ async def test_a_trace_hears_sessions_from_their_login_on_and_no_other_account(
 
 async def test_commands_are_counted_and_timed(connect: Connect) -> None:
     client = await connect()
+    metrics.tell()
     before = REGISTRY.get_sample_value(
         "rmail_imap_commands_total", {"command": "NAMESPACE", "result": "OK"}
     )
@@ -161,6 +162,7 @@ async def test_commands_are_counted_and_timed(connect: Connect) -> None:
         C: c FOO
         S: c BAD *
     """)
+    metrics.tell()
     for command, result in (("NAMESPACE", "OK"), ("SELECT", "NO"), ("unknown", "BAD")):
         labels = {"command": command, "result": result}
         assert (REGISTRY.get_sample_value("rmail_imap_commands_total", labels) or 0) >= 1

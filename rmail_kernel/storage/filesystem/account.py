@@ -255,11 +255,12 @@ class OpenAccount:
             raise Moved
         if not self._turn.is_new() and self._version >= 0:
             return self._reader.db
+        seen, self._version = self._version, -1  # if this look fails, the next one looks again
         self._reader.check()
         version = self._reader.version()
-        if version != self._version:
-            self._version = version
+        if version != seen:
             self._boxes.clear()
+        self._version = version
         return self._reader.db
 
     async def _reopen(self) -> None:
@@ -334,7 +335,6 @@ class OpenAccount:
         try:
             self._fresh()
         except (Moved, OSError, apsw.Error):
-            self._version = -1  # whoever asks next in this turn looks again
             return None
         return self._boxes.get(mailbox)
 

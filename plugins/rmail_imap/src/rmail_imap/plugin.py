@@ -58,3 +58,4 @@ class ImapPlugin:
         self.service = self.service or ImapService(kernel)
         kernel.spawn(self.service.watch_drain(), "imap drain")
         kernel.spawn(self.service.watch_progress(), "imap progress")
+        kernel.spawn(self.service.tell_metrics(), "imap metrics")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from rmail_imap import command as _commands
-from rmail_imap import keepalive
+from rmail_imap import keepalive, metrics
 from rmail_imap.additions import Extension
 from rmail_imap.admission import admit
 from rmail_imap.catalog import Catalog
@@ -71,6 +71,14 @@ class ImapService:
             for session in list(self._sessions.values()):
                 session.tell_progress(interval_s)
 
+    async def tell_metrics(self) -> None:
+        """Tells /metrics every now and then which commands there were."""
+        while not self._kernel.draining.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(metrics.TELL_S):
+                    await self._kernel.draining.wait()
+            metrics.tell()
+
     def _connected(self, wire: Wire, listener: str, *, is_tls: bool) -> None:
         wire.intake.limit_bytes = EARLY_INPUT_BYTES
         tls = self._kernel.tls
@@ -120,6 +128,8 @@ class ImapService:
         finally:
             session.close()
             del self._sessions[wire]
+            if self._kernel.draining.is_set():
+                metrics.tell()
 
 
 def _end(wire: Wire) -> None:
