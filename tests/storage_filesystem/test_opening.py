@@ -19,6 +19,7 @@ from rmail_kernel.storage.filesystem import FilesystemMailStore, resting, schema
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Field
+from rmail_kernel.storage.search import Body
 from tests.storage_contract.rig import ALICE, BOB, Opened, item, opened
 
 INBOX = MailboxId(1)
@@ -174,3 +175,20 @@ async def test_a_query_whose_caller_has_gone_ends_before_its_account_is_closed(
     may_end.set()
     await closed
     assert found == [1]
+
+
+async def test_nothing_is_kept_of_mailboxes_that_are_gone(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    for number in range(3):
+        name = f"box{number}"
+        await mail.create(ALICE, name)
+        await store.put(item(mailbox=name))
+        view = await mail.view(ALICE, name)
+        await mail.search(ALICE, view.mailbox, Body("hello"))
+        await mail.delete(ALICE, name)
+    there = {one.id for one in await mail.mailboxes(ALICE)} | {0}
+    async with mail._use(ALICE) as account, asyncio.timeout(10):
+        for kept in (account._views, account.looked_at, account.index.reaches, account.index.seen):
+            while not kept.keys() <= there:  # until what reads ahead has looked at them
+                await asyncio.sleep(0)

@@ -301,9 +301,16 @@ class OpenAccount:
         if found is None:
             found = tables.find_mailbox(db, mailbox)
             if found is None:
+                self._forget(mailbox)
                 raise NotFound("No such mailbox", mailbox=mailbox)
             self._boxes[mailbox] = found
         return found
+
+    def _forget(self, mailbox: str | int) -> None:
+        """Keeps nothing of a mailbox that is gone."""
+        if isinstance(mailbox, int):
+            for kept in (self._views, self.looked_at, self.index.reaches, self.index.seen):
+                kept.pop(mailbox, None)
 
     async def changes(self, mailbox: int, since: int) -> Changes:
         """What happened in a mailbox after `since`."""
