@@ -31,6 +31,7 @@ from rmail_kernel.storage.mail import Changes, MailboxView
 
 T = TypeVar("T")
 _ATTEMPTS = 5
+_HANDY = 50_000  # messages of a view that costs next to nothing to copy
 _BUSY_MS = 1000  # readers wait only while somebody recovers a log, and the loop waits with them
 
 
@@ -314,9 +315,14 @@ class OpenAccount:
 
     async def changes(self, mailbox: int, since: int) -> Changes:
         """What happened in a mailbox after `since`."""
-        found = await self.read(lambda db: self._changes(db, mailbox, since, views.FEW)[1])
+        row, found = await self.read(lambda db: self._changes(db, mailbox, since, views.FEW))
         if found is None:
-            found = await self.read_large(lambda db: _all_changes(db, mailbox, since))
+            return await self.read_large(lambda db: _all_changes(db, mailbox, since))
+        view = self._views.get(mailbox)
+        if view is not None and since == view.modseq < found.upto and row.total <= _HANDY:
+            newer = views.advance(view, row, found)  # so that it need not be read once more
+            if newer is not None:
+                self._views[mailbox] = newer
         return found
 
     def is_unchanged(self, mailbox: int, since: int) -> bool:

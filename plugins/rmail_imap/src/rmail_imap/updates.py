@@ -107,6 +107,8 @@ async def believed(session: Session, selected: Selected) -> MailboxView | None:
     changes too fast to say.
     """
     view = await session.mail.view(session.account, selected.id)
+    if view.modseq == selected.modseq:
+        return view
     newest = await take_changes(session, selected)
     return view if newest <= view.modseq else None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from rmail_imap import updates, write
@@ -17,14 +18,16 @@ from rmail_imap.parse.cursor import Cursor
 from rmail_imap.parse.fetch import Item
 from rmail_imap.parse.flags import store_flags
 from rmail_imap.parse.sets import NumberSet, number_set
-from rmail_imap.selected import Selected
+from rmail_imap.selected import Known, Selected
 from rmail_imap.session import Session
 from rmail_imap.state import State
+from rmail_kernel.errors import RmailError
 from rmail_kernel.storage.ids import ModSeq, Uid
 from rmail_kernel.storage.mail import Field, MailboxView, StoreResult
 
 Op = Literal["set", "add", "remove"]
 _OPS: Final[dict[bytes, Op]] = {b"+": "add", b"-": "remove"}
+_SHORT_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,28 @@ def store_args(cursor: Cursor) -> StoreArgs:
     messages = number_set(cursor)
     cursor.space()
     since = _unchanged_since(cursor) if cursor.skip(b"(") else None
+    op, is_silent, flags = _change(cursor)
+    return StoreArgs(messages, op, is_silent, flags, since)
+
+
+def _change(cursor: Cursor) -> tuple[Op, bool, frozenset[str]]:
+    """What is to become of the flags; whether to be silent of it."""
+    raw = cursor.raw[cursor.at :]
+    if len(raw) <= _SHORT_BYTES:
+        try:
+            return _usual(raw)
+        except RmailError:
+            pass  # it is told of its place in the command
+    return _parsed(cursor)
+
+
+@lru_cache(maxsize=256)
+def _usual(raw: bytes) -> tuple[Op, bool, frozenset[str]]:
+    """The same; clients set the same flags again and again."""
+    return _parsed(Cursor(raw))
+
+
+def _parsed(cursor: Cursor) -> tuple[Op, bool, frozenset[str]]:
     op = _OPS.get(cursor.peek(), "set")
     if op != "set":
         cursor.at += 1
@@ -53,7 +78,7 @@ def store_args(cursor: Cursor) -> StoreArgs:
     cursor.space()
     flags = store_flags(cursor)
     cursor.end()
-    return StoreArgs(messages, op, name == "FLAGS.SILENT", flags, since)
+    return op, name == "FLAGS.SILENT", flags
 
 
 def _unchanged_since(cursor: Cursor) -> ModSeq:
@@ -184,5 +209,5 @@ async def _tell_flags(
     items = (Item.UID, Item.FLAGS) if args.messages.is_uid else (Item.FLAGS,)  # RFC 3501 6.4.8
     for known in selected.known_at(places, before, CHUNK):
         words = [changed.get(uid, word) for uid, word in zip(known.uids, known.words, strict=True)]
-        session.write(view_lines(items, replace(known, words=words), flags))
+        session.write(view_lines(items, Known(known.numbers, known.uids, words), flags))
         await session.flush_full()
