@@ -6,6 +6,7 @@ RFC 5322 3.4 and 4.4 (comments, quoted strings, groups, routes), RFC 2047 5 (dis
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -70,6 +71,7 @@ _BARE: Final = re.compile(
     rb"""\s*+ ([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)\s*+ (?: , | \Z )""",
     re.VERBOSE,
 )
+_COMMON_BYTES: Final = 200
 _PARENTHESIS: Final = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -87,6 +89,16 @@ def addresses(raw_value: bytes) -> tuple[AddressItem, ...]:
     Words without an address become a Mailbox with the name only; a lone word becomes a local part
     without a domain.
     """
+    return _common(raw_value) if len(raw_value) <= _COMMON_BYTES else _addresses(raw_value)
+
+
+@lru_cache(maxsize=1024)
+def _common(raw_value: bytes) -> tuple[AddressItem, ...]:
+    """The same; people write to each other again and again."""
+    return _addresses(raw_value)
+
+
+def _addresses(raw_value: bytes) -> tuple[AddressItem, ...]:
     found: list[AddressItem] = []
     position, end = 0, len(raw_value)
     while position < end:

@@ -33,6 +33,7 @@ MESSAGE: Final = ContentFields("message", "rfc822")
 
 MAX_FIELD_BYTES: Final = 16 * 1024
 """Bytes of one Content-* field that are read."""
+_COMMON_BYTES: Final = 200
 
 _FIELD_END: Final = re.compile(rb"\n(?![ \t])")
 _TOKEN: Final = rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]++"
@@ -46,6 +47,17 @@ def parse_content(raw_header: bytes, default: ContentFields) -> ContentFields:
     """The content fields of `raw_header`; `default` is the type that a part has without a
     Content-Type (RFC 2046 5.1.5).
     """
+    # Parts of messages mostly have one of a few headers.
+    parse = _common_content if len(raw_header) <= _COMMON_BYTES else _parse
+    return parse(raw_header, default)
+
+
+@lru_cache(maxsize=512)
+def _common_content(raw_header: bytes, default: ContentFields) -> ContentFields:
+    return _parse(raw_header, default)
+
+
+def _parse(raw_header: bytes, default: ContentFields) -> ContentFields:
     found = _content_fields(raw_header)
     if not found:
         return default

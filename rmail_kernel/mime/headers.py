@@ -7,12 +7,20 @@ blank line and stops at it.
 
 import binascii
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from typing import Final
 
 from rmail_kernel.mime.charsets import codec_of, decode_raw, decode_text
 
-__all__ = ["decode_words", "field_block", "fields", "first", "logical_lines", "unfold"]
+__all__ = [
+    "decode_words",
+    "field_block",
+    "fields",
+    "fields_and_block",
+    "first",
+    "logical_lines",
+    "unfold",
+]
 
 # One logical line with its continuation lines; possessive, so that no input makes it backtrack.
 _LINE: Final = re.compile(rb"(?:([!-9;-~]++)[ \t]*+:)?+((?:[^\n]*+\n[ \t])*+[^\n]*+)\n?")
@@ -76,6 +84,23 @@ def field_block(raw_header: bytes, names: Collection[bytes], exclude: bool = Fal
         for line in _lines(raw_header)
         if line[1] is not None and (line[1].lower() in wanted) is not exclude
     )
+    return _ended(block)
+
+
+def fields_and_block(
+    raw_header: bytes, wanted: Set[bytes]
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The fields whose names are `wanted`, all of that in lower case, and their `field_block`."""
+    found, lines = [], []
+    for line in _lines(raw_header):
+        if line[1] is not None and (name := line[1].lower()) in wanted:
+            found.append((name, line[2].removesuffix(b"\r")))
+            lines.append(line[0])
+    return found, _ended(b"".join(lines))
+
+
+def _ended(block: bytes) -> bytes:
+    """Whole lines, and the blank line."""
     if block and not block.endswith(b"\n"):
         block = block.removesuffix(b"\r") + b"\r\n"  # the input ends within its last line
     return block + b"\r\n"

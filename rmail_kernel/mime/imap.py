@@ -7,6 +7,7 @@ so that clients of both read it.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ from rmail_kernel.mime.structure import Buffer, Part
 _PLAIN: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*+")
 _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*+")
 _ESCAPED: Final = re.compile(rb'[\\"]')
+_SHORT_CHARS: Final = 64
+_UTF8: Final = "utf-8", "replace"
 
 
 def nstring(value: bytes | str | None) -> bytes:
@@ -27,7 +30,18 @@ def nstring(value: bytes | str | None) -> bytes:
     """
     if value is None:
         return b"NIL"
-    raw = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _short(value) if len(value) <= _SHORT_CHARS else _quoted(value.encode(*_UTF8))
+    return _quoted(value)
+
+
+@lru_cache(maxsize=2048)
+def _short(value: str) -> bytes:
+    """The same of a text: types, parameters and domains are mostly the same ones."""
+    return _quoted(value.encode(*_UTF8))
+
+
+def _quoted(raw: bytes) -> bytes:
     if _PLAIN.fullmatch(raw):
         return b'"%b"' % raw
     raw = raw.replace(b"\0", b"")

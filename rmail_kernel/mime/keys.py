@@ -31,6 +31,17 @@ _ID: Final = re.compile(
 _QUOTED: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 _MAX_DATE_BYTES: Final = 200
+# RFC 5322 3.3 as nearly all write it.
+_USUAL_DATE: Final = re.compile(
+    rb"\s*+(?:[A-Z][a-z][a-z], ?)?(\d\d?) ([A-Z][a-z][a-z]) ([12]\d{3})"
+    rb" ([01]\d|2[0-3]):([0-5]\d):([0-5]\d) ([+-][01]\d)([0-5]\d)\s*+"
+)
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1
+    )
+}
 _MAX_SUBJECT_BYTES: Final = 16_384
 _VERSION: Final = b"\x01"
 
@@ -119,6 +130,9 @@ def sent_date(raw_value: bytes) -> datetime | None:
     """The moment of a Date: field in UTC, None if it tells of no day (RFC 5256 2.2: a bad zone is
     UTC, a bad time midnight).
     """
+    usual = _USUAL_DATE.fullmatch(raw_value)
+    if usual is not None and usual[2] in _MONTHS:
+        return _usual_date(usual)
     try:
         found = parsedate_tz(raw_value[:_MAX_DATE_BYTES].decode("latin-1"))
     except (ValueError, IndexError, TypeError, OverflowError):
@@ -135,6 +149,16 @@ def sent_date(raw_value: bytes) -> datetime | None:
     try:
         moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=zone)
         return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _usual_date(found: re.Match[bytes]) -> datetime | None:
+    day, year, hour, minute, second = map(int, found.group(1, 3, 4, 5, 6))
+    minutes = int(found[8]) if found[7].startswith(b"+") else -int(found[8])
+    try:
+        local = datetime(year, _MONTHS[found[2]], day, hour, minute, second, tzinfo=UTC)
+        return local - timedelta(hours=int(found[7]), minutes=minutes)
     except (ValueError, OverflowError):
         return None
 

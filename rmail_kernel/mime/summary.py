@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from rmail_kernel.mime.envelope import Envelope, envelope_of
-from rmail_kernel.mime.headers import field_block, fields
+from rmail_kernel.mime.headers import fields_and_block
 from rmail_kernel.mime.imap import body_wires, envelope_wire
 from rmail_kernel.mime.scanner import MAX_HEADER_BYTES, scan
 from rmail_kernel.mime.structure import Buffer, Part
@@ -60,9 +60,8 @@ def summarise(buffer: Buffer) -> Summary:
     """Scan the whole message in `buffer` and render what is asked of it most."""
     root = scan(buffer)
     header_end = min(root.body_start, MAX_HEADER_BYTES)
-    cached = field_block(bytes(buffer[:header_end]), CACHED_FIELDS)
+    header_fields, cached = fields_and_block(bytes(buffer[:header_end]), CACHED_FIELDS)
     raw_headers = _whole_fields(cached)
-    header_fields = list(fields(cached))
     envelope = envelope_of(header_fields)
     return Summary(
         root,
@@ -71,7 +70,7 @@ def summarise(buffer: Buffer) -> Summary:
         raw_headers,
         len(raw_headers) == len(cached) and header_end == root.body_start,
         envelope,
-        next((value for name, value in header_fields if name.lower() == b"references"), None),
+        next((value for name, value in header_fields if name == b"references"), None),
         preview(buffer, root),
     )
 

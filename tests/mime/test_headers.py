@@ -3,6 +3,7 @@
 import pytest
 
 from rmail_kernel.mime import decode_words, field_block, fields, first, unfold
+from rmail_kernel.mime.headers import fields_and_block
 
 HEADER = (
     b"Received: from a\r\n\tby b\r\n"
@@ -126,3 +127,21 @@ def test_any_encoded_word_gives_text(raw: bytes, expected: str) -> None:
 def test_a_megabyte_of_words_is_decoded_in_linear_time() -> None:
     for word in (b"=?utf-8?q?a?= ", b"=?a?q?", b"=?", b"=?a?b?" + b"x" * 100):
         assert decode_words(word * ((1 << 20) // len(word)))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\r\n",
+        b"From: a\r\n\r\nTo: b\r\n",
+        b"From: a\r\n b\r\nX: y\r\n z\r\nTO : c\nFrom: d",
+        b" lost\r\nTo: c\r\n\t d\r\nnonsense\r\nfrom:\r\n",
+        b"To: c\r",
+    ],
+)
+def test_fields_and_block_come_at_once_as_they_come_by_themselves(raw: bytes) -> None:
+    wanted = frozenset({b"from", b"to"})
+    found, block = fields_and_block(raw, wanted)
+    assert block == field_block(raw, wanted)
+    assert found == [(name.lower(), value) for name, value in fields(block)]

@@ -93,6 +93,9 @@ def test_any_references_take_little_time(piece: bytes) -> None:
     ("raw", "moment"),
     [
         (b"Mon, 05 Jan 2026 10:00:00 -0500 (EST)", datetime(2026, 1, 5, 15, tzinfo=UTC)),
+        (b"Mon, 5 Jan 2026 10:00:00 -0530", datetime(2026, 1, 5, 15, 30, tzinfo=UTC)),
+        (b" 05 Jan 2026 01:00:00 +0130\r\n", datetime(2026, 1, 4, 23, 30, tzinfo=UTC)),
+        (b"31 Feb 2026 10:00:00 +0000", None),
         (b"5 Jan 26 10:00", datetime(2026, 1, 5, 10, tzinfo=UTC)),
         (b"5 Jan 2026 25:61:00 +0000", datetime(2026, 1, 5, tzinfo=UTC)),
         (b"5 Jan 2026 10:00:60 +0000", datetime(2026, 1, 5, 10, 0, 59, tzinfo=UTC)),
