@@ -377,3 +377,16 @@ async def test_a_changed_byte_in_any_page_is_noticed_and_never_believed(tmp_path
             assert report.is_clean
         noticed.append(copy.with_name("account.db.damaged").exists())
     assert sum(noticed) > len(noticed) // 2  # the others are pages that nothing is in
+
+
+def test_a_database_that_is_larger_than_the_cache_can_be_made_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "account.db"
+    db = schema.create(path)
+    uids = range(1, 80_000)
+    row = "INSERT INTO message VALUES (1, ?, 0, 1, 0, 100, 1, NULL)"
+    db.executemany(row, ((uid,) for uid in uids))
+    schema.finish(db)
+    made = schema.connect(path)
+    assert schema.faults(made, "integrity_check(1)") == []
+    assert schema.value(made, "SELECT count(*) FROM message") == len(uids)
+    made.close()

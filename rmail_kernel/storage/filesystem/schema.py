@@ -178,8 +178,10 @@ def create(path: Path) -> apsw.Connection:
         db.reserve_bytes("main", _CHECKSUM_BYTES)
     db.execute("PRAGMA journal_mode=OFF")
     db.execute("PRAGMA synchronous=OFF")
-    db.execute("BEGIN")
-    db.execute(TABLES)
+    # Pages get checksums from when the first page is in the file on: it goes there before any that
+    # have no room in memory.
+    for sql in ("BEGIN", TABLES, "COMMIT", "BEGIN"):
+        db.execute(sql)
     return db
 
 
