@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +13,12 @@ from rmail_kernel import composition
 from rmail_kernel.content import Content
 from rmail_kernel.kernel import Kernel
 from rmail_kernel.plugins import new_bus
-from rmail_kernel.storage.ids import AccountId
+from rmail_kernel.storage.events import Change
+from rmail_kernel.storage.filesystem import flagging
+from rmail_kernel.storage.filesystem.batch import Batches, Work
+from rmail_kernel.storage.filesystem.disk import Owner
+from rmail_kernel.storage.filesystem.layout import AccountPaths
+from rmail_kernel.storage.ids import AccountId, MailboxId, Uid
 from rmail_kernel.storage.mail import AppendItem
 from rmail_kernel.testing import RunningServer, Transcript
 
@@ -124,3 +132,38 @@ async def test_a_change_without_event_is_found(
         C: DONE
         S: a OK *
     """)
+
+
+async def test_what_another_process_does_just_before_idle_listens_is_told_in_it(
+    connect: Connect, fill: Fill, rmail_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel, alice = rmail_server.kernel, AccountId("alice@example.com")
+    root = kernel.settings.mail_root
+    (appended,) = await fill(1)
+    elsewhere = Batches(AccountPaths.of(root, alice), Owner.of(root), time.time)
+    subscribe = kernel.events.subscribe
+
+    def late(
+        account: AccountId, callback: Callable[[Change], None]
+    ) -> AbstractContextManager[None]:
+        """Nobody listens yet, so the other process tells nobody."""
+        box, uids, flags = MailboxId(1), [Uid(appended.uid)], frozenset({"\\Flagged"})
+        outcomes, _ = elsewhere.run(
+            [Work(lambda tx: flagging.store_flags(tx, box, uids, "add", flags, None))]
+        )
+        assert outcomes[0].error is None
+        return subscribe(account, callback)
+
+    client = await connect("INBOX")
+    monkeypatch.setattr(kernel.events, "subscribe", late)
+    try:
+        await client.send(b"a NOOP\r\nb IDLE\r\n")
+        await client.run("""
+            S: a OK *
+            S: + idling
+            S: * 1 FETCH (UID 1 FLAGS (\\Flagged \\Recent))
+            C: DONE
+            S: b OK *
+        """)
+    finally:
+        elsewhere.close()

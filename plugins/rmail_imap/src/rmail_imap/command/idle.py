@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from rmail_imap import updates
@@ -24,6 +25,7 @@ async def idle(session: Session, _: None) -> None:
     ends_at = loop_time() + session.settings.idle_timeout_s
     with session.kernel.events.subscribe(session.account, _waker(session)):
         await session.ask(b"idling")
+        await asyncio.sleep(0)  # what was looked at in this turn may be older than the subscription
         while not session.wire.intake.has_line:
             await updates.drain(session, tells_expunge=True)
             await session.wire.flush()
