@@ -54,7 +54,7 @@ class ImapPlugin:
 
     @hookimpl
     async def on_start(self, kernel: Kernel) -> None:
-        """Begins to watch for the end, and for commands that take long."""
+        """Begins what runs beside the sessions."""
         self.service = self.service or ImapService(kernel)
         kernel.spawn(self.service.watch_drain(), "imap drain")
         kernel.spawn(self.service.watch_progress(), "imap progress")
