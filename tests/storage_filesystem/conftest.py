@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from rmail_kernel.storage.filesystem import FilesystemMailStore, ahead, following
+from rmail_kernel.storage.filesystem import FilesystemMailStore
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.testing import FakeClock
 from tests.storage_contract.rig import ALICE, Opened, opened
+from tests.storage_filesystem.at_rest import LATE_S, TIMES
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Accounts settle, are indexed and read ahead when tests say so, and not amid a test because
+    the machine is slow.
+    """
+    for module, name in TIMES:
+        monkeypatch.setattr(module, name, LATE_S)
+    return monkeypatch
 
 
 @pytest.fixture
@@ -40,8 +51,6 @@ def paths(store: Opened) -> AccountPaths:
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing is indexed but by the test, and nothing read ahead before it says so."""
-    monkeypatch.setattr(following, "QUIET_S", 1000.0)
-    monkeypatch.setattr(ahead, "REST_S", 1000.0)
-    return monkeypatch
+def patience(quiet: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What tests turn those times back with."""
+    return quiet

@@ -21,6 +21,7 @@ from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import Field, MailStore
 from tests.storage_contract.rig import ALICE, Opened, item, opened
+from tests.storage_filesystem.at_rest import rest
 
 MORE = frozenset({"$K", "\\Seen"})
 INBOX = MailboxId(1)
@@ -117,6 +118,7 @@ async def run(root: Path, done: Callable[[int], object], clock: Any) -> None:
 def _child(root: Path, name: str, count: int) -> None:
     from rmail_kernel.testing import FakeClock
 
+    rest()
     vars(schema)["CHECKPOINT_PAGES"] = 30  # so that there is something to write back
     failpoints.arm(name, count)
     with (root / "answered").open("wb", buffering=0) as ledger:

@@ -23,6 +23,11 @@ MANY = 150
 """More than the files that follow at once, so that some are under way when the check comes."""
 
 
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """This is about what happens by itself."""
+
+
 async def _store(store: Opened, done: asyncio.Event) -> set[str]:
     """Stores small and large messages; the ids of those that were answered."""
     stored: set[str] = set()

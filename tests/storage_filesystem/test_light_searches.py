@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
+from typing import Literal
 
 import pytest
 
 from rmail_kernel.storage.filesystem import FilesystemMailStore
+from rmail_kernel.storage.filesystem.store import SEARCHERS
 from rmail_kernel.storage.ids import MailboxId, ModSeq
 from rmail_kernel.storage.search import (
     All,
@@ -31,18 +33,30 @@ INBOX = MailboxId(1)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
+class _Turns(asyncio.Semaphore):
+    """Places for searches that take long; tells when somebody waits for one."""
+
+    def __init__(self) -> None:
+        super().__init__(SEARCHERS)
+        self.has_waiter = asyncio.Event()
+
+    async def acquire(self) -> Literal[True]:
+        if self.locked():
+            self.has_waiter.set()
+        return await super().acquire()
+
+
 async def _answers(mail: FilesystemMailStore, query: SearchNode) -> bool:
     """Whether a search is answered while those that take long have all places."""
+    mail.turns = turns = _Turns()
     async with AsyncExitStack() as stack:
-        while not mail.turns.locked():
-            await stack.enter_async_context(mail.turns)
+        while not turns.locked():
+            await stack.enter_async_context(turns)
         searching = asyncio.create_task(mail.search(ALICE, INBOX, query))
-        is_answered = True
-        try:
-            async with asyncio.timeout(1):
-                await asyncio.shield(searching)
-        except TimeoutError:
-            is_answered = False
+        waiting = asyncio.create_task(turns.has_waiter.wait())
+        await asyncio.wait([searching, waiting], return_when=asyncio.FIRST_COMPLETED)
+        is_answered = searching.done()
+        waiting.cancel()
     assert await searching == [1, 3]
     return is_answered
 

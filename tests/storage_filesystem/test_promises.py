@@ -20,6 +20,7 @@ from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Appended, AppendItem
 from rmail_kernel.testing import FakeClock
 from tests.storage_contract.rig import ALICE, BOB, MESSAGE, Opened, item, opened
+from tests.storage_filesystem.at_rest import rest
 
 ROOT = Path(__file__).parents[2]
 COUNT = 5
@@ -196,6 +197,7 @@ async def promise_some(root: Path, step: str) -> None:
     """Dies at the step that the second message reaches, the first that is promised."""
     from rmail_kernel import failpoints
 
+    rest()
     pytest.MonkeyPatch().setattr(BUSY, 600.0)
     async with opened(root, check_after=False) as store:
         assert isinstance(store.mail, FilesystemMailStore)

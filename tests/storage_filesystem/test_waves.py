@@ -72,7 +72,10 @@ async def test_what_changes_during_a_pass_is_due_again(
     assert rows(paths) == 0
 
 
-def test_passes_take_a_tenth_of_the_time_at_most_until_accounts_wait_too_long() -> None:
+def test_passes_take_a_tenth_of_the_time_at_most_until_accounts_wait_too_long(
+    quiet: pytest.MonkeyPatch,
+) -> None:
+    quiet.undo()
     assert waves.pause_s(0.0) == waves.SETTLE_S
     assert waves.pause_s(0.5) == 0.5 * waves.SHARE
     assert waves.pause_s(60.0) == waves.LAG_S

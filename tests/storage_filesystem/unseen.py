@@ -23,6 +23,7 @@ from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.unsettled import SMALL_BYTES
 from rmail_kernel.storage.ids import MailboxId, Uid
 from tests.storage_contract.rig import ALICE, Opened, item, opened
+from tests.storage_filesystem.at_rest import rest
 
 INBOX: Final = MailboxId(1)
 HEADERS_BYTES: Final = 2 * 48
@@ -94,6 +95,7 @@ async def wait(root: Path, work: Work, failpoint: str) -> None:
 
 if __name__ == "__main__":
     folder, name, *where = sys.argv[1:]
+    rest()
     asyncio.run(
         wait(Path(folder), WORKS[name], *where) if where else die(Path(folder), WORKS[name])
     )

@@ -40,7 +40,7 @@ class _State:
     due_at: float
     looked_at: float = 0.0
     has_news: bool = True
-    upto: int = 0
+    upto: int = 1
     place: Place = field(default_factory=Place)
 
 
