@@ -62,22 +62,38 @@ async def fill(root: Path, account: AccountId, count: int, *, files: bool) -> No
     async with opened(root) as store:
         await store.status(account, "INBOX")
     paths = AccountPaths.of(root, account)
-    inbox = paths.mailbox("INBOX")
-    source = paths.temporary / "source"
-    for uid in range(1, count + 1):
-        if uid % 1000 == 0 or uid == 1:
-            (inbox / shard_name(uid // 1000)).mkdir()
-        if files:
-            if (uid - 1) % _LINKS == 0:
-                source.unlink(missing_ok=True)
-                source.write_bytes(BODY)
-            os.link(source, inbox / shard_name(uid // 1000) / file_name(uid, 0))
-    source.unlink(missing_ok=True)
+    make_shards(paths, count)
+    if files:
+        link_files(paths, BODY, count)
     with closing(schema.connect(paths.database)) as db, db:
-        _rows(db, inbox, count, files=files)
+        _rows(db, paths, count, files=files)
 
 
-def _rows(db: apsw.Connection, inbox: Path, count: int, *, files: bool) -> None:
+def make_shards(paths: AccountPaths, count: int) -> None:
+    """The shard directories of INBOX for so many messages."""
+    for shard in range(count // 1000 + 1):
+        (paths.mailbox("INBOX") / shard_name(shard)).mkdir()
+
+
+def link_files(paths: AccountPaths, raw: bytes, count: int) -> None:
+    """The files of so many messages of INBOX, which are links of a few."""
+    inbox, source = paths.mailbox("INBOX"), paths.temporary / "source"
+    for uid in range(1, count + 1):
+        if (uid - 1) % _LINKS == 0:
+            source.unlink(missing_ok=True)
+            source.write_bytes(raw)
+        os.link(source, inbox / shard_name(uid // 1000) / file_name(uid, 0))
+    source.unlink(missing_ok=True)
+
+
+def note_shards(db: apsw.Connection, paths: AccountPaths) -> None:
+    """Has the shards of INBOX taken for ours."""
+    inbox = paths.mailbox("INBOX")
+    shards = [(int(one.name), one.stat().st_mtime_ns) for one in inbox.iterdir() if one.is_dir()]
+    db.executemany("INSERT INTO shard (mailbox, shard, mtime_ns) VALUES (1, ?, ?)", shards)
+
+
+def _rows(db: apsw.Connection, paths: AccountPaths, count: int, *, files: bool) -> None:
     db.executemany(
         "INSERT INTO message (mailbox, uid, flags, modseq, named, size_bytes, internal_date,"
         " save_date) VALUES (1, ?, 0, 2, 0, ?, 1700000000, 1700000000)",
@@ -92,8 +108,7 @@ def _rows(db: apsw.Connection, inbox: Path, count: int, *, files: bool) -> None:
             " structure) VALUES (?, ?, ?, ?, ?, 1, ?)",
             ((1 << 32 | uid, *row, structure) for uid in range(1, count + 1)),
         )
-    shards = [(int(one.name), one.stat().st_mtime_ns) for one in inbox.iterdir() if one.is_dir()]
-    db.executemany("INSERT INTO shard (mailbox, shard, mtime_ns) VALUES (1, ?, ?)", shards)
+    note_shards(db, paths)
     db.execute(
         "UPDATE mailbox SET uidnext=?, uid_reserved=?, total=?, unseen=?, recent=?, size_bytes=?,"
         " highestmodseq=2 WHERE id=1",

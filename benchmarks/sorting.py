@@ -25,15 +25,14 @@ from pathlib import Path
 
 from benchmarks import servers
 from benchmarks.imap_client import Client
-from benchmarks.mailbox import report
+from benchmarks.mailbox import link_files, make_shards, note_shards, report
 from rmail_kernel.mime import MessageKeys, base_subject, encode_keys, encode_structure, summarise
 from rmail_kernel.storage.filesystem import schema
-from rmail_kernel.storage.filesystem.layout import AccountPaths, file_name, shard_name
+from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import AccountId
 
 BOUND_MS = 20.0
 TIMES = 3
-_LINKS = 10_000
 _START = datetime(2020, 1, 1, tzinfo=UTC)
 _WORDS = ("report", "invoice", "meeting", "über", "minutes", "lunch", "release", "question", "plan")
 COMMANDS = (
@@ -97,17 +96,9 @@ def messages(count: int) -> Iterator[tuple[MessageKeys, int, int]]:
 def fill(root: Path, account: AccountId, count: int) -> None:
     """Makes a mailbox of `count` messages by rows, with files by links."""
     paths = AccountPaths.of(root, account)
-    inbox = paths.mailbox("INBOX")
-    source = paths.temporary / "source"
     raw = b"From: a@example.org\r\nSubject: A message\r\n\r\nHello\r\n"
-    for uid in range(1, count + 1):
-        if uid % 1000 == 0 or uid == 1:
-            (inbox / shard_name(uid // 1000)).mkdir()
-        if (uid - 1) % _LINKS == 0:
-            source.unlink(missing_ok=True)
-            source.write_bytes(raw)
-        os.link(source, inbox / shard_name(uid // 1000) / file_name(uid, 0))
-    source.unlink(missing_ok=True)
+    make_shards(paths, count)
+    link_files(paths, raw, count)
     found = summarise(raw)
     row = (found.raw_envelope, found.raw_body, found.raw_bodystructure, found.raw_headers)
     structure = encode_structure(found.structure)
@@ -127,10 +118,7 @@ def fill(root: Path, account: AccountId, count: int) -> None:
                 " has_all_headers, structure) VALUES (?, ?, ?, ?, ?, 1, ?)",
                 (1 << 32 | uid, *row, structure),
             )
-        shards = [
-            (int(one.name), one.stat().st_mtime_ns) for one in inbox.iterdir() if one.is_dir()
-        ]
-        db.executemany("INSERT INTO shard (mailbox, shard, mtime_ns) VALUES (1, ?, ?)", shards)
+        note_shards(db, paths)
         db.execute(
             "UPDATE mailbox SET uidnext=?, uid_reserved=?, total=?, unseen=?, size_bytes=?,"
             " highestmodseq=2 WHERE id=1",
