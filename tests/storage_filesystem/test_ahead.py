@@ -5,7 +5,10 @@ for longer than the index lacks them.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,8 +222,17 @@ async def test_an_index_that_is_damaged_reaches_nothing(
     Path(paths.index).unlink()
 
 
-async def test_reading_waits_while_a_search_reads(
-    store: Opened, mail: FilesystemMailStore, patience: pytest.MonkeyPatch
+@contextmanager
+def searching(account: OpenAccount) -> Iterator[None]:
+    """A search reads."""
+    account.index.readers += 1
+    yield
+    account.index.readers -= 1
+
+
+@pytest.mark.parametrize("is_search", [True, False])
+async def test_reading_waits_while_a_search_reads_or_many_files_are_changed(
+    store: Opened, mail: FilesystemMailStore, patience: pytest.MonkeyPatch, is_search: bool
 ) -> None:
     await put(store, "one")
     where = await box(mail)
@@ -236,15 +248,32 @@ async def test_reading_waits_while_a_search_reads(
 
         loop = asyncio.get_running_loop()
         patience.setattr(account.index, "reach", noted)
-        account.index.readers += 1
-        wake(mail, account)
-        await looked.wait()
-        while reading(mail)._rested_at < loop.time() + 500:
-            await asyncio.sleep(0)
-        assert not mail._memory.texts.has(where)
-        account.index.readers -= 1
+        with searching(account) if is_search else reading(mail).held():
+            wake(mail, account)
+            await looked.wait()
+            while reading(mail)._rested_at < loop.time() + 500:
+                await asyncio.sleep(0)
+            assert not mail._memory.texts.has(where)
     texts = await read(mail, patience)
     assert texts.has(where)
+
+
+async def test_copy_move_and_expunge_hold_the_reading(
+    store: Opened, mail: FilesystemMailStore
+) -> None:
+    await put(store, "one", "two", "three")
+    calls: tuple[Coroutine[Any, Any, object], ...] = (
+        mail.copy(ALICE, INBOX, [Uid(1)], "Trash"),
+        mail.move(ALICE, INBOX, [Uid(2)], "Trash"),
+        mail.expunge(ALICE, INBOX, None, only_deleted=False),
+    )
+    for call in calls:
+        task = asyncio.ensure_future(call)
+        while not reading(mail)._holders:
+            assert not task.done()
+            await asyncio.sleep(0)
+        await task
+        assert reading(mail)._holders == 0
 
 
 async def test_changes_in_a_row_have_it_look_once(

@@ -6,9 +6,9 @@ never more than is remembered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -65,6 +65,7 @@ class ReadAhead:
         self._states: dict[_Key, _State] = {}
         self._rested_at = 0.0
         self._looked_at = 0.0
+        self._holders = 0
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -94,6 +95,17 @@ class ReadAhead:
         if account.index.seen.get(view.mailbox) != view.uidnext:
             account.index.seen[view.mailbox] = view.uidnext
             self.note(account, (view.mailbox,))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing more is read meanwhile: whoever calls the system for each of many files gives the
+        interpreter away each time, and would wait for a thread that reads to give it back.
+        """
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
 
     async def idle(self) -> None:
         """Waits until nothing is left to read."""
@@ -157,7 +169,7 @@ class ReadAhead:
             await self._take_shared(account, box, state)
         while state.upto < row.uidnext and not account.is_closed:
             self._looked_at = asyncio.get_running_loop().time()
-            if index.readers:  # searches read what they need, and only that
+            if index.readers or self._holders:  # searches read what they need, and only that
                 self._rested_at = self._looked_at + REST_S
                 state.due_at, state.has_news = 0.0, True
                 break

@@ -401,9 +401,12 @@ class FilesystemMailStore:
         """See MailStore.copy."""
         async with (use := self._use(account)) as one:
             room = use.room
-            return await one.write(
-                lambda tx: copying.copy(tx, source, uids, target, op_id, room, needs_all=needs_all)
-            )
+            with self._ahead.held():
+                return await one.write(
+                    lambda tx: copying.copy(
+                        tx, source, uids, target, op_id, room, needs_all=needs_all
+                    )
+                )
 
     async def move(
         self,
@@ -416,7 +419,8 @@ class FilesystemMailStore:
     ) -> CopyResult:
         """Moves within the account in one transaction (RFC 6851)."""
         async with self._use(account) as one:
-            return await one.write(lambda tx: copying.move(tx, source, uids, target, op_id))
+            with self._ahead.held():
+                return await one.write(lambda tx: copying.move(tx, source, uids, target, op_id))
 
     async def expunge(
         self,
@@ -428,10 +432,11 @@ class FilesystemMailStore:
     ) -> tuple[list[Uid], ModSeq]:
         """Removes messages; their UIDs, ascending."""
         async with self._use(account) as one:
-            return await one.write(
-                lambda tx: expunging.expunge(tx, mailbox, uids, only_deleted=only_deleted),
-                vital=True,
-            )
+            with self._ahead.held():
+                return await one.write(
+                    lambda tx: expunging.expunge(tx, mailbox, uids, only_deleted=only_deleted),
+                    vital=True,
+                )
 
     async def search(self, account: AccountId, mailbox: MailboxId, query: SearchNode) -> list[Uid]:
         """UIDs that match, ascending."""
