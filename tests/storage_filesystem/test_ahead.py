@@ -279,9 +279,9 @@ async def test_copy_move_and_expunge_hold_the_reading(
 async def test_changes_in_a_row_have_it_look_once(
     store: Opened, mail: FilesystemMailStore, patience: pytest.MonkeyPatch
 ) -> None:
-    patience.setattr(ahead, "LOOK_S", 500.0)
     await put(store, "one")
     await read(mail, patience)
+    patience.setattr(ahead, "LOOK_S", 500.0)  # not before: news may come while it looks
     (state,) = reading(mail)._states.values()
     looked_at = state.looked_at
     for op in ("add", "remove"):
