@@ -49,6 +49,7 @@ class Reader:
             raise Moved
         self.db = schema.connect(paths.database, _BUSY_MS)
         self.db.execute("PRAGMA query_only=1")
+        self._look = self.db.cursor()  # kept: to make one is dearer than the look
         opened = Identity.of(self._path)  # with its log, now that it is open
         self._identity = opened if opened and identity.is_file(opened) else identity
 
@@ -59,7 +60,7 @@ class Reader:
 
     def version(self) -> int:
         """A number that differs after every commit by anybody else."""
-        return int(schema.value(self.db, "PRAGMA data_version"))
+        return int(self._look.execute("PRAGMA data_version").get)
 
 
 @contextmanager

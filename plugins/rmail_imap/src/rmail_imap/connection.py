@@ -107,15 +107,16 @@ class Connection:
         # No name for it: it would be kept as long as the session lasts.
         session.write(write.greeting(capabilities.code(session)))
         await self._wire.flush()
-        pace = Pace()
+        pace: Pace | None = None
         while not session.is_over:
             request = await self._read()
             if request is not None:
                 await self._answer(request)
             if not self._wire.intake.has_line:
                 await self._wire.flush()
-                pace = Pace()
+                pace = None
             else:  # others want to run beside one who pipelines without end
+                pace = pace or Pace()
                 await session.flush_full()
                 await pace.breathe()
             if self._faults >= session.settings.max_bad_commands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -82,6 +82,11 @@ class FetchArgs:
     partial: Partial | None = None
     tells_vanished: bool = False
 
+    def of(self, messages: NumberSet) -> FetchArgs:
+        """The same of other messages."""
+        more = self.changed_since, self.partial, self.tells_vanished
+        return FetchArgs(messages, self.items, *more)
+
 
 _FAST: Final = (Item.FLAGS, Item.INTERNALDATE, Item.SIZE)
 _MACROS: Final[dict[str, tuple[Item, ...]]] = {
@@ -119,8 +124,8 @@ def fetch_args(cursor: Cursor) -> FetchArgs:
     rest = cursor.raw[cursor.at :]
     if len(rest) <= _MAX_KNOWN_BYTES:  # clients ask for the same of one message after another
         with suppress(BadSyntax):  # the fault is told by its place in the whole command
-            return replace(_known(rest, cursor.is_uid, cursor.dialect), messages=messages)
-    return replace(_rest(cursor), messages=messages)
+            return _known(rest, cursor.is_uid, cursor.dialect).of(messages)
+    return _rest(cursor).of(messages)
 
 
 @lru_cache(maxsize=256)
