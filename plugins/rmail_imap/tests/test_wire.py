@@ -111,6 +111,19 @@ async def test_after_unauthenticate_a_session_is_a_stranger_again(client: Transc
     assert wire.intake.limit_bytes == EARLY_INPUT_BYTES
 
 
+async def test_an_alarm_that_rings_too_early_ends_nothing_and_rings_again(
+    client: Transcript,
+) -> None:
+    wire, loop = open_wire(), asyncio.get_running_loop()
+    wire.timeout_s = 0.4
+    began_at = loop.time()
+    await client.run("C: a NOOP\nS: a OK *")  # from now on the client is silent
+    wire._ring()
+    await client.run("S: * BYE You were silent for too long")
+    assert loop.time() - began_at > 0.39
+    await client.expect_close()
+
+
 @pytest.mark.parametrize("count", [8000, 9000])
 async def test_what_a_stranger_cannot_have_sent_ends_the_session(
     client: Transcript, count: int
