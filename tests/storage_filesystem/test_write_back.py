@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import resource
 from threading import Event
 
 import pytest
 from structlog.testing import capture_logs
 
-from rmail_kernel.storage.filesystem import schema
+from rmail_kernel import failpoints
+from rmail_kernel.storage.filesystem import FilesystemMailStore, schema
 from rmail_kernel.storage.filesystem.batch import Batches
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import MailboxId, Uid
@@ -52,6 +54,38 @@ async def test_the_log_stays_short_however_much_is_written(
         await store.put(item(b"x" * 10_000))
     log = paths.database.with_name("account.db-wal")
     assert log.stat().st_size < 100 * PAGE_BYTES
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+async def test_nobody_commits_while_a_log_that_is_far_too_long_is_written_back(
+    store: Opened,
+    mail: FilesystemMailStore,
+    paths: AccountPaths,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_alone: bool,
+) -> None:
+    found, reach = list[bool](), failpoints.reach
+
+    def look(name: str) -> None:
+        if name == "log.before":
+            with paths.lock.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    found.append(False)
+                except BlockingIOError:
+                    found.append(True)
+        reach(name)
+
+    await store.put(*(item() for _ in range(60)))
+    await mail.settle(ALICE)
+    pages = paths.database.with_name("account.db-wal").stat().st_size // PAGE_BYTES
+    monkeypatch.setattr(failpoints, "reach", look)
+    monkeypatch.setattr(schema, "CHECKPOINT_PAGES", pages // 3 if is_alone else pages)
+    while not found:
+        await store.put(item())
+        await mail.settle(ALICE)
+    assert found[0] is is_alone
 
 
 async def test_a_log_that_cannot_be_written_back_is_written_back_later(

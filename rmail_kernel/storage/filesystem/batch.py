@@ -125,14 +125,22 @@ class Batches:
 
     def write_back(self) -> None:
         """Has what the log holds written to the file: two syncs, so it comes when the callers of
-        the batch have their answers. Without a lock: what is committed stays what it is.
+        the batch have their answers. Without the lock: what is committed stays what it is. But who
+        commits meanwhile keeps the log from its end, so one that is far too long has the lock.
         """
+        is_alone = self._log_pages >= 2 * schema.CHECKPOINT_PAGES
         self._log_pages = 0  # the next commit tells again
-        failpoints.reach("log.before")
         try:
-            if self._db is not None:
-                schema.first(self._db, "PRAGMA wal_checkpoint(PASSIVE)")
-        except apsw.Error as error:
+            if is_alone:
+                self._lock.acquire()
+            try:
+                failpoints.reach("log.before")
+                if self._db is not None:
+                    schema.first(self._db, "PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                if is_alone:
+                    self._lock.release()
+        except (OSError, apsw.Error) as error:
             _log.warning("the log of the database grows", error=str(error))
 
     def _grown(self, _db: apsw.Connection, _name: str, pages: int) -> int:
