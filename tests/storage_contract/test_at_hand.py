@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from rmail_kernel.storage.ids import MailboxId, Uid
 from rmail_kernel.storage.mail import MailboxView
 from tests.storage_contract.rig import ALICE, MESSAGE, Opened, item
+from tests.storage_filesystem.at_rest import LATE_S, TIMES
 
 INBOX = MailboxId(1)
 SEEN = frozenset({"\\Seen"})
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process commits anything by itself."""
+    for module, name in TIMES:
+        monkeypatch.setattr(module, name, LATE_S)
 
 
 def bytes_of(

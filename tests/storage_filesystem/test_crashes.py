@@ -62,7 +62,7 @@ def crash(base: Path, cases: list[tuple[str, int]]) -> dict[tuple[str, int], Pat
         capture_output=True,
         text=True,
         check=True,
-        timeout=150,
+        timeout=220,
     )
     ended = dict(zip(cases, json.loads(done.stdout), strict=True))
     assert {case: status for case, status in ended.items() if status != 137} == {}, done.stderr
