@@ -18,6 +18,7 @@ from rmail_kernel.storage.filesystem.texts import MessageText
 from rmail_kernel.storage.ids import MailboxId
 from rmail_kernel.storage.search import Body
 from tests.storage_contract.rig import ALICE, Opened, item, opened
+from tests.storage_filesystem.damage import harm
 
 INBOX = MailboxId(1)
 
@@ -100,6 +101,7 @@ def test_the_file_has_a_bound(home: AccountPaths, patience: pytest.MonkeyPatch) 
 def test_trouble_with_the_file_is_none(home: AccountPaths) -> None:
     path_of(home).mkdir()
     put(home, 1, "one")
+    shared_texts.drop(home)
     assert taken(home, 1) == ([], 1)
 
 
@@ -129,3 +131,13 @@ async def test_the_file_goes_when_the_index_has_all_and_with_the_index(
         assert path_of(paths).exists()
         await mail.index(ALICE, anew=anew)
         assert not path_of(paths).exists()
+
+
+async def test_the_file_goes_with_the_database_whose_uids_it_names(
+    store: Opened, paths: AccountPaths
+) -> None:
+    await store.put(item())
+    put(paths, 1, "stale")
+    harm(store.root, "deleted")
+    assert (await store.mail.view(ALICE, INBOX)).total == 1
+    assert taken(paths, 1) == ([], 1)

@@ -107,7 +107,7 @@ def _index_slice(paths: AccountPaths, owner: Owner, anew: bool, kept: Texts | No
             reader.check()
             db.execute("COMMIT")
             if not has_more:
-                shared_texts.path_of(paths).unlink(missing_ok=True)
+                shared_texts.drop(paths)
                 _merge(db)
             return Outcome.MORE if has_more else Outcome.DONE
         finally:

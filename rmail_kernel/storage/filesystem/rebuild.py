@@ -17,7 +17,13 @@ import structlog
 
 from rmail_kernel import failpoints
 from rmail_kernel.errors import Corrupt
-from rmail_kernel.storage.filesystem import fulltext, keyword_file, schema, tables
+from rmail_kernel.storage.filesystem import (
+    fulltext,
+    keyword_file,
+    schema,
+    shared_texts,
+    tables,
+)
 from rmail_kernel.storage.filesystem.disk import (
     FILE_MODE,
     Owner,
@@ -139,6 +145,7 @@ def rebuild(
     _sync_messages(paths)
     # UIDs may be given out again after a return to an older state.
     fulltext.discard(paths, owner)
+    shared_texts.drop(paths)
     failpoints.reach("rebuild.before")
     aside.replace(paths.database)
     sync_directory(paths.home)

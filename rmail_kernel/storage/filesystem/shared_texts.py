@@ -55,6 +55,12 @@ def path_of(paths: AccountPaths) -> Path:
     return paths.index.with_name(f"{paths.index.name}-texts")
 
 
+def drop(paths: AccountPaths) -> None:
+    """Removes the file, if there is one that can be removed."""
+    with suppress(OSError):
+        path_of(paths).unlink()
+
+
 def share(
     paths: AccountPaths, mailbox: int, uidvalidity: int, start: int, upto: int, raw: bytes
 ) -> None:
