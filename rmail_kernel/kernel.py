@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -116,31 +116,22 @@ class Kernel:
         task.add_done_callback(self._finished)
         return task
 
-    @contextmanager
-    def connection(self, listener: str, session: OpenSession | None = None) -> Iterator[None]:
+    def connection(
+        self, listener: str, session: OpenSession | None = None
+    ) -> AbstractContextManager[None]:
         """Counts one open client connection; the drain at shutdown waits for it.
 
         Args:
             session: what `rmail sessions` shows of it.
         """
-        if session is not None:
-            self.sessions.add(session)
-        gauge = CONNECTIONS.labels(listener)
-        self._count(1)
-        self._idle.clear()
-        gauge.inc()
-        try:
-            yield
-        finally:
-            gauge.dec()
-            if session is not None:
-                self.sessions.discard(session)
-            self._count(-1)
-            if not self._connections:
-                self._idle.set()
+        return _Counted(self, listener, session)
 
     def _count(self, more: int) -> None:
         self._connections += more
+        if self._connections:
+            self._idle.clear()
+        else:
+            self._idle.set()
         if self.crowd is not None:
             self.crowd.tell(self._connections)
 
@@ -184,3 +175,28 @@ class Kernel:
         if not task.cancelled() and (error := task.exception()) is not None:
             TASK_ERRORS.labels(task.get_name()).inc()
             _log.error("background task failed", task=task.get_name(), exc_info=error)
+
+
+class _Counted:
+    """A client connection that is open. Thousands may last for hours, and a generator takes more
+    room.
+    """
+
+    __slots__ = ("_kernel", "_listener", "_session")
+
+    def __init__(self, kernel: Kernel, listener: str, session: OpenSession | None) -> None:
+        self._kernel = kernel
+        self._listener = listener
+        self._session = session
+
+    def __enter__(self) -> None:
+        if self._session is not None:
+            self._kernel.sessions.add(self._session)
+        self._kernel._count(1)
+        CONNECTIONS.labels(self._listener).inc()
+
+    def __exit__(self, *_: object) -> None:
+        CONNECTIONS.labels(self._listener).dec()
+        if self._session is not None:
+            self._kernel.sessions.discard(self._session)
+        self._kernel._count(-1)

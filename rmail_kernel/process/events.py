@@ -4,8 +4,7 @@ publisher.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import structlog
 
@@ -29,15 +28,38 @@ class LocalEvents:
             except Exception:  # noqa: BLE001 - a session's fault must not fail the writer
                 _log.exception("event callback failed", account=change.account, kind=change.kind)
 
-    @contextmanager
-    def subscribe(self, account: AccountId, callback: Callable[[Change], None]) -> Iterator[None]:
+    def subscribe(self, account: AccountId, callback: Callable[[Change], None]) -> Subscription:
         """Calls `callback` for each change of the account while the context is open."""
-        key = object()
-        self._subscribers.setdefault(account, {})[key] = callback
-        try:
-            yield
-        finally:
-            own = self._subscribers[account]
-            del own[key]
-            if not own:
-                del self._subscribers[account]
+        return Subscription(self, account, callback)
+
+    def begin(
+        self, account: AccountId, subscriber: object, callback: Callable[[Change], None]
+    ) -> None:
+        """What `subscribe` does when the context opens."""
+        self._subscribers.setdefault(account, {})[subscriber] = callback
+
+    def end(self, account: AccountId, subscriber: object) -> None:
+        """What it does when the context ends."""
+        own = self._subscribers[account]
+        del own[subscriber]
+        if not own:
+            del self._subscribers[account]
+
+
+class Subscription:
+    """Of one subscriber, for `with`. Thousands may last for hours: a generator takes more room."""
+
+    __slots__ = ("_account", "_callback", "_events")
+
+    def __init__(
+        self, events: LocalEvents, account: AccountId, callback: Callable[[Change], None]
+    ) -> None:
+        self._events = events
+        self._account = account
+        self._callback = callback
+
+    def __enter__(self) -> None:
+        self._events.begin(self._account, self, self._callback)
+
+    def __exit__(self, *_: object) -> None:
+        self._events.end(self._account, self)

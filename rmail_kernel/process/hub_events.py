@@ -5,8 +5,7 @@ Changes are hints: what is lost while the hub is away costs latency only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -56,18 +55,19 @@ class HubEvents(LocalEvents):
         if self._listening is None or self._listening.is_heard(change.account):
             self._outbox.add(change)
 
-    @contextmanager
-    def subscribe(self, account: AccountId, callback: Callable[[Change], None]) -> Iterator[None]:
-        """Calls `callback` for each change of the account while the context is open."""
-        with super().subscribe(account, callback):
-            if self._listening is None:
-                yield
-                return
+    def begin(
+        self, account: AccountId, subscriber: object, callback: Callable[[Change], None]
+    ) -> None:
+        """The other processes tell of the account from now on."""
+        super().begin(account, subscriber, callback)
+        if self._listening is not None:
             self._listening.begin(account)
-            try:
-                yield
-            finally:
-                self._listening.end(account)
+
+    def end(self, account: AccountId, subscriber: object) -> None:
+        """They need not, if nobody else listens."""
+        if self._listening is not None:
+            self._listening.end(account)
+        super().end(account, subscriber)
 
     def receive(self, change: Change) -> None:
         """A change of another process."""

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import Final
 
 from rmail_imap.errors import BadSyntax
 from rmail_imap.parse.sets import STAR, NumberSet
@@ -19,6 +20,7 @@ from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Changed, Changes, MailboxView, StoreResult
 
 _FEW = 64
+_NONE: Final[frozenset[int]] = frozenset()  # one for all: Python makes a new one each time
 _Finder = Callable[[int], int | None]
 
 
@@ -72,13 +74,13 @@ class Selected:
         self.total = self.told = view.total
         self.modseq: ModSeq = view.modseq
         self.keywords = view.keywords
-        self.recent = frozenset(recent)  # there are very many sessions, mostly without any
+        self.recent = frozenset(recent) or _NONE  # there are very many sessions, mostly without any
         self.saved: Sequence[int] = ()
         self.news = News()
         self.told_modseq: ModSeq = view.modseq
         self.known: MailboxView | None = None
         self.last_uid = view.uidnext - 1
-        self._own: frozenset[int] = frozenset()
+        self._own = _NONE
         self._is_shared = True
 
     # --- numbers

@@ -15,14 +15,27 @@ from rmail_kernel.observe.sessions import OpenSession, SessionFacts, Tracer
 
 def seen(session: Session) -> OpenSession:
     """The session as the kernel shows it."""
+    sight = _Sight(session)
+    return OpenSession(sight.facts, sight.end, sight.trace)
 
-    def end() -> None:
-        session.wire.end(Goodbye("An administrator ended the session"))
 
-    def trace(tracer: Tracer | None) -> None:
+class _Sight:
+    """One session, in less room than functions of its own take: there are very many."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def facts(self) -> SessionFacts:
+        return _facts(self._session)
+
+    def end(self) -> None:
+        self._session.wire.end(Goodbye("An administrator ended the session"))
+
+    def trace(self, tracer: Tracer | None) -> None:
+        session = self._session
         session.wire.intake.tracer = None if tracer is None else _masked(session, tracer)
-
-    return OpenSession(lambda: _facts(session), end, trace)
 
 
 def _facts(session: Session) -> SessionFacts:

@@ -103,7 +103,9 @@ class Wire(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-        self._connected(self)
+        connected = self._connected
+        del self._connected  # it is called once, and there are very many connections
+        connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
         """Where the next read goes: as much of it as there is room for."""

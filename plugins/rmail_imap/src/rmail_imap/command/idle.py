@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from rmail_imap import updates
 from rmail_imap.commands import command, no_arguments
@@ -23,7 +22,7 @@ async def idle(session: Session, _: None) -> None:
     """
     loop_time = session.wire.time
     ends_at = loop_time() + session.settings.idle_timeout_s
-    with session.kernel.events.subscribe(session.account, _waker(session)):
+    with session.kernel.events.subscribe(session.account, _Waker(session)):
         await session.ask(b"idling")
         await asyncio.sleep(0)  # what was looked at in this turn may be older than the subscription
         while not session.wire.intake.has_line:
@@ -41,11 +40,15 @@ async def idle(session: Session, _: None) -> None:
         raise BadSyntax("Expected DONE")
 
 
-def _waker(session: Session) -> Callable[[Change], None]:
-    mailbox = session.selected.id if session.selected is not None else 0
+class _Waker:
+    """Wakes a session that waits; a function of its own takes more room, and very many wait."""
 
-    def hear(change: Change) -> None:
-        if change.kind != "mail" or change.container in (0, mailbox):
-            session.wire.wake()
+    __slots__ = ("_mailbox", "_wire")
 
-    return hear
+    def __init__(self, session: Session) -> None:
+        self._wire = session.wire
+        self._mailbox = session.selected.id if session.selected is not None else 0
+
+    def __call__(self, change: Change) -> None:
+        if change.kind != "mail" or change.container in (0, self._mailbox):
+            self._wire.wake()
