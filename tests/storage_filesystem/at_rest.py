@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from rmail_kernel.storage.filesystem import ahead, following, waves
+from rmail_kernel.storage.filesystem import ahead, following, idling, waves
 
 LATE_S: Final = 1000.0
 """After any test."""
@@ -15,8 +15,9 @@ TIMES: Final[list[tuple[ModuleType, str]]] = [
     (following, "QUIET_S"),
     (following, "LAG_S"),
     (ahead, "REST_S"),
+    (idling, "LOOK_S"),
 ]
-"""What accounts wait for before they settle, are indexed and read ahead."""
+"""What accounts wait for before they settle, are indexed, read ahead and give back connections."""
 
 
 def rest() -> None:

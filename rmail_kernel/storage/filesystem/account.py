@@ -79,6 +79,7 @@ class OpenAccount:
 
     Attributes:
         users: how many calls are using it now.
+        used_at: when somebody began to use it last, by the loop's clock.
         device: the file system that it lies on.
         has_lost: a sync failed, so files of messages may not be what was written.
     """
@@ -93,6 +94,7 @@ class OpenAccount:
         self.paths = paths
         self.index = Index(paths)
         self.users = 0
+        self.used_at = 0.0
         self.is_closed = False
         self.looked_at: dict[int, float] = {}
         self._pool = pool
@@ -100,6 +102,7 @@ class OpenAccount:
         self.device = batches.device
         self.has_lost = False
         self._writer = Writer(batches, pool, changed)
+        self._written_at = 0.0
         self._reader: Reader | None = None
         self._turn = Turn()
         self._version = -1
@@ -113,6 +116,49 @@ class OpenAccount:
     def is_idle(self) -> bool:
         """Whether nobody uses it."""
         return not self.users and self._writer.is_idle
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it has a connection for small reads."""
+        return self._reader is not None
+
+    def rests_after(self, now: float, reader_s: float, writer_s: float) -> bool:
+        """Whether there is something to give back by `rest` with the same arguments."""
+        is_due = self.is_reader_due(now, reader_s) or self._is_writer_due(now, reader_s, writer_s)
+        return is_due and self.is_idle
+
+    def is_reader_due(self, now: float, reader_s: float) -> bool:
+        """Whether it reads no longer after `rest` with the same arguments."""
+        has_any = self._reader is not None or self._large is not None
+        return has_any and now - self.used_at >= reader_s
+
+    def _is_writer_due(self, now: float, reader_s: float, writer_s: float) -> bool:
+        pause_s = writer_s if self._batches.has_written else reader_s
+        return self._batches.is_open and now - self._written_at >= pause_s
+
+    async def rest(self, now: float, reader_s: float, writer_s: float) -> None:
+        """Gives back what it holds and has not used for so long; the next call makes it anew.
+
+        Args:
+            now: the time, by the loop's clock.
+            reader_s: since it was used, for what reads, and for a writer that has written nothing.
+            writer_s: since it wrote, for a writer that has.
+        """
+        closes_writer = self._is_writer_due(now, reader_s, writer_s)
+        if self.is_reader_due(now, reader_s):
+            reader, self._reader = self._reader, None
+            self._drop_reader()
+            # In the pool: if it is the last one to close, the log is written back.
+            await self.run(self._close_readers, reader)
+        if closes_writer:
+            self._written_at = now  # if it cannot be now, it is tried again after a while
+        await self._writer.rest(closes=closes_writer)
+
+    def _close_readers(self, reader: Reader | None) -> None:
+        if reader is not None:
+            reader.db.close()
+        self._close_large()
+        self.index.rest()
 
     async def close(self) -> None:
         """Finishes what was submitted and closes everything."""
@@ -156,6 +202,7 @@ class OpenAccount:
         failed: Callable[[], None] | None = None,
     ) -> T:
         """Runs an operation in the next batch. It goes on when the caller is cancelled."""
+        self._written_at = asyncio.get_running_loop().time()
         value: T = await self._writer.submit(Work(run, alone, durable, vital, before, failed))
         return value
 
@@ -269,6 +316,7 @@ class OpenAccount:
         """Has the writer make sure that there is a sound database, and opens it for reading."""
         await self.write(_nothing, durable=False, vital=True)
         self._drop_reader()
+        self.used_at = asyncio.get_running_loop().time()
         try:
             self._reader = await asyncio.get_running_loop().run_in_executor(
                 self._pool, Reader, self.paths

@@ -81,6 +81,10 @@ class Background:
             task.cancel()
             await asyncio.wait([task])
 
+    def has_work(self, account: OpenAccount) -> bool:
+        """Whether something is done for the account now, or will be soon."""
+        return account in self._completing or self._waves.has_work(account)
+
     async def finish(self, account: OpenAccount) -> None:
         """Settles now what was due, before the account is closed."""
         await self._waves.finish(account)

@@ -56,6 +56,7 @@ class Batches:
 
     Attributes:
         device: the file system that it lies on.
+        has_written: the connection that is open has changed something. Between batches.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Batches:
         self._identity: Identity | None = None
         if not paths.home.is_dir():
             raise NotFound("No such account")
+        self.has_written = False
         self._is_fresh = True
         self._is_log_doubtful = False  # a sync of it failed
         self._is_synced = True  # every commit, unless somebody says otherwise
@@ -96,6 +98,30 @@ class Batches:
         if self._home >= 0:
             os.close(self._home)
             self._home = -1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a connection to the database."""
+        return self._db is not None
+
+    def rest(self, *, closes: bool) -> None:
+        """Gives back what the connection holds in memory; `closes`: and the connection, which the
+        next batch makes anew. Not if the next batch has to save what only the connection has.
+        """
+        if self._db is None:
+            return
+        try:
+            if closes and not self._is_log_doubtful and self._is_current():
+                self._db.close()
+                self._db = self._identity = None
+            else:
+                self._db.release_memory()
+        except apsw.Error as error:
+            _log.warning("a database did not come to rest", error=str(error))
+
+    def _is_current(self) -> bool:
+        """Whether what is open is the database of the account."""
+        return self._identity is not None and self._identity.is_at(str(self._paths.database))
 
     @property
     def notes(self) -> Mapping[Shard, int]:
@@ -201,6 +227,7 @@ class Batches:
                 return self._run_locked(works)
             finally:
                 self._lock.release()
+                self.has_written = self._db is not None and self._db.total_changes() > 0
         except Exception as error:  # noqa: BLE001 - every caller of the batch waits for an answer
             return [Outcome(error=translate(error)) for _ in works], {}
 

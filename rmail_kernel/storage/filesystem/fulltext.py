@@ -264,6 +264,12 @@ class Index:
             self._db, self._inode = connect(self._path), now
         return self._db
 
+    def rest(self) -> None:
+        """Gives back what it holds in memory. Blocks."""
+        with self._lock:
+            if self._db is not None:
+                self._db.release_memory()
+
     def close(self) -> None:
         """Closes it; the next use opens it again."""
         with self._lock:

@@ -21,9 +21,11 @@ from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.background import Background
 from rmail_kernel.storage.filesystem.batch import Batches, translate
 from rmail_kernel.storage.filesystem.disk import Owner
+from rmail_kernel.storage.filesystem.idling import READER_S, WRITER_S, Idling
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.filesystem.resting import Resting
+from rmail_kernel.storage.filesystem.tables import MailboxRow
 from rmail_kernel.storage.filesystem.transaction import Room
 from rmail_kernel.storage.ids import AccountId
 from rmail_kernel.storage.mail import Changes
@@ -86,7 +88,7 @@ class Opener:
         self._root = root
         self._owner = owner
         self._clock = clock
-        self._pool = pool
+        self.pool = pool
         self._reserve = reserve
 
     async def open(self, name: AccountId, changed: Callable[[dict[int, int]], None]) -> OpenAccount:
@@ -97,11 +99,11 @@ class Opener:
         loop = asyncio.get_running_loop()
         try:
             batches = await loop.run_in_executor(
-                self._pool, Batches, paths, self._owner, self._clock.time, self._reserve
+                self.pool, Batches, paths, self._owner, self._clock.time, self._reserve
             )
         except OSError as error:
             raise translate(error) from error
-        return OpenAccount(paths, batches, self._pool, changed)
+        return OpenAccount(paths, batches, self.pool, changed)
 
 
 class OpenAccounts:
@@ -136,6 +138,7 @@ class OpenAccounts:
         self._open: OrderedDict[AccountId, OpenAccount] = OrderedDict()
         self._opening: dict[AccountId, asyncio.Task[None]] = {}
         self._resting = Resting()
+        self._idling = Idling(self._open, opener.pool, self._rest_one)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -143,15 +146,25 @@ class OpenAccounts:
     def __contains__(self, name: AccountId) -> bool:
         return name in self._open
 
-    def at_hand(self, name: AccountId) -> OpenAccount | None:
-        """An account that is open, for use at once; it counts as used."""
+    def at_hand(self, name: AccountId, *, only_looks: bool = False) -> OpenAccount | None:
+        """An account that is open, for use at once; it counts as used. only_looks: as `at_rest`."""
         account = self._open.get(name)
         if account is not None:
             self._open.move_to_end(name)
+            if not only_looks:
+                account.used_at = asyncio.get_running_loop().time()
         return account
 
     async def ready(self, name: AccountId) -> tuple[Room, OpenAccount]:
         """An account, open, and what it may hold. NotFound, Temporary."""
+        room, account = await self.at_rest(name)
+        account.used_at = asyncio.get_running_loop().time()
+        return room, account
+
+    async def at_rest(self, name: AccountId) -> tuple[Room, OpenAccount]:
+        """The same for who only looks whether there is news, which keeps no account awake.
+        NotFound, Temporary.
+        """
         record = await self._directory.by_id(name)
         if record is None:
             raise NotFound("No such account", account=name)
@@ -177,6 +190,7 @@ class OpenAccounts:
         self._resting.forget(name)
         self._open[name] = account
         self._followed(account, ())
+        self._idling.watch()
         with account.used():  # not this one
             await self._close_idle()
 
@@ -193,16 +207,39 @@ class OpenAccounts:
         await self._background.finish(account)
         rows, read_at = None, resting.now()
         with suppress(RmailError):
-            rows = await account.read(tables.mailbox_rows)
+            rows = await _mailboxes(account)
         await account.close()
         if rows is not None:
             self._resting.note(name, account.paths, rows, read_at)
 
+    async def rest(self, reader_s: float = READER_S, writer_s: float = WRITER_S) -> None:
+        """Has accounts that nobody has used for so long give back what they hold."""
+        await self._idling.rest(reader_s, writer_s)
+
+    async def _rest_one(
+        self, name: AccountId, account: OpenAccount, now: float, reader_s: float, writer_s: float
+    ) -> bool:
+        """Has one account rest, and notes what it was like; whether it does."""
+        if self._background.has_work(account):
+            return False
+        with account.used():
+            rows, read_at = None, resting.now()
+            if account.is_reading and account.is_reader_due(now, reader_s):
+                with suppress(RmailError):
+                    rows = await _mailboxes(account)
+        if account.users or account.is_closed:
+            return False
+        with suppress(RmailError):  # the next command meets the trouble as well
+            await account.rest(now, reader_s, writer_s)
+        if rows is not None and not account.is_reading:
+            self._resting.note(name, account.paths, rows, read_at)
+        return True
+
     async def unchanged(self, name: AccountId, mailbox: int, since: int) -> Changes | None:
-        """That nothing happened in a mailbox of a closed account after `since`; None: it has to be
-        opened to know.
+        """That nothing happened in a mailbox of a closed account, or of one at rest, after `since`;
+        None: it has to be opened to know.
         """
-        if name in self._open or await self._directory.by_id(name) is None:
+        if await self._directory.by_id(name) is None:
             return None
         return self._resting.unchanged(name, mailbox, since)
 
@@ -212,10 +249,16 @@ class OpenAccounts:
 
     async def close(self) -> None:
         """Finishes what is under way and closes all of them."""
+        await self._idling.close()
         while self._open:
             _, account = self._open.popitem()
             await self._background.finish(account)
             await account.close()
+
+
+async def _mailboxes(account: OpenAccount) -> list[MailboxRow]:
+    many = await account.read(tables.count_mailboxes) > tables.MANY_MAILBOXES
+    return await (account.read_large if many else account.read)(tables.mailbox_rows)
 
 
 @lru_cache(maxsize=256)

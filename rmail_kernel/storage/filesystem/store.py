@@ -44,7 +44,13 @@ from rmail_kernel.storage.filesystem.fetching import fetch
 from rmail_kernel.storage.filesystem.following import Follower
 from rmail_kernel.storage.filesystem.incoming import store_messages
 from rmail_kernel.storage.filesystem.index_check import index_faults
-from rmail_kernel.storage.filesystem.opening import MAX_OPEN_ACCOUNTS, OpenAccounts, Opener, Use
+from rmail_kernel.storage.filesystem.opening import (
+    MAX_OPEN_ACCOUNTS,
+    OpenAccounts,
+    Opener,
+    Ready,
+    Use,
+)
 from rmail_kernel.storage.filesystem.promises import Promises, is_ample, is_plain
 from rmail_kernel.storage.filesystem.remembering import Memory
 from rmail_kernel.storage.filesystem.reserve import Reserve
@@ -72,7 +78,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("rmail.storage")
 T = TypeVar("T")
-MANY_MAILBOXES = 500  # they are read in a thread
 SEARCHERS = 2
 """Threads that search; SQLite leaves the interpreter to the other one."""
 
@@ -138,8 +143,10 @@ class FilesystemMailStore:
 
     # -- accounts --------------------------------------------------------------------------
 
-    def _use(self, name: AccountId) -> Use:
-        return Use(self._current if self._promises.holds(name) else self.accounts.ready, name)
+    def _use(self, name: AccountId, ready: Ready | None = None) -> Use:
+        if self._promises.holds(name):
+            return Use(self._current, name)
+        return Use(ready or self.accounts.ready, name)
 
     async def _current(self, name: AccountId) -> tuple[Room, OpenAccount]:
         """The account with all that it was promised."""
@@ -182,7 +189,7 @@ class FilesystemMailStore:
         """All mailboxes with their counters, sorted by name, INBOX first."""
         async with self._use(account) as one:
             await self._background.look(one)
-            if await one.read(tables.count_mailboxes) > MANY_MAILBOXES:
+            if await one.read(tables.count_mailboxes) > tables.MANY_MAILBOXES:
                 return await one.read_large(tables.mailbox_statuses)
             return await one.read(tables.mailbox_statuses)
 
@@ -336,12 +343,12 @@ class FilesystemMailStore:
             nothing = await self.accounts.unchanged(account, mailbox, since)
             if nothing is not None:
                 return nothing
-        async with self._use(account) as one:
+        async with self._use(account, self.accounts.at_rest) as one:
             return await one.changes(mailbox, since)
 
     def is_unchanged(self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> bool:
         """Whether it is known at once that nothing happened after `since`."""
-        one = self.accounts.at_hand(account)
+        one = self.accounts.at_hand(account, only_looks=True)
         if one is None or self._promises.holds(account):
             return False
         return one.is_unchanged(mailbox, since)

@@ -23,6 +23,7 @@ from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import MailboxStatus
 
 FILE_VERSION = 1
+MANY_MAILBOXES = 500  # they are read in a thread
 _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 

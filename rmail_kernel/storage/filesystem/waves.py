@@ -175,9 +175,13 @@ class Waves:
         except RmailError as error:
             _failed(account, error)
 
+    def has_work(self, account: OpenAccount) -> bool:
+        """Whether the account is to be settled, or is being settled."""
+        return account in self._due or account in self._in_wave
+
     async def finish(self, account: OpenAccount) -> None:
         """Settles now what was due, before the account is closed."""
-        if account in self._due or account in self._in_wave:
+        if self.has_work(account):
             await self.settle(account)
 
     async def close(self) -> None:

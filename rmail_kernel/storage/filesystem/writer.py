@@ -32,12 +32,13 @@ class Writer:
         self._pool = pool
         self._changed = changed
         self._waiting: deque[_Waiting] = deque()
+        self._is_resting = False
         self._idle: asyncio.Future[None] | None = None  # while something waits or runs
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits or runs."""
-        return self._idle is None
+        return self._idle is None or (self._is_resting and not self._waiting)
 
     def submit(self, work: Work) -> asyncio.Future[Any]:
         """Runs an operation; the future has its value, or its error."""
@@ -53,6 +54,30 @@ class Writer:
         """Waits for what was submitted."""
         if self._idle is not None:
             await asyncio.shield(self._idle)
+
+    async def rest(self, *, closes: bool) -> None:
+        """Has what is idle give back what it holds, see Batches.rest; operations wait for it."""
+        if self._idle is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._idle = idle = loop.create_future()
+        self._is_resting = True
+
+        def rested() -> None:
+            self._is_resting = False
+            self._next(loop, idle)
+
+        def run() -> None:
+            try:
+                self._batches.rest(closes=closes)
+            finally:
+                loop.call_soon_threadsafe(rested)
+
+        try:
+            self._pool.submit(run)
+        except RuntimeError:  # the pool is shut down
+            rested()
+        await asyncio.shield(idle)
 
     async def close(self) -> None:
         """Waits for what was submitted and closes the database."""
