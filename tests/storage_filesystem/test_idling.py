@@ -20,7 +20,7 @@ from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
 from rmail_kernel.storage.mail import Field
 from rmail_kernel.storage.search import Body
-from tests.storage_contract.rig import ALICE, Opened, item, opened
+from tests.storage_contract.rig import ALICE, BOB, Opened, item, opened
 
 INBOX = MailboxId(1)
 MANY = 10
@@ -255,16 +255,22 @@ async def test_an_account_that_was_deleted_at_rest_is_not_found(
     await mail.accounts.rest(0, 0)
 
 
-async def test_accounts_come_to_rest_by_themselves(
+async def test_accounts_come_to_rest_by_themselves_but_those_used_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idling, "LOOK_S", 0.01)
+    monkeypatch.setattr(idling, "READER_S", 0.0)
+    monkeypatch.setattr(idling, "WRITER_S", 0.0)
+    monkeypatch.setattr(idling, "KEPT", 1)
     root = tmp_path / "own"
     async with opened(root) as store, asyncio.timeout(30):
         mail = store.mail
         assert isinstance(mail, FilesystemMailStore)
-        paths = AccountPaths.of(root, ALICE)
         await mail.view(ALICE, INBOX)
+        await mail.view(BOB, INBOX)
         await mail.settle_due()
-        while connections(paths) > 1:  # who has written waits for longer
-            await asyncio.sleep(0.01)
+        for used, other in ((BOB, ALICE), (ALICE, BOB)):
+            while connections(AccountPaths.of(root, other)):
+                await mail.view(used, INBOX)
+                await asyncio.sleep(0.01)
+            assert connections(AccountPaths.of(root, used)) > 0

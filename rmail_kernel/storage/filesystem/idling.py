@@ -1,6 +1,6 @@
-"""Accounts that nobody has used for a while give back what they hold: there may be thousands of
-sessions that only wait. What was read of their mailboxes stays; connections are made anew when
-somebody asks.
+"""Accounts that nobody has used for a while give back what they hold, except a few: there may be
+thousands of sessions that only wait. What was read of their mailboxes stays; connections are made
+anew when somebody asks.
 
 It holds no lock and changes no data. Closing a connection may write its log back, as ever.
 """
@@ -27,6 +27,8 @@ WRITER_S: Final = 10.0
 """How long nothing must have been written before the connection that wrote is closed: whoever wrote
 may do so again, and to write the log back takes two syncs.
 """
+KEPT: Final = 16
+"""So many accounts, those used last, hold what they have: on a small server nobody waits."""
 LOOK_S: Final = 0.5
 Rest = Callable[[AccountId, OpenAccount, float, float, float], Awaitable[bool]]
 
@@ -57,7 +59,7 @@ class Idling:
 
     def _look(self) -> None:
         self._timer = None
-        self._task = asyncio.create_task(self.rest(), name="storage idling")
+        self._task = asyncio.create_task(self.rest(READER_S, WRITER_S, KEPT), name="storage idling")
         self._task.add_done_callback(self._looked)
 
     def _looked(self, task: asyncio.Future[None]) -> None:
@@ -67,15 +69,12 @@ class Idling:
         if self._accounts:
             self.watch()
 
-    async def rest(self, reader_s: float = READER_S, writer_s: float = WRITER_S) -> None:
-        """Has all accounts rest that were not used for so long."""
+    async def rest(self, reader_s: float, writer_s: float, kept: int = 0) -> None:
+        """Has all accounts rest that were not used for so long, but the `kept` that were last."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        due = [
-            (name, account)
-            for name, account in self._accounts.items()
-            if account.rests_after(now, reader_s, writer_s)
-        ]
+        by_use = sorted(self._accounts.items(), key=lambda one: one[1].used_at, reverse=True)
+        due = [one for one in by_use[kept:] if one[1].rests_after(now, reader_s, writer_s)]
         found = [await self._rest(*one, now, reader_s, writer_s) for one in due]
         if any(found):
             await loop.run_in_executor(self._pool, give_back)

@@ -21,7 +21,7 @@ from rmail_kernel.storage.filesystem.account import OpenAccount
 from rmail_kernel.storage.filesystem.background import Background
 from rmail_kernel.storage.filesystem.batch import Batches, translate
 from rmail_kernel.storage.filesystem.disk import Owner
-from rmail_kernel.storage.filesystem.idling import READER_S, WRITER_S, Idling
+from rmail_kernel.storage.filesystem.idling import Idling
 from rmail_kernel.storage.filesystem.layout import AccountPaths
 from rmail_kernel.storage.filesystem.reserve import Reserve
 from rmail_kernel.storage.filesystem.resting import Resting
@@ -212,7 +212,7 @@ class OpenAccounts:
         if rows is not None:
             self._resting.note(name, account.paths, rows, read_at)
 
-    async def rest(self, reader_s: float = READER_S, writer_s: float = WRITER_S) -> None:
+    async def rest(self, reader_s: float, writer_s: float) -> None:
         """Has accounts that nobody has used for so long give back what they hold."""
         await self._idling.rest(reader_s, writer_s)
 
