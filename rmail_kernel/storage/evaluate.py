@@ -40,7 +40,7 @@ from rmail_kernel.storage.mail import (
     MailStore,
     MessageReader,
 )
-from rmail_kernel.storage.narrowing import Foreknown, Split, flag_mask, split
+from rmail_kernel.storage.narrowing import Foreknown, Split, flag_mask, flagged, split
 from rmail_kernel.storage.search import (
     All,
     And,
@@ -187,6 +187,9 @@ async def search(
 
 
 def _divide(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Narrowed:
+    by_flag = flagged(query, view)
+    if by_flag is not None:
+        return Narrowed(cast("list[Uid]", by_flag), {})
     first = split(query, view, foreknown)
     found = cast("list[Uid]", _present(first.yes, view))
     if not first.maybe:

@@ -6,16 +6,23 @@ the driver knows beforehand (an index, columns of a table) enters here. RFC 9051
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import compress
+from typing import Final
 
 from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, SYSTEM_FLAGS, MailboxView
 from rmail_kernel.storage.search import All, And, HasFlag, Not, Or, SearchNode, UidIn
 
 NOTHING: frozenset[int] = frozenset()
+
+_BITS: Final = tuple(
+    [bytes((byte >> bit & 1) == has_it for byte in range(256)) for bit in range(8)]
+    for has_it in range(2)
+)
+"""Whether a byte has a bit not, or has it, by the bit and the byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +37,6 @@ Foreknown = Mapping[SearchNode, Split]
 """What a driver knows of conditions that ask for dates, sizes or text. UIDs of messages that are
 not in the view do no harm.
 """
-
-
-class _Mailbox:
-    """The messages of a view, and what is known of them."""
-
-    def __init__(self, view: MailboxView, foreknown: Foreknown) -> None:
-        self.view = view
-        self.foreknown = foreknown
-
-    @cached_property
-    def every(self) -> frozenset[int]:
-        """All UIDs; made once however many conditions ask for them."""
-        return frozenset(self.view.uids[: self.view.total])
 
 
 def split(query: SearchNode, view: MailboxView, foreknown: Foreknown) -> Split:
@@ -73,9 +67,7 @@ class _Splitting:
             case Not():
                 return self._all((query,))
             case HasFlag(name):
-                mask = flag_mask(name, view)
-                has_flag = map(mask.__and__, view.flags)
-                return Split(set(compress(view.uids[: view.total], has_flag)), NOTHING)
+                return Split(set(_by_flag(name, view, True)), NOTHING)
             case UidIn(ranges):
                 return Split(_in_ranges(view, ranges), NOTHING)
             case _:
@@ -151,6 +143,30 @@ def _in_ranges(view: MailboxView, ranges: tuple[tuple[int, int], ...]) -> set[in
         start = bisect_left(view.uids, low, 0, view.total)
         found.update(view.uids[start : bisect_right(view.uids, high, start, view.total)])
     return found
+
+
+def flagged(query: SearchNode, view: MailboxView) -> list[int] | None:
+    """The UIDs of `view` that match, ascending, where one flag tells all; None: `split` does."""
+    match query:
+        case HasFlag(name):
+            return [*_by_flag(name, view, True)]
+        case Not(HasFlag(name)):
+            return [*_by_flag(name, view, False)]
+        case _:
+            return None
+
+
+def _by_flag(name: str, view: MailboxView, has_it: bool) -> Iterator[int]:
+    """The UIDs of the messages that have a flag, or have it not. Of all words of flags the byte
+    with this one is looked at, and none of them becomes a number.
+    """
+    mask, size = flag_mask(name, view), view.flags.itemsize
+    place, bit = divmod(mask.bit_length() - 1, 8)
+    uids = view.uids[: view.total]
+    if not 0 <= place < size:  # no message can have it
+        return iter(() if has_it else uids)
+    at = place if sys.byteorder == "little" else size - 1 - place
+    return compress(uids, view.flags.tobytes()[at::size].translate(_BITS[has_it][bit]))
 
 
 def flag_mask(name: str, view: MailboxView) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from array import array
+from typing import Literal
 
 import pytest
 
 from rmail_kernel.storage.evaluate import narrow
 from rmail_kernel.storage.ids import MailboxId, ModSeq, Uid
-from rmail_kernel.storage.mail import MailboxView
+from rmail_kernel.storage.mail import FIRST_KEYWORD_BIT, MailboxView
 from rmail_kernel.storage.narrowing import Foreknown, Split, split
 from rmail_kernel.storage.search import All, And, Body, HasFlag, Not, Or, SearchNode, UidIn
 
@@ -89,3 +90,23 @@ async def test_a_query_splits_the_messages_as_each_by_itself_tells(seed: int) ->
         narrowed = await narrow(asked, seen, known)
         assert narrowed.found == [uid for uid, answer in answers.items() if answer]
         assert list(narrowed.open) == [uid for uid, answer in answers.items() if answer is None]
+
+
+@pytest.mark.parametrize("code", ["I", "Q"])
+async def test_a_flag_is_found_in_whatever_bit_it_is(code: Literal["I", "Q"]) -> None:
+    draw = random.Random(code)
+    bits = array(code).itemsize * 8
+    words = array(code, [draw.getrandbits(bits) for _ in UIDS])
+    keywords = tuple(f"$k{n}" for n in range(bits - FIRST_KEYWORD_BIT + 1))  # one has no room
+    seen = MailboxView(
+        MailboxId(1), 7, Uid(99), ModSeq(5), len(UIDS) - 2, array("I", UIDS), words, keywords
+    )
+    places = [FIRST_KEYWORD_BIT + n for n in range(len(keywords))]
+    for name, bit in [("\\Seen", 3), *zip(keywords, places, strict=True)]:
+        known = [*zip(UIDS, words, strict=True)][:-2]
+        has_it = [uid for uid, word in known if word >> bit & 1]
+        has_not = [uid for uid, word in known if not word >> bit & 1]
+        assert (await narrow(HasFlag(name.upper()), seen, {})).found == has_it
+        assert (await narrow(Not(HasFlag(name)), seen, {})).found == has_not
+        both = And((All(), HasFlag(name)))
+        assert (await narrow(both, seen, {})).found == has_it

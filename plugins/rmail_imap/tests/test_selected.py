@@ -176,7 +176,10 @@ def test_a_client_that_follows_the_responses_has_the_stores_messages(data: st.Da
 
 
 @given(
-    uids=st.sets(st.integers(1, 200), min_size=1),
+    uids=st.one_of(
+        st.sets(st.integers(1, 200), min_size=1),
+        st.tuples(st.integers(1, 200), st.integers(1, 50)).map(lambda one: set(range(*one)) or {7}),
+    ),
     asked=st.sets(st.integers(1, 200)),
     untold=st.integers(0, 20),
 )
@@ -190,4 +193,4 @@ def test_numbers_and_uids_alone_are_those_of_both_together(
     both = [(number, uid) for number, uid in enumerate(known, 1) if uid in asked]
     assert box.numbered(wanted) == both
     assert [*box.numbers_of(wanted)] == [number for number, _ in both]
-    assert [*box.known_of(wanted)] == [uid for _, uid in both]
+    assert [*map(list, box.placed(wanted))] == [[one[of] for one in both] for of in range(2)]

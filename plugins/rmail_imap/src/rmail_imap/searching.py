@@ -141,8 +141,8 @@ async def find(session: Session, args: SearchArgs) -> Found:
 
 def located(selected: Selected, uids: Sequence[int], is_uid: bool) -> Found:
     """Those of the ascending `uids` that the client knows."""
-    known = selected.known_of(uids)
-    return Found(known, known if is_uid else selected.numbers_of(known), known)
+    numbers, known = selected.placed(uids)
+    return Found(known, known if is_uid else numbers, known)
 
 
 async def scores(session: Session, args: SearchArgs, uids: list[int]) -> dict[int, int]:

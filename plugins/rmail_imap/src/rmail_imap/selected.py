@@ -92,29 +92,27 @@ class Selected:
 
     def numbered(self, uids: Sequence[int]) -> list[tuple[int, int]]:
         """Number and UID of those of the ascending `uids` that the client knows."""
-        if len(uids) * 8 < self.total:
-            pairs = ((self.number_of(uid), uid) for uid in uids)
-            return [(number, uid) for number, uid in pairs if number and number <= self.told]
-        are_wanted = [*map(set(uids).__contains__, self.uids[: self.told])]
-        numbers = compress(range(1, self.told + 1), are_wanted)
-        return [*zip(numbers, compress(self.uids, are_wanted), strict=True)]
+        return [*zip(*self.placed(uids), strict=True)]
 
     def numbers_of(self, uids: Sequence[int]) -> Sequence[int]:
         """The numbers of those of the ascending `uids` that the client knows."""
-        if self._is_all(uids):
-            return range(1, self.told + 1)
-        if len(uids) * 8 < self.total:
-            return [number for number, _ in self.numbered(uids)]
-        are_wanted = map(set(uids).__contains__, self.uids[: self.told])
-        return [*compress(range(1, self.told + 1), are_wanted)]
+        return self.placed(uids)[0]
 
-    def known_of(self, uids: Sequence[int]) -> Sequence[int]:
-        """Those of the ascending `uids` that the client knows."""
+    def placed(self, uids: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+        """The numbers of those of the ascending `uids` that the client knows, and these."""
         if self._is_all(uids):
-            return uids
+            return range(1, self.told + 1), uids
+        if self.told and self.uids[self.told - 1] - self.uids[0] == self.told - 1:  # without gaps
+            before = self.uids[0] - 1
+            known = uids[bisect_right(uids, before) : bisect_right(uids, before + self.told)]
+            return [*map((-before).__add__, known)], known
         if len(uids) * 8 < self.total:
-            return [uid for _, uid in self.numbered(uids)]
-        return [*filter(set(uids).__contains__, self.uids[: self.told])]
+            found = ((self.number_of(uid), uid) for uid in uids)
+            pairs = [(number, uid) for number, uid in found if number and number <= self.told]
+            return [number for number, _ in pairs], [uid for _, uid in pairs]
+        are_wanted = [*map(set(uids).__contains__, self.uids[: self.told])]
+        numbers = [*compress(range(1, self.told + 1), are_wanted)]
+        return numbers, [*compress(self.uids, are_wanted)]
 
     def _is_all(self, uids: Sequence[int]) -> bool:
         return len(uids) == self.told and array("I", uids) == self.uids[: self.told]
