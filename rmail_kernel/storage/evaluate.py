@@ -38,9 +38,9 @@ from rmail_kernel.storage.mail import (
     Field,
     MailboxView,
     MailStore,
-    MessageReader,
 )
 from rmail_kernel.storage.narrowing import Foreknown, Split, flag_mask, flagged, split
+from rmail_kernel.storage.reader import MessageReader
 from rmail_kernel.storage.search import (
     All,
     And,

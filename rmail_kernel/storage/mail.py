@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 from rmail_kernel.content import Content
 from rmail_kernel.mime import MessageKeys
 from rmail_kernel.storage.ids import AccountId, MailboxId, ModSeq, Uid
+from rmail_kernel.storage.reader import MessageReader
 from rmail_kernel.storage.search import SearchNode
 
 
@@ -239,28 +240,6 @@ class StoreResult:
     changed: Sequence[Changed]
     failed: Sequence[Uid]
     keywords: tuple[str, ...]
-
-
-class MessageReader(Protocol):
-    """The bytes of one stored message by offset; usable after the message was expunged, until
-    closed.
-    """
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-
-    @property
-    def raw(self) -> bytes | None:
-        """All of them, if they are at hand: those of a small message."""
-
-    async def read(self, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes from `start` to `end` (exclusive; None: the end). Large messages: read in
-        pieces.
-        """
-
-    def close(self) -> None:
-        """Lets go of the file, if any. Idempotent."""
 
 
 @dataclass(slots=True)

@@ -18,7 +18,8 @@ from rmail_kernel.storage.filesystem.digest import Digest, complete, digest_of
 from rmail_kernel.storage.filesystem.locate import find_file
 from rmail_kernel.storage.filesystem.moments import seconds_of
 from rmail_kernel.storage.filesystem.transaction import Transaction
-from rmail_kernel.storage.mail import Fetched, Field, MessageReader
+from rmail_kernel.storage.mail import Fetched, Field
+from rmail_kernel.storage.reader import MessageReader
 
 _log = structlog.get_logger("rmail.storage")
 BATCH = 100

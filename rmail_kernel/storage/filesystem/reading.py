@@ -21,7 +21,8 @@ from rmail_kernel.storage.filesystem import schema
 from rmail_kernel.storage.filesystem.locate import find_file, message_name, message_path, settled
 from rmail_kernel.storage.filesystem.moments import moment, moment_or_none
 from rmail_kernel.storage.filesystem.threads import email_text, thread_text
-from rmail_kernel.storage.mail import Fetched, Field, MessageReader
+from rmail_kernel.storage.mail import Fetched, Field
+from rmail_kernel.storage.reader import MessageReader
 
 SMALL_BYTES = 1 << 18
 """Messages up to this size are read when opened and need no descriptor afterwards."""

@@ -13,7 +13,8 @@ from rmail_kernel.content import CHUNK_BYTES
 from rmail_kernel.errors import NotFound
 from rmail_kernel.http import PRINCIPAL, Route, json_response
 from rmail_kernel.kernel import Kernel
-from rmail_kernel.storage.mail import Field, MessageReader
+from rmail_kernel.storage.mail import Field
+from rmail_kernel.storage.reader import MessageReader
 
 PATH = "/folders/{folder}/messages/{uid}"
 

@@ -17,7 +17,7 @@ from rmail_kernel.kernel import Kernel
 from rmail_kernel.mime import Buffer, Part, scan
 from rmail_kernel.mime.decoding import IDENTITY, Decoder, LineEnds, base64_lines, decoder
 from rmail_kernel.mime.headers import logical_lines
-from rmail_kernel.storage.mail import MessageReader
+from rmail_kernel.storage.reader import MessageReader
 
 _PIECE_BYTES: Final = 1 << 18
 _MEMORY_BYTES: Final = 1 << 16

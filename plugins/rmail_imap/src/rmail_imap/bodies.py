@@ -17,7 +17,8 @@ from rmail_imap.session import Session
 from rmail_imap.wire import Disconnected
 from rmail_kernel.errors import Corrupt, NotFound, RmailError
 from rmail_kernel.mime import CACHED_FIELDS, Part, decode_structure, field_block, find_part, locate
-from rmail_kernel.storage.mail import Fetched, Field, MessageReader
+from rmail_kernel.storage.mail import Fetched, Field
+from rmail_kernel.storage.reader import MessageReader
 
 PIECE_BYTES: Final = 1 << 18
 _INLINE_BYTES: Final = 1 << 16
